@@ -1,0 +1,1 @@
+"""The durable queue of online schema migrations and the engines that carry them out."""

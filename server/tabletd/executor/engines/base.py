@@ -1,0 +1,149 @@
+"""What the executor and its engines say to each other.
+
+An engine carries out one migration with one tool. All that the executor knows of a running tool it learns through a
+`RunRecord` and the `Outcome`; all that an engine writes into the migration's row it writes through its `RunRecord`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from tabletd.executor.migration import Migration, Strategy
+from tabletd.executor.states import Status
+
+
+class EtaState(StrEnum):
+    """How much an ETA is worth: not known, being measured, a number of seconds, or nothing left to wait for."""
+
+    NONE = "none"
+    MEASURING = "measuring"
+    READY = "ready"
+    DUE = "due"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: the one form that rows, streams, the command line and pages show.
+
+    Attributes:
+        stage: what is being done, beginning with the tool's name ("gh-ost: copying rows").
+        rows_copied: rows copied into the shadow table so far.
+        rows_estimated: the tool's estimate of the rows to copy; moves while it runs.
+        percent: 0 to 100.
+        eta_seconds: -1 unless `eta_state` is READY or DUE.
+        eta_state: what `eta_seconds` is worth.
+        throttle_reason: why the tool waits, in its own words; empty when it does not.
+        backlog: events read from the binary log that are not applied yet (gh-ost).
+    """
+
+    stage: str
+    rows_copied: int = 0
+    rows_estimated: int = 0
+    percent: float = 0.0
+    eta_seconds: int = -1
+    eta_state: EtaState = EtaState.NONE
+    throttle_reason: str = ""
+    backlog: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: COMPLETE, FAILED or CANCELLED.
+        message: the cause of a failure, or what is worth knowing of a success.
+        old_table: the name under which the former table is kept; empty where there is none.
+    """
+
+    status: Status
+    message: str = ""
+    old_table: str = ""
+
+
+class RunRecord(Protocol):
+    """The row of one migration as seen by the engine that runs it.
+
+    Bound to one run by its nonce: every write is a compare-and-set. All methods raise `errors.LostRace` when the row no
+    longer belongs to this run, and `errors.MySQLUnavailable` when the server cannot be reached.
+    """
+
+    async def begin(
+        self,
+        *,
+        nonce: str,
+        engine: str,
+        directory: str,
+        account: str,
+        token_hash: str,
+        log_path: str,
+        log_file: str,
+    ) -> None:
+        """Write down what the run is going to make, before any of it exists.
+
+        Args:
+            nonce: random name of this run.
+            engine: the strategy's name ("gh-ost").
+            directory: absolute path of the run's private directory.
+            account: `user@host` of the run's MySQL account; empty where it uses a configured one.
+            token_hash: `hooks.token_hash` of the callback token.
+            log_path: `host:directory` where the log is kept.
+            log_file: absolute path of the log.
+        """
+        ...
+
+    async def add_artifacts(self, *tables: str) -> None:
+        """Write down names of tables before they exist; a name that is there already is not added again."""
+        ...
+
+    async def stage(self, stage: str, message: str = "") -> None:
+        """Say what is being done now; an empty message leaves the row's message alone."""
+        ...
+
+    async def progress(self, progress: Progress) -> None:
+        """Write progress and with it the row's sign of life."""
+        ...
+
+    async def end(self) -> None:
+        """Say that nothing of the run is left but its artifacts and log: clears the run_* columns."""
+        ...
+
+
+class Engine(Protocol):
+    """Carries out migrations of one strategy."""
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy that this engine serves."""
+        ...
+
+    async def run(self, migration: Migration, record: RunRecord, stop: asyncio.Event) -> Outcome:
+        """Validate, dry run, run, prove and clean up; returns when nothing of the run is left but its artifacts.
+
+        Args:
+            migration: the row, already claimed (`running`).
+            record: the way back into the row.
+            stop: set by a cancel or by the daemon's end: the tool is ended and cleaned up, and the outcome is CANCELLED,
+                unless the tables were swapped already.
+
+        Raises:
+            TabletdError: the migration was refused before anything ran (PREFLIGHT_REFUSED, UNSUPPORTED_SERVER,
+                TOOL_MISSING, TOOL_UNSUITABLE, MISSING_GRANT, ...), or the server was lost; what could not be cleaned up
+                is still in the row for `recover`.
+        """
+        ...
+
+    async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
+        """Settle a run that an earlier daemon left: end its tool, look how it ended, clean up.
+
+        Args:
+            migration: a row whose `run_nonce` is not empty.
+            record: bound to that nonce.
+
+        Returns:
+            how it ended, or None where nothing lasting happened and the migration may run again.
+        """
+        ...
