@@ -5,7 +5,7 @@ Only the OpenTelemetry API is used here: without a configured SDK a span costs n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from opentelemetry import trace
@@ -19,7 +19,7 @@ _tracer = trace.get_tracer("tabletd")
 @contextmanager
 def span(
     name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int | float | bool
-) -> Iterator[Span]:
+) -> Generator[Span]:
     """Trace the enclosed work.
 
     An exception marks the span as failed; of a `TabletdError` its reason is noted, of others only

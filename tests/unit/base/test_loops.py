@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 import pytest
-from tests.support.clock import FakeClock
 
 from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.loops import ThrottledLogger, every
+from tests.support.clock import FakeClock
 
 logger = logging.getLogger("test")
 
