@@ -1,0 +1,1 @@
+"""Stubs made from protos/tabletd_pb by `make protos`; do not edit."""
