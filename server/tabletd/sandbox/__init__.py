@@ -1,0 +1,1 @@
+"""Throw-away servers with a tablet beside each, for the demo, the tests and development."""

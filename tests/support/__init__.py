@@ -1,0 +1,1 @@
+"""What the tests stand on: real servers, waiting without sleeping, stand-ins for clocks."""

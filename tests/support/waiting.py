@@ -1,0 +1,48 @@
+"""Wait for a condition instead of sleeping for a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+_PAUSE_SECONDS: Final = 0.02
+
+T = TypeVar("T")
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], within_seconds: float = 10.0, what: str = ""
+) -> T:
+    """Poll a condition, plain or async, until it is true; return its value.
+
+    Raises:
+        AssertionError: it was not true within the time; the text holds its last value.
+    """
+    deadline = time.monotonic() + within_seconds
+    while True:
+        found = condition()
+        value: T = await found if inspect.isawaitable(found) else found
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(
+                f"not within {within_seconds} s: {what or condition}; last seen: {value!r}"
+            )
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def eventually_blocking(
+    condition: Callable[[], T], within_seconds: float = 10.0, what: str = ""
+) -> T:
+    """Do the same where there is no event loop."""
+    deadline = time.monotonic() + within_seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(
+                f"not within {within_seconds} s: {what or condition}; last seen: {value!r}"
+            )
+        time.sleep(_PAUSE_SECONDS)
+    return value
