@@ -199,7 +199,7 @@ class RealServer:
         if not self.server.is_running:
             self.restart()
         with closing(self.connect()) as connection, connection.cursor() as cursor:
-            self._end_other_connections(connection, cursor)
+            self._end_other_connections(cursor)
             if self.primary is None:
                 cursor.execute("SHOW SLAVE STATUS")
                 if cursor.fetchall():
@@ -220,12 +220,10 @@ class RealServer:
                 "WHERE NAME='wait/lock/metadata/sql/mdl'"
             )
 
-    def _end_other_connections(self, connection: Connection[Any], cursor: Any) -> None:
-        own = connection.thread_id()
+    def _end_other_connections(self, cursor: Any) -> None:
         cursor.execute(
             "SELECT id FROM information_schema.processlist WHERE user NOT IN "
-            "('system user', 'event_scheduler', 'repl') AND id <> %s",
-            (own,),
+            "('system user', 'event_scheduler', 'repl') AND id <> CONNECTION_ID()"
         )
         for (connection_id,) in cursor.fetchall():
             try:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 _PAUSE_SECONDS: Final = 0.02
 
@@ -24,7 +24,7 @@ async def eventually(
     deadline = time.monotonic() + within_seconds
     while True:
         found = condition()
-        value: T = await found if inspect.isawaitable(found) else found
+        value = await cast(Awaitable[T], found) if inspect.isawaitable(found) else cast(T, found)
         if value:
             return value
         if time.monotonic() > deadline:

@@ -32,6 +32,7 @@ from tabletd.sandbox.releases import (
 _BOOT_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 20.0
 _START_ATTEMPTS: Final = 4
+_START_TIME_TOLERANCE: Final = 0.05
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -55,16 +56,19 @@ class ProcessIdentity:
         """Return the process, or None when it has ended."""
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.start_time) > 0.05:
+            if abs(process.create_time() - self.start_time) > _START_TIME_TOLERANCE:
                 return None
             if process.status() != psutil.STATUS_ZOMBIE:
                 return process
         except psutil.NoSuchProcess:
             return None
-        # Ended, but nobody has asked for its exit status yet; only its parent may.
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
-        return None
+        # A zombie whose other threads are still on their way out holds its locks; its parent is
+        # told about the end, by a wait for it, only after the last of them.
+        try:
+            reaped, _ = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        return None if reaped else process
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when the process has ended."""
@@ -83,13 +87,11 @@ class ProcessIdentity:
 
     def wait(self, within_seconds: float) -> bool:
         """Wait for the end of the process; return whether it has ended."""
-        process = self.process()
-        if process is None:
-            return True
-        try:
-            process.wait(timeout=within_seconds)
-        except psutil.TimeoutExpired:
-            return False
+        deadline = time.monotonic() + within_seconds
+        while self.process() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
         return True
 
 
