@@ -1,7 +1,8 @@
 """What the executor and its engines say to each other.
 
-An engine carries out one migration with one tool. All that the executor knows of a running tool it learns through a
-`RunRecord` and the `Outcome`; all that an engine writes into the migration's row it writes through its `RunRecord`.
+An engine carries out one migration with one tool. All that the executor knows of a running tool it
+learns through a `RunRecord` and the `Outcome`; all that an engine writes into the migration's row
+it writes through its `RunRecord`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tabletd.executor.states import Status
 
 
 class EtaState(StrEnum):
-    """How much an ETA is worth: not known, being measured, a number of seconds, or nothing left to wait for."""
+    """What an ETA is worth: unknown, being measured, a number of seconds, or nothing left."""
 
     NONE = "none"
     MEASURING = "measuring"
@@ -67,8 +68,9 @@ class Outcome:
 class RunRecord(Protocol):
     """The row of one migration as seen by the engine that runs it.
 
-    Bound to one run by its nonce: every write is a compare-and-set. All methods raise `errors.LostRace` when the row no
-    longer belongs to this run, and `errors.MySQLUnavailable` when the server cannot be reached.
+    Bound to one run by its nonce: every write is a compare-and-set. All methods raise
+    `errors.LostRace` when the row no longer belongs to this run, and `errors.MySQLUnavailable` when
+    the server cannot be reached.
     """
 
     async def begin(
@@ -96,7 +98,7 @@ class RunRecord(Protocol):
         ...
 
     async def add_artifacts(self, *tables: str) -> None:
-        """Write down names of tables before they exist; a name that is there already is not added again."""
+        """Write down names of tables before they exist; one that is there is not added again."""
         ...
 
     async def stage(self, stage: str, message: str = "") -> None:
@@ -108,7 +110,7 @@ class RunRecord(Protocol):
         ...
 
     async def end(self) -> None:
-        """Say that nothing of the run is left but its artifacts and log: clears the run_* columns."""
+        """Say that only artifacts and log of the run are left: clears the run_* columns."""
         ...
 
 
@@ -121,18 +123,20 @@ class Engine(Protocol):
         ...
 
     async def run(self, migration: Migration, record: RunRecord, stop: asyncio.Event) -> Outcome:
-        """Validate, dry run, run, prove and clean up; returns when nothing of the run is left but its artifacts.
+        """Validate, dry run, run, prove and clean up.
+
+        Returns when nothing of the run is left but its artifacts.
 
         Args:
             migration: the row, already claimed (`running`).
             record: the way back into the row.
-            stop: set by a cancel or by the daemon's end: the tool is ended and cleaned up, and the outcome is CANCELLED,
-                unless the tables were swapped already.
+            stop: set by a cancel or by the daemon's end: the tool is ended and cleaned up, and the
+                outcome is CANCELLED, unless the tables were swapped already.
 
         Raises:
-            TabletdError: the migration was refused before anything ran (PREFLIGHT_REFUSED, UNSUPPORTED_SERVER,
-                TOOL_MISSING, TOOL_UNSUITABLE, MISSING_GRANT, ...), or the server was lost; what could not be cleaned up
-                is still in the row for `recover`.
+            TabletdError: the migration was refused before anything ran (PREFLIGHT_REFUSED,
+                UNSUPPORTED_SERVER, TOOL_MISSING, TOOL_UNSUITABLE, MISSING_GRANT, ...), or the
+                server was lost; what could not be cleaned up is still in the row for `recover`.
         """
         ...
 
