@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 _PAUSE_SECONDS: Final = 0.02
 
@@ -23,8 +23,8 @@ async def eventually(
     """
     deadline = time.monotonic() + within_seconds
     while True:
-        found = condition()
-        value = await cast(Awaitable[T], found) if inspect.isawaitable(found) else cast(T, found)
+        found: Any = condition()
+        value: T = await found if inspect.isawaitable(found) else found
         if value:
             return value
         if time.monotonic() > deadline:
