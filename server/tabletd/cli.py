@@ -1,0 +1,230 @@
+"""The command `tabletd`: serve, config, sandbox, demo.
+
+A command's modules are imported when that command is asked for, so that `--help` answers at once.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from tabletd import __version__
+from tabletd.errors import Reason, TabletdError
+
+if TYPE_CHECKING:
+    from tabletd.config import LoadedConfig
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+_COMMANDS: Final = {
+    "serve": "Run the daemon beside one MySQL or MariaDB server.",
+    "config": "Check the configuration, or show it with secrets hidden.",
+    "sandbox": "Start and stop throw-away servers with a daemon beside each.",
+    "demo": "Watch lag and real schema changes on throw-away servers.",
+}
+
+
+class _LazyGroup(TyperGroup):
+    """Lists the commands by name and builds the one that is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS:
+            return None
+        if ctx.resilient_parsing or _only_help_is_wanted():
+            return typer.main.get_command(_placeholder(cmd_name))
+        return typer.main.get_command(_BUILDERS[cmd_name]())
+
+
+def main() -> None:
+    """Run the command; ends the process."""
+    try:
+        application(prog_name="tabletd")
+    except TabletdError as error:
+        _fail(error)
+
+
+application = typer.Typer(
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Replication lag and online schema changes for MySQL and MariaDB, driven over gRPC.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tabletd {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def _root(  # pyright: ignore[reportUnusedFunction]
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def _only_help_is_wanted() -> bool:
+    """Tell whether the list of commands is printed, where only their help lines are needed."""
+    return not any(argument in _COMMANDS for argument in sys.argv[1:])
+
+
+def _placeholder(name: str) -> typer.Typer:
+    placeholder = typer.Typer(add_completion=False)
+
+    @placeholder.command(name, help=_COMMANDS[name])
+    def _nothing() -> None:  # pyright: ignore[reportUnusedFunction]
+        pass
+
+    return placeholder
+
+
+def _serve_command() -> typer.Typer:
+    serve = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    serve.command("serve", help=_COMMANDS["serve"])(_with_config_flags(_serve))
+    return serve
+
+
+def _config_command() -> typer.Typer:
+    config = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help=_COMMANDS["config"],
+    )
+    config.command("check", help="Validate the configuration and say what is wrong with it.")(
+        _with_config_flags(_check)
+    )
+    config.command("show", help="Print every setting and its source; secrets are hidden.")(
+        _with_config_flags(_show)
+    )
+    return config
+
+
+def _sandbox_command() -> Any:
+    return _imported("tabletd.sandbox.commands", "sandbox_app")
+
+
+def _demo_command() -> typer.Typer:
+    demo = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    demo.command("demo", help=_COMMANDS["demo"])(_imported("tabletd.sandbox.commands", "demo"))
+    return demo
+
+
+_BUILDERS: Final[Mapping[str, Callable[[], Any]]] = {
+    "serve": _serve_command,
+    "config": _config_command,
+    "sandbox": _sandbox_command,
+    "demo": _demo_command,
+}
+
+
+def _imported(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
+
+
+def _serve(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
+    # The gRPC library must neither watch forks (children are only spawned) nor talk of them.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from tabletd.app import serve
+
+    raise typer.Exit(serve(loaded.config, reread=lambda: reread().config))
+
+
+def _check(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
+    from tabletd.config import SECRETS
+
+    for name in SECRETS:
+        loaded.config.secret(name)
+    typer.echo("configuration is valid")
+
+
+def _show(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
+    from tabletd.config import shown_settings
+
+    for key, value, source in shown_settings(loaded):
+        typer.echo(f"{key} = {value}  # {source}")
+
+
+def _with_config_flags(
+    command: Callable[[LoadedConfig, Callable[[], LoadedConfig]], None],
+) -> Callable[..., None]:
+    """Give a command one flag for each setting that is no secret, and `--config`."""
+    from tabletd.config import CONFIG_PATH_VARIABLE, SECRETS, Config, load_config
+
+    environment = dict(os.environ)
+
+    def run(**arguments: Any) -> None:
+        path: Path | None = arguments.pop("config")
+        flags = {key: value for key, value in arguments.items() if value is not None}
+
+        def load() -> LoadedConfig:
+            return load_config(flags, environment, path)
+
+        try:
+            loaded = load()
+            for name in SECRETS:  # children must not inherit what only the daemon needs
+                os.environ.pop(f"TABLETD_{name.upper()}", None)
+            command(loaded, load)
+        except TabletdError as error:
+            _fail(error)
+
+    parameters = [
+        _flag("config", Path | None, f"TOML file (or {CONFIG_PATH_VARIABLE}).", ["--config"])
+    ]
+    for key, field in Config.model_fields.items():
+        if key in SECRETS:
+            continue
+        flag = f"--{key.replace('_', '-')}"
+        kind: Any = bool | None if field.annotation is bool else str | None
+        names = [f"{flag}/--no-{flag[2:]}"] if field.annotation is bool else [flag]
+        help_text = f"{field.description}{_default_text(field.default, field.is_required())}"
+        parameters.append(_flag(key, kind, help_text, names))
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _flag(name: str, kind: Any, help_text: str, names: list[str]) -> inspect.Parameter:
+    option = typer.Option(*names, help=help_text, show_default=False)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
+    )
+
+
+def _default_text(default: object, required: bool) -> str:
+    from tabletd.config import format_duration
+
+    if required:
+        return " [required]"
+    if default is None or default in ("", ()):
+        return ""
+    if isinstance(default, bool):
+        return f" [{'on' if default else 'off'}]"
+    if isinstance(default, float):
+        return f" [{format_duration(default)}]"
+    if isinstance(default, tuple):
+        return f" [{','.join(str(part) for part in default)}]"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return f" [{default}]"
+
+
+def _fail(error: TabletdError) -> NoReturn:
+    typer.echo(f"tabletd: {error}", err=True)
+    sys.exit(EXIT_USAGE if error.reason is Reason.INVALID_CONFIG else EXIT_FAILED)

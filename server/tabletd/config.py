@@ -1,0 +1,420 @@
+"""The settings of the daemon: validated once, frozen, and each one knows where it came from.
+
+Flags come before `TABLETD_*` variables, these before the TOML file, these before the defaults. A
+key that does not exist, or a value of the wrong kind, is refused with the name of the key, the
+source it was found in and the nearest key that does exist. Passwords are taken from the
+environment, the TOML file or a file of their own, never from a flag, and are never shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from tabletd.errors import Reason, TabletdError
+
+ENVIRONMENT_PREFIX: Final = "TABLETD_"
+CONFIG_PATH_VARIABLE: Final = "TABLETD_CONFIG"
+_UNIT_SECONDS: Final = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
+
+
+@dataclass(frozen=True)
+class Reloadable:
+    """Marks a setting that SIGHUP changes in the running daemon."""
+
+
+def parse_duration(value: object) -> object:
+    """Turn `250ms`, `1s`, `1h30m` or a number of seconds into seconds.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError('expected a duration such as "250ms", "1s" or "2h"')
+    if isinstance(value, int | float):
+        return float(value)
+    text = value.strip()
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f'{value!r} is no duration; write for example "250ms", "1s" or "1h30m"')
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds the way the configuration takes them, in the largest fitting unit."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count = seconds / _UNIT_SECONDS[unit]
+        if count >= 1 and abs(count - round(count)) < 1e-9:
+            return f"{round(count)}{unit}"
+    return f"{seconds:g}s"
+
+
+def _split_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _check_address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{value!r} is not host:port")
+    return value
+
+
+Positive = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
+Address = Annotated[str, BeforeValidator(lambda value: _check_address(str(value)))]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split_list)]
+
+
+class Config(BaseModel):
+    """Every setting of `tabletd serve`; the description of each is its help text."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
+
+    tablet_alias: str = Field(
+        pattern=r"^[A-Za-z0-9_]+-\d{1,10}$",
+        description="Name of this tablet, cell-uid (zone1-0000000100); unique in the shard.",
+    )
+    keyspace: str = Field(min_length=1, description="Keyspace that this server belongs to.")
+    shard: str = Field("0", min_length=1, description="Shard of the keyspace.")
+    tablet_type: Literal["auto", "primary", "replica"] = Field(
+        "auto", description="Role of the server; auto finds it from read_only and replication."
+    )
+
+    mysql_host: str = Field("127.0.0.1", description="Address of the MySQL or MariaDB server.")
+    mysql_port: Port = Field(3306, description="TCP port of the server.")
+    mysql_socket: Path | None = Field(
+        None, description="Unix socket of the server; used instead of host and port."
+    )
+    mysql_user: str = Field("tabletd", description="Account of the daemon (the dba account).")
+    mysql_password: SecretStr | None = Field(None, description="Password of mysql_user.")
+    mysql_password_file: Path | None = Field(
+        None, description="File with the password of mysql_user."
+    )
+    mysql_app_user: str | None = Field(
+        None, description="Account for ExecuteFetchAsApp and Query.Execute; default: mysql_user."
+    )
+    mysql_app_password: SecretStr | None = Field(None, description="Password of mysql_app_user.")
+    mysql_app_password_file: Path | None = Field(
+        None, description="File with the password of mysql_app_user."
+    )
+    mysql_database: str = Field(
+        "", description="Database (schema) of the keyspace; default: the keyspace's name."
+    )
+    mysql_connect_timeout: Positive = Field(
+        5.0, description="Time for a connection and its handshake (duration)."
+    )
+    allowed_schemas: Names = Field(
+        (), description="Schemas that migrations may name, comma-separated; default: our own."
+    )
+
+    grpc_bind: str = Field("127.0.0.1", description="Address of the gRPC port.")
+    grpc_port: Port = Field(16100, description="gRPC port; 0 takes a free one.")
+    grpc_calls_max: int = Field(
+        256, ge=1, description="Unary calls at the same time; more get RESOURCE_EXHAUSTED."
+    )
+    grpc_streams_max: int = Field(
+        256, ge=1, description="Streams at the same time; more get RESOURCE_EXHAUSTED."
+    )
+    http_bind: str = Field("127.0.0.1", description="Address of the HTTP port.")
+    http_port: Port = Field(15100, description="HTTP port; 0 takes a free one.")
+
+    replication_tracker_mode: Literal["heartbeat", "polling", "disable"] = Field(
+        "heartbeat", description="How lag is measured."
+    )
+    heartbeat_interval: Positive = Field(
+        1.0, description="Period of heartbeat writes and reads (duration, at most 1s)."
+    )
+    health_check_interval: Positive = Field(
+        20.0, description="Longest time between two health broadcasts (duration)."
+    )
+    degraded_threshold: Positive = Field(
+        30.0, description="Lag above this is shown as degraded (duration)."
+    )
+    unhealthy_threshold: Positive = Field(
+        7200.0, description="Lag above this is not serving (duration)."
+    )
+    replication_stopped_grace: NotNegative = Field(
+        30.0, description="Stopped replication makes a replica not serving after this (duration)."
+    )
+    serving_state_grace_period: NotNegative = Field(
+        0.0, description="How long the former type is still accepted after a change (duration)."
+    )
+
+    migration_check_interval: Positive = Field(
+        60.0, description="Longest time between two looks at the queue of migrations (duration)."
+    )
+    max_concurrent_migrations: int = Field(
+        1, ge=1, description="Migrations running at the same time, never two on one table."
+    )
+    retain_artifacts: Annotated[NotNegative, Reloadable()] = Field(
+        86400.0, description="How long old tables are kept after a migration (duration)."
+    )
+    table_gc_lifecycle: Names = Field(
+        ("hold", "purge", "evac", "drop"),
+        description="Steps of a dropped table's life, comma-separated; drop is always the last.",
+    )
+    gc_check_interval: Positive = Field(
+        3600.0, description="Time between two looks for old tables (duration)."
+    )
+    gc_purge_check_interval: Positive = Field(
+        60.0, description="Time between two looks for tables to purge (duration)."
+    )
+    stale_migration_minutes: int = Field(
+        180, ge=1, description="A running migration without a sign of life for this is failed."
+    )
+    run_directory: Path | None = Field(
+        None, description="Where migrations keep logs and hooks; default: the XDG state directory."
+    )
+    log_retention: Annotated[NotNegative, Reloadable()] = Field(
+        604800.0, description="Age at which logs of finished migrations are removed (duration)."
+    )
+    gh_ost_path: Path | None = Field(None, description="gh-ost program; default: the one on PATH.")
+    pt_osc_path: Path | None = Field(
+        None, description="pt-online-schema-change program; default: the one on PATH."
+    )
+    allow_unsafe_cutover: bool = Field(
+        False, description="Permit cut-overs that can lose writes on servers without better."
+    )
+    migration_user: str | None = Field(
+        None, description="Account for the tools; default: a fresh one for each migration."
+    )
+    migration_password: SecretStr | None = Field(None, description="Password of migration_user.")
+    migration_password_file: Path | None = Field(
+        None, description="File with the password of migration_user."
+    )
+
+    throttle_threshold: Annotated[Positive, Reloadable()] = Field(
+        5.0, description="Replica lag above this throttles migrations (duration)."
+    )
+    replicas: Addresses = Field(
+        (), description="gRPC addresses (host:port) of the replicas' daemons, comma-separated."
+    )
+
+    log_format: Literal["json", "plain"] = Field("plain", description="Form of the log lines.")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Reloadable()] = Field(
+        "info", description="Least level that is logged."
+    )
+    shutdown_grace: NotNegative = Field(
+        10.0, description="Time that running calls get to finish at the end (duration)."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: value
+            for key, value in values.items()
+            if value != "" or cls.model_fields[key].default is not None
+        }
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        for name in SECRETS:
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"{name} and {name}_file are both set; keep one")
+        unknown = set(self.table_gc_lifecycle) - {"hold", "purge", "evac", "drop"}
+        if unknown:
+            raise ValueError(f"table_gc_lifecycle: {min(unknown)!r} is no step of the life cycle")
+        return self
+
+    @field_serializer("mysql_password", "mysql_app_password", "migration_password")
+    def _hide(self, value: SecretStr | None) -> str | None:
+        return None if value is None else "(hidden)"
+
+    @property
+    def database(self) -> str:
+        """The schema of the keyspace."""
+        return self.mysql_database or self.keyspace
+
+    def secret(self, name: str) -> str:
+        """Return a password, from its file when one is configured; empty when there is none.
+
+        Raises:
+            TabletdError: INVALID_CONFIG, the file cannot be read.
+        """
+        value = cast(SecretStr | None, getattr(self, name))
+        path = cast(Path | None, getattr(self, f"{name}_file"))
+        if path is None:
+            return "" if value is None else value.get_secret_value()
+        try:
+            return path.read_text(encoding="utf-8").removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            found = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise TabletdError(
+                Reason.INVALID_CONFIG,
+                f"{name}_file: cannot read {path}: {found}",
+                hint="the file must be readable by the daemon's user",
+                key=f"{name}_file",
+            ) from None
+
+
+SECRETS: Final = ("mysql_password", "mysql_app_password", "migration_password")
+KEYS: Final = tuple(Config.model_fields)
+RELOADABLE: Final = frozenset(
+    name
+    for name, field in Config.model_fields.items()
+    if any(isinstance(mark, Reloadable) for mark in field.metadata)
+)
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A valid configuration and where each of its values was found.
+
+    Attributes:
+        config: the settings.
+        sources: for each key that was given, the flag, variable or file it came from.
+    """
+
+    config: Config
+    sources: Mapping[str, str]
+
+
+def load_config(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    path: Path | None = None,
+) -> LoadedConfig:
+    """Merge and validate the settings.
+
+    Args:
+        flags: values by key, only those given.
+        environment: usually `os.environ`.
+        path: the TOML file; default: what `TABLETD_CONFIG` names.
+
+    Raises:
+        TabletdError: INVALID_CONFIG, naming every wrong key and its source.
+    """
+    if path is None and environment.get(CONFIG_PATH_VARIABLE):
+        path = Path(environment[CONFIG_PATH_VARIABLE])
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    layers = [
+        *([(str(path), _read_toml(path))] if path is not None else []),
+        ("environment", _read_environment(environment)),
+        ("flag", dict(flags)),
+    ]
+    unknown: list[str] = []
+    for source, layer in layers:
+        for key, value in layer.items():
+            shown = _shown_key(source, key)
+            if key not in Config.model_fields:
+                unknown.append(_unknown_key_text(shown, source, key))
+                continue
+            values[key] = value
+            sources[key] = shown if source in {"environment", "flag"} else source
+    if unknown:
+        raise _invalid(unknown)
+    try:
+        return LoadedConfig(Config.model_validate(values), sources)
+    except ValidationError as error:
+        raise _invalid([_error_text(details, sources) for details in error.errors()]) from None
+
+
+def shown_settings(loaded: LoadedConfig) -> list[tuple[str, str, str]]:
+    """Return key, value and source of every setting, with durations as text and secrets hidden."""
+    shown: list[tuple[str, str, str]] = []
+    for key, value in loaded.config.model_dump(mode="json").items():
+        if isinstance(value, float):
+            text = f'"{format_duration(value)}"'
+        elif isinstance(value, bool):
+            text = str(value).lower()
+        elif value is None:
+            text = '""'
+        elif isinstance(value, list):
+            parts = cast(list[object], value)
+            text = "[" + ", ".join(f'"{part}"' for part in parts) + "]"
+        else:
+            text = f'"{value}"' if isinstance(value, str) else str(value)
+        shown.append((key, text, loaded.sources.get(key, "default")))
+    return shown
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _invalid([f"cannot read {path}: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _invalid([f"{path}: not valid TOML: {error}"]) from None
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and name != CONFIG_PATH_VARIABLE
+    }
+
+
+def _shown_key(source: str, key: str) -> str:
+    if source == "environment":
+        return f"{ENVIRONMENT_PREFIX}{key.upper()}"
+    if source == "flag":
+        return f"--{key.replace('_', '-')}"
+    return key
+
+
+def _unknown_key_text(shown: str, source: str, key: str) -> str:
+    near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
+    nearest = f"; did you mean {_shown_key(source, near[0])}?" if near else ""
+    return f"{source}: unknown key {shown}{nearest}"
+
+
+def _error_text(details: ErrorDetails, sources: Mapping[str, str]) -> str:
+    if not details["loc"]:
+        return details["msg"].removeprefix("Value error, ")
+    key = str(details["loc"][0])
+    if details["type"] == "missing":
+        return (
+            f"{key} is required: set it by --{key.replace('_', '-')}, TABLETD_{key.upper()} or TOML"
+        )
+    text = details["msg"].removeprefix("Value error, ")
+    source = sources.get(key, "default")
+    return f"{source}: {key}: {text[:1].lower()}{text[1:]}"
+
+
+def _invalid(problems: list[str]) -> TabletdError:
+    return TabletdError(
+        Reason.INVALID_CONFIG,
+        "invalid configuration: " + "; ".join(problems),
+        hint="tabletd serve --help lists every key with its unit",
+    )
