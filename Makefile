@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check protos protos-check bench sandbox clean
+
+help:
+	@echo "tabletd: replication lag and online schema changes for MySQL and MariaDB, driven over gRPC"
+	@echo
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14 | sed 's/^/  make /'
+
+setup:
+	@scripts/setup.sh
+
+demo: setup ## watch lag and two online schema changes on throw-away servers (sets itself up)
+	@.venv/bin/tabletd demo
+
+test: setup ## run the tests against real servers and tools (sets itself up)
+	@.venv/bin/pytest
+
+check: ## lint, types, import arrows, drift and compatibility of the wire contract
+	@scripts/setup.sh packages venv
+	@scripts/check.sh
+
+protos: ## make the Python stubs from protos/
+	@scripts/protos.sh generate
+
+protos-check: ## fail when the committed stubs are not what protos/ gives
+	@scripts/protos.sh check
+
+bench: setup ## measure lag, throughput and overhead, as tables
+	@.venv/bin/python -m tests.bench
+
+sandbox: setup ## start a throw-away primary and replica, each with a tablet
+	@.venv/bin/tabletd sandbox start
+	@echo "end it with: .venv/bin/tabletd sandbox stop"
+
+clean: ## remove everything that make has put here
+	@! [ -x .venv/bin/tabletd ] || .venv/bin/tabletd sandbox stop --all
+	@[ ! -d .tools ] || chmod -R u+w .tools
+	rm -rf .venv .tools dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

