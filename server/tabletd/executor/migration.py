@@ -1,0 +1,90 @@
+"""A migration as the executor and the engines know it: one row of `_vt.schema_migrations`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tabletd.executor.states import Status
+
+SCHEMA_MIGRATIONS_TABLE_NAME = "schema_migrations"
+
+
+class Strategy(StrEnum):
+    """How a migration is carried out: by the server itself, or by a tool."""
+
+    DIRECT = "direct"
+    GH_OST = "gh-ost"
+    PT_OSC = "pt-osc"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One row of `_vt.schema_migrations`, as it was when it was read.
+
+    Column names are Vitess's. Timestamps are UTC without a zone, by the server's clock. The run_*
+    columns name the run that is not cleaned up yet; all are empty when there is none.
+    """
+
+    id: int
+    migration_uuid: str
+    keyspace: str
+    shard: str
+    mysql_schema: str
+    mysql_table: str
+    migration_statement: str
+    strategy: Strategy
+    options: str = ""
+    ddl_action: str = ""
+    status: Status = Status.QUEUED
+    migration_context: str = ""
+    retries: int = 0
+    tablet: str = ""
+    tablet_failure: bool = False
+    artifacts: tuple[str, ...] = ()
+    log_path: str = ""
+    log_file: str = ""
+    message: str = ""
+    stage: str = ""
+    progress: float = 0.0
+    rows_copied: int = 0
+    table_rows: int = 0
+    eta_seconds: int = -1
+    retain_artifacts_seconds: int = 0
+    run_nonce: str = ""
+    run_engine: str = ""
+    run_directory: str = ""
+    run_account: str = ""
+    run_token_hash: str = ""
+    requested_timestamp: datetime | None = None
+    added_timestamp: datetime | None = None
+    ready_timestamp: datetime | None = None
+    started_timestamp: datetime | None = None
+    liveness_timestamp: datetime | None = None
+    completed_timestamp: datetime | None = None
+    cancelled_timestamp: datetime | None = None
+
+    @property
+    def engine_strategy(self) -> Strategy:
+        """The strategy whose engine carries it out: tools only ever run an ALTER."""
+        return self.strategy if self.ddl_action == "alter" else Strategy.DIRECT
+
+    @property
+    def table_key(self) -> tuple[str, str]:
+        """What two migrations must not share while they run."""
+        return (self.mysql_schema, self.mysql_table)
+
+
+def split_artifacts(text: str) -> tuple[str, ...]:
+    """Return the table names of an `artifacts` column, each once, in the order written.
+
+    Vitess's readers split on any run of comma, semicolon and blank and skip empties.
+    """
+    return tuple(dict.fromkeys(name for name in re.split(r"[,;\s]+", text) if name))
+
+
+def join_artifacts(tables: tuple[str, ...]) -> str:
+    """Return the text of an `artifacts` column: Vitess's comma list, with one at the end."""
+    return "".join(f"{table}," for table in tables)

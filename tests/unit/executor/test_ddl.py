@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.ddl import Action, ObjectKind, TableName, parse
+from tabletd.executor.lexer import split_statements
+
+
+@pytest.mark.parametrize(
+    ("sql", "schema", "table"),
+    [
+        ("ALTER TABLE t ADD c INT", "", "t"),
+        ("  alter\n table\t`t`   ADD c INT", "", "t"),
+        ("ALTER TABLE s.t ADD c INT", "s", "t"),
+        ("ALTER TABLE `s`.`t` ADD c INT", "s", "t"),
+        ("ALTER TABLE `s`.t ADD c INT", "s", "t"),
+        ("ALTER TABLE s . `t` ADD c INT", "s", "t"),
+        ("ALTER /* hi */ TABLE -- there\n t ADD c INT", "", "t"),
+        ('ALTER TABLE "t" ADD c INT', "", "t"),
+        ("ALTER TABLE `a``b.c` ADD c INT", "", "a`b.c"),
+        ("ALTER TABLE `😀` ADD c INT", "", "😀"),
+        ("ALTER TABLE IF EXISTS t ADD c INT;", "", "t"),
+        ("ALTER ONLINE TABLE t ADD c INT ; ; ", "", "t"),
+        ("ALTER TABLE `ADD` ADD c INT", "", "ADD"),
+    ],
+)
+def test_an_alter_names_its_table_and_keeps_the_users_own_options(
+    sql: str, schema: str, table: str
+) -> None:
+    statement = parse(sql)
+    assert statement.action is Action.ALTER
+    assert statement.kind is ObjectKind.TABLE
+    assert statement.name == TableName(schema, table)
+    assert statement.alter_options == "ADD c INT"
+    assert not statement.renames_table
+
+
+def test_options_are_kept_to_the_byte() -> None:
+    options = "ADD  c\n VARCHAR(9) COMMENT 'a;\\'b' /*!50606 STORAGE DISK */,DROP\t`x`"
+    assert parse(f"ALTER TABLE t {options}").alter_options == options
+
+
+@pytest.mark.parametrize(
+    ("options", "renames"),
+    [
+        ("RENAME TO x", True),
+        ("ADD c INT, rename x", True),
+        ("ADD c INT, RENAME AS x", True),
+        ("/*!50100 RENAME x */", True),
+        ("RENAME COLUMN a TO b", False),
+        ("RENAME INDEX a TO b, RENAME KEY c TO d", False),
+        ("ADD `rename` INT COMMENT 'rename to x'", False),
+        ("ADD c INT /* , RENAME x */", False),
+        ("ADD c INT DEFAULT (f(rename))", False),
+    ],
+)
+def test_a_rename_of_the_table_is_found_among_the_clauses(options: str, renames: bool) -> None:
+    assert parse(f"ALTER TABLE t {options}").renames_table is renames
+
+
+def test_create_and_drop_index_alter_their_table() -> None:
+    created = parse("CREATE UNIQUE INDEX `i` USING BTREE ON s.t (a(5), b)")
+    assert created.action is Action.ALTER
+    assert created.name == TableName("s", "t")
+    assert created.alter_options == "ADD UNIQUE INDEX `i` USING BTREE (a(5), b)"
+    dropped = parse("DROP INDEX i ON t")
+    assert dropped.action is Action.ALTER
+    assert dropped.alter_options == "DROP INDEX i"
+    assert parse("CREATE INDEX i ON t (a) ALGORITHM=INPLACE").index_options
+
+
+def test_the_other_statements_are_told_apart() -> None:
+    assert parse("CREATE TABLE IF NOT EXISTS t (a INT)").action is Action.CREATE
+    assert parse("CREATE TEMPORARY TABLE t (a INT)").temporary
+    view = parse("CREATE OR REPLACE DEFINER=`a`@`b` SQL SECURITY INVOKER VIEW v AS SELECT 1")
+    assert (view.action, view.kind, view.name.table) == (Action.CREATE, ObjectKind.VIEW, "v")
+    drop = parse("DROP TABLE IF EXISTS a, s.b")
+    assert drop.action is Action.DROP
+    assert drop.if_exists
+    assert drop.more_names == (TableName("s", "b"),)
+    assert parse("RENAME TABLE a TO b").action is Action.RENAME
+    assert parse("TRUNCATE t").action is Action.TRUNCATE
+    assert parse("ALTER IGNORE TABLE t ADD UNIQUE (a)").ignore
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "  -- nothing",
+        ";",
+        "SELECT 1",
+        "INSERT INTO t VALUES (1)",
+        "DROP DATABASE d",
+        "CREATE PROCEDURE p() SELECT 1",
+        "CREATE TRIGGER v BEFORE INSERT ON t FOR EACH ROW SET @view = 1",
+        "CREATE USER view",
+        "ALTER TABLE t ADD c INT; DROP TABLE t",
+        "ALTER TABLE t /*! ADD c INT; DROP TABLE t */",
+        "/*!50001 CREATE VIEW v AS SELECT 1 */",
+        "ALTER TABLE /*!99999 a */ b ADD c INT",
+        "ALTER TABLE a /*!50000 .b */ ADD c INT",
+    ],
+)
+def test_what_is_not_one_ddl_statement_is_unsupported(sql: str) -> None:
+    with pytest.raises(TabletdError) as caught:
+        parse(sql)
+    assert caught.value.reason is Reason.UNSUPPORTED_DDL
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE",
+        "ALTER TABLE 't' ADD c INT",
+        "ALTER TABLE t\0 ADD c INT",
+        "ALTER TABLE `t ADD c INT",
+        "ALTER TABLE t ADD c INT COMMENT 'x",
+        "ALTER TABLE t ADD c INT /* x",
+        "ALTER TABLE t ADD c INT /*! x",
+        "ALTER TABLE `` ADD c INT",
+        f"ALTER TABLE {'t' * 65} ADD c INT",
+        "ALTER TABLE t /*!99999 ' */ ; DROP TABLE x -- ' */",
+        "ALTER TABLE t /*!99999 /* */ ADD c INT */",
+        "CREATE INDEX i (a)",
+    ],
+)
+def test_what_cannot_be_read_is_a_syntax_error(sql: str) -> None:
+    with pytest.raises(TabletdError) as caught:
+        parse(sql)
+    assert caught.value.reason is Reason.DDL_SYNTAX
+
+
+def test_statements_are_split_at_semicolons_that_are_code() -> None:
+    sql = "INSERT INTO t VALUES (';'); ;\n-- ; \nUPDATE `a;b` SET c = 1 /* ; */;# end;"
+    assert split_statements(sql) == [
+        "INSERT INTO t VALUES (';')",
+        "-- ; \nUPDATE `a;b` SET c = 1 /* ; */",
+    ]
+    assert split_statements("SELECT 'it\\'s; one'") == ["SELECT 'it\\'s; one'"]
