@@ -1,0 +1,34 @@
+"""The server's global variables."""
+
+from __future__ import annotations
+
+from tabletd.mysql.session import Session
+
+
+async def global_variables(session: Session, *names: str) -> dict[str, str]:
+    """Return global variables by lower-case name, as text; the server's absent ones are absent.
+
+    Args:
+        session: any session.
+        names: variables to read; at least one.
+    """
+    marks = ", ".join(["%s"] * len(names))
+    sql = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})"
+    result = await session.execute(sql, names)
+    return {_text(name).lower(): _text(value) for name, value in result.rows}
+
+
+async def is_read_only(session: Session) -> bool:
+    """Return whether the server refuses writes of ordinary accounts.
+
+    `super_read_only` needs no look: the server never has it on without `read_only`.
+    """
+    result = await session.execute("SELECT @@global.read_only")
+    # A number up to MariaDB 11, a word (ON, NO_LOCK ...) since 12.
+    return _text(result.rows[0][0]).upper() not in {"0", "OFF"}
+
+
+def _text(cell: str | bytes | int | None) -> str:
+    if isinstance(cell, bytes):
+        return cell.decode(errors="replace")
+    return "" if cell is None else str(cell)
