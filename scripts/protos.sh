@@ -83,7 +83,7 @@ case "${1:-}" in
     lint) run_buf lint protos && run_buf format protos --diff --exit-code ;;
     breaking) breaking ;;
     *)
-        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

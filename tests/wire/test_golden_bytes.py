@@ -11,7 +11,7 @@ import json
 import pkgutil
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
@@ -19,6 +19,8 @@ from google.protobuf.message import Message
 
 import tabletd_pb
 from tabletd_pb import query_pb2, tabletmanagerdata_pb2, vtctldata_pb2
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | None"
 
 HERE = Path(__file__).parent
 RELEASES = ("v0.9.0", "v0.21.0", "v0.23.0")
@@ -58,7 +60,7 @@ class Golden(NamedTuple):
     case: str
     type: str
     wire: bytes
-    fields: dict[str, Any]
+    fields: Json
 
     def parsed(self) -> Message:
         descriptor = descriptor_pool.Default().FindMessageTypeByName(self.type)
@@ -80,14 +82,12 @@ def _golden(release: str, case: str) -> Golden:
     return next(found for found in GOLDEN if (found.release, found.case) == (release, case))
 
 
-def _with_todays_names(value: Any) -> Any:
+def _with_todays_names(value: Json) -> Json:
     """Rename the keys, and the one enum value, that are called otherwise today."""
     if isinstance(value, dict):
-        entries: dict[str, Any] = value
-        return {RENAMED.get(name, name): _with_todays_names(each) for name, each in entries.items()}
+        return {RENAMED.get(name, name): _with_todays_names(each) for name, each in value.items()}
     if isinstance(value, list):
-        items: list[Any] = value
-        return [_with_todays_names(each) for each in items]
+        return [_with_todays_names(each) for each in value]
     return RENAMED.get(value, value) if isinstance(value, str) else value
 
 
