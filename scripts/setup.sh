@@ -192,7 +192,7 @@ build_mariadb_114() {
 # with_go: put a Go of 1.21 or newer into PATH; older ones cannot choose the toolchain that a module asks for.
 with_go() {
     local version
-    version=$(go version 2>/dev/null | sed -nE 's/^go version go([0-9]+\.[0-9]+).*/\1/p')
+    version=$( (go version 2>/dev/null || true) | sed -nE 's/^go version go([0-9]+\.[0-9]+).*/\1/p')
     if [ -n "$version" ] && [ "$(printf '1.21\n%s\n' "$version" | sort -V | head -n 1)" = 1.21 ]; then return; fi
     if [ ! -x "$tools/go/bin/go" ]; then
         # An environment of its own: the wheel puts `go` where pip puts programs.
