@@ -61,11 +61,11 @@ class Status(_message.Message):
     replication_lag_seconds: _builtins.int
     """Lag by the server's own account, in whole seconds. v8 to v11: `seconds_behind_master`."""
     source_host: _builtins.str
-    """Host that it replicates from. v8 to v13: `master_host`."""
+    """Host that it replicates from. v8 to v11: `master_host`."""
     source_port: _builtins.int
-    """Port that it replicates from. v8 to v13: `master_port`."""
+    """Port that it replicates from. v8 to v11: `master_port`."""
     connect_retry: _builtins.int
-    """Pause between attempts to connect, in seconds. v8 to v13: `master_connect_retry`."""
+    """Pause between attempts to connect, in seconds. v8 to v11: `master_connect_retry`."""
     relay_log_position: _builtins.str
     """GTID set received so far, written like `position`."""
     file_position: _builtins.str
@@ -73,9 +73,9 @@ class Status(_message.Message):
     relay_log_source_binlog_equivalent_position: _builtins.str
     """File and offset received of the source's binary log: `FilePos/<file>:<offset>`. v8 to v13: `file_relay_log_position`."""
     source_server_id: _builtins.int
-    """server_id of the source. v8 to v13: `master_server_id`."""
+    """server_id of the source. v8 to v11: `master_server_id`."""
     source_uuid: _builtins.str
-    """server_uuid of the source; empty on MariaDB. v8 to v13: `master_uuid`."""
+    """server_uuid of the source; empty on MariaDB. v8 to v11: `master_uuid`."""
     io_state: _builtins.int
     """State of the IO thread: 0 unknown, 1 stopped, 2 connecting, 3 running."""
     last_io_error: _builtins.str

@@ -205,7 +205,7 @@ class TabletManagerServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def IgnoreHealthError(self, request, context):
-        """IgnoreHealthError is deprecated and always fails. v8 and v9 clients know it.
+        """IgnoreHealthError is deprecated and always fails. v8 to v12 clients know it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,7 @@ class TabletManagerStub:
     RunHealthCheck: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.RunHealthCheckRequest, _tabletmanagerdata_pb2.RunHealthCheckResponse]
     """RunHealthCheck checks health now and sends it to all who watch."""
     IgnoreHealthError: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.IgnoreHealthErrorRequest, _tabletmanagerdata_pb2.IgnoreHealthErrorResponse]
-    """IgnoreHealthError is deprecated and always fails. v8 and v9 clients know it."""
+    """IgnoreHealthError is deprecated and always fails. v8 to v12 clients know it."""
     ExecuteQuery: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.ExecuteQueryRequest, _tabletmanagerdata_pb2.ExecuteQueryResponse]
     """ExecuteQuery runs a statement as a query of the tablet would be run, schema changes and their controls included."""
     ExecuteFetchAsDba: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.ExecuteFetchAsDbaRequest, _tabletmanagerdata_pb2.ExecuteFetchAsDbaResponse]
@@ -138,7 +138,7 @@ class TabletManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _tabletmanagerdata_pb2.IgnoreHealthErrorRequest,
         context: _aio.ServicerContext[_tabletmanagerdata_pb2.IgnoreHealthErrorRequest, _abc.Awaitable[_tabletmanagerdata_pb2.IgnoreHealthErrorResponse]],
     ) -> _abc.Awaitable[_tabletmanagerdata_pb2.IgnoreHealthErrorResponse]:
-        """IgnoreHealthError is deprecated and always fails. v8 and v9 clients know it."""
+        """IgnoreHealthError is deprecated and always fails. v8 to v12 clients know it."""
 
     @_abc_1.abstractmethod
     def ExecuteQuery(

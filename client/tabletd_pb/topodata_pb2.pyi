@@ -243,7 +243,7 @@ class Tablet(_message.Message):
 
     @_builtins.property
     def primary_term_start_time(self) -> _vttime_pb2.Time:
-        """When it became primary; absent on the others. v8 to v10: `master_term_start_time`."""
+        """When it became primary; absent on the others. v8 to v11: `master_term_start_time`."""
 
     @_builtins.property
     def tablet_start_time(self) -> _vttime_pb2.Time:
