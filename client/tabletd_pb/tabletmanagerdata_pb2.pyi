@@ -183,7 +183,7 @@ class UserPermission(_message.Message):
     user: _builtins.str
     """Name of the account."""
     password_checksum: _builtins.int
-    """CRC-64 of the password's hash; the hash itself is never sent."""
+    """CRC-64 (ISO) of the password's hash; the hash itself is never sent."""
     @_builtins.property
     def privileges(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The other columns, by name."""
@@ -987,9 +987,9 @@ class VExecRequest(_message.Message):
     query: _builtins.str
     """A SELECT, INSERT or UPDATE of one table."""
     workflow: _builtins.str
-    """What the statement is about; for schema migrations: `schema-migration`, or a migration's uuid."""
+    """A name for the caller's work; has no effect on schema migrations."""
     keyspace: _builtins.str
-    """The keyspace."""
+    """The caller's keyspace; has no effect on schema migrations."""
     def __init__(
         self,
         *,
