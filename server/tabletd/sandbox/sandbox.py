@@ -233,6 +233,14 @@ def stop_sandbox(name: str) -> None:
     _remove(_existing_directory(name))
 
 
+def stray_processes(sandbox: Sandbox) -> list[str]:
+    """Name the processes that work in a sandbox and are neither a server nor a daemon of it."""
+    own = {tablet.server.identity.pid for tablet in sandbox.tablets}
+    own |= {tablet.daemon.identity.pid for tablet in sandbox.tablets}
+    found = _processes_in(sandbox.directory)
+    return [f"{each.pid}" for each in found if each.pid not in own]
+
+
 def _existing_directory(name: str) -> Path:
     directory = sandboxes_directory() / name
     if not _NAME.fullmatch(name) or not directory.is_dir():
@@ -432,11 +440,16 @@ def _processes_of(directory: Path, state: _State) -> list[ProcessIdentity]:
     somebody runs in a terminal, to look at a log say, is not ours.
     """
     found = {ProcessIdentity(*each) for each in state["servers"].values()}
-    mark = f"{directory}/"
+    found |= _processes_in(directory)
+    return [identity for identity in found if identity.process() is not None]
+
+
+def _processes_in(directory: Path) -> set[ProcessIdentity]:
+    found: set[ProcessIdentity] = set()
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if process.terminal() is not None or process.pid == os.getpid():
                 continue
-            if any(mark in word for word in process.cmdline()):
+            if any(f"{directory}/" in word for word in process.cmdline()):
                 found.add(ProcessIdentity(process.pid, process.create_time()))
-    return [identity for identity in found if identity.process() is not None]
+    return found

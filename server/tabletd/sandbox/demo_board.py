@@ -1,0 +1,161 @@
+"""What the demo shows while it runs: a live table on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+_LINE_INTERVAL_SECONDS: Final = 2.0
+_REFRESH_PER_SECOND: Final = 8
+_BAR_WIDTH: Final = 30
+
+
+class Phase(StrEnum):
+    """Where a track of the demo is."""
+
+    STARTING = "starting servers and daemons"
+    LOADING = "loading rows"
+    WATCHING = "writers at work, watching lag"
+    MIGRATING = "migrating"
+    SETTLING = "migrated; writers go on"
+    PROVING = "comparing every row"
+    DONE = "done"
+
+
+@dataclass
+class Track:
+    """One pair of servers and the migration on it, as it is shown.
+
+    Attributes:
+        title: server and tool.
+        rows: rows to load.
+        phase: where it is.
+        rows_loaded: rows loaded so far.
+        lag_ms: the replica's lag as its daemon measures it; None before the first measurement.
+        lag_ms_max: the greatest lag seen.
+        commits: transactions that the writers saw committed.
+        percent: the migration's progress.
+        eta_seconds: time it still needs; negative when not known.
+        stage: what the daemon says it is doing.
+    """
+
+    title: str
+    rows: int
+    phase: Phase = Phase.STARTING
+    rows_loaded: int = 0
+    lag_ms: float | None = None
+    lag_ms_max: float = 0.0
+    commits: int = 0
+    percent: float = 0.0
+    eta_seconds: int = -1
+    stage: str = ""
+
+    def saw_lag(self, lag_ms: float) -> None:
+        """Take a measurement over."""
+        self.lag_ms = lag_ms
+        self.lag_ms_max = max(self.lag_ms_max, lag_ms)
+
+    @property
+    def share(self) -> float:
+        """How much of the present phase is done, 0 to 100."""
+        if self.phase is Phase.LOADING:
+            return 100.0 * self.rows_loaded / self.rows
+        if self.phase in (Phase.STARTING, Phase.WATCHING):
+            return 0.0
+        return self.percent if self.phase is Phase.MIGRATING else 100.0
+
+    @property
+    def lag_text(self) -> str:
+        """The lag in words."""
+        if self.lag_ms is None:
+            return "lag not measured yet"
+        return f"lag {self.lag_ms:.1f} ms (most {self.lag_ms_max:.0f} ms)"
+
+    @property
+    def phase_text(self) -> str:
+        """The phase with its details, in one line."""
+        if self.phase is Phase.LOADING:
+            return f"{self.rows_loaded:,} of {self.rows:,} rows loaded"
+        if self.phase is not Phase.MIGRATING:
+            return self.phase
+        eta = f", {self.eta_seconds} s left" if self.eta_seconds >= 0 else ""
+        return f"{self.stage or 'queued'}: {self.percent:.0f} %{eta}"
+
+
+class Board:
+    """Shows the tracks until it is left.
+
+    Args:
+        console: where to.
+        tracks: read at each refresh.
+    """
+
+    def __init__(self, console: Console, tracks: Sequence[Track]) -> None:
+        self._console = console
+        self._tracks = tracks
+        self._live = (
+            Live(
+                get_renderable=self._render, console=console, refresh_per_second=_REFRESH_PER_SECOND
+            )
+            if console.is_terminal
+            else None
+        )
+        self._last_lines: dict[str, tuple[Phase, float]] = {}
+
+    def __enter__(self) -> Board:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+        else:
+            self.tick()
+
+    def tick(self) -> None:
+        """Print a line for each track that has news, where there is no terminal."""
+        if self._live is not None:
+            return
+        for track in self._tracks:
+            phase, printed = self._last_lines.get(track.title, (None, 0.0))
+            now = time.monotonic()
+            if phase is track.phase and (
+                now - printed < _LINE_INTERVAL_SECONDS or track.phase is Phase.DONE
+            ):
+                continue
+            self._last_lines[track.title] = (track.phase, now)
+            parts = [track.phase_text]
+            if track.phase not in (Phase.STARTING, Phase.LOADING):
+                parts += [track.lag_text, f"{track.commits:,} transactions"]
+            self._console.print(
+                f"{track.title}: {'; '.join(parts)}", highlight=False, soft_wrap=True
+            )
+
+    def _render(self) -> RenderableType:
+        return Group(*(self._render_track(track) for track in self._tracks))
+
+    def _render_track(self, track: Track) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        table.add_row(Text(track.title, style="bold"), Text(track.phase_text))
+        details = f"{track.lag_text}; {track.commits:,} transactions"
+        table.add_row(
+            ProgressBar(total=100.0, completed=track.share, width=_BAR_WIDTH),
+            Text(details if track.commits else "", style="dim"),
+        )
+        return table
