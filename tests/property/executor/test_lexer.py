@@ -8,11 +8,9 @@ from tabletd.errors import Reason, TabletdError
 from tabletd.executor.ddl import parse
 from tabletd.executor.lexer import Kind, split_statements, string_value, tokenize
 
-PIECES = (
-    ["ALTER", "TABLE", "t", "`a``b`", "'it''s'", "'\\''", '"x"', "/* c */", "/*!50100", "/*M!"]
-    + ["*/", "-- c\n", "# c\n", "--", "-", ";", ",", "(", ")", ".", "1.5e-3", "1a", "😀", " ", "\n"]
-    + ["'", "`", "\\"]
-)
+CODE = "ALTER TABLE t `a``b` /*!50100 /*M! */ -- - ; , ( ) . 1.5e-3 1a 😀"
+STRINGS = ["'it''s'", "'\\''", '"x"', "'", "`", "\\"]
+PIECES = [*CODE.split(), *STRINGS, "/* c */", "-- c\n", "# c\n", " ", "\n"]
 SQL = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30).map("".join)
 
 

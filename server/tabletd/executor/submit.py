@@ -1,0 +1,177 @@
+"""What the text of a submission alone shows: read and refused before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor import ddl
+from tabletd.executor.migration import Strategy
+from tabletd.executor.names import is_online_ddl_uuid
+from tabletd.executor.strategy import strategy_by_name, tool_arguments
+
+STATEMENT_BYTES_MAX = 65_535
+_CHARACTERS_MAX = {"keyspace": 256, "options": 8192, "migration_context": 1024}
+
+
+@dataclass(frozen=True, slots=True)
+class NewMigration:
+    """A migration as somebody submits it.
+
+    Attributes:
+        migration_uuid: as `names.create_uuid` makes it.
+        migration_statement: one DDL statement.
+        strategy: the name of a strategy; empty means `direct`.
+        options: for the strategy's tool, as written in a shell.
+        keyspace: empty means the tablet's.
+        mysql_table: the statement's table; empty where the submitter does not say it.
+        migration_context: whatever the submitter groups migrations by.
+        requested_unix_seconds: when it was asked for; None means now.
+    """
+
+    migration_uuid: str
+    migration_statement: str
+    strategy: str = ""
+    options: str = ""
+    keyspace: str = ""
+    mysql_table: str = ""
+    migration_context: str = ""
+    requested_unix_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What is written into the queue: a submission that was read and found possible."""
+
+    migration_uuid: str
+    keyspace: str
+    mysql_schema: str
+    mysql_table: str
+    migration_statement: str
+    strategy: Strategy
+    options: str
+    ddl_action: str
+    migration_context: str
+    requested_unix_seconds: float | None
+
+
+def read_submission(
+    new: NewMigration, *, keyspace: str, db_name: str, allowed_schemas: Collection[str]
+) -> Submission:
+    """Judge a submission by its text.
+
+    Args:
+        new: as submitted.
+        keyspace: the tablet's.
+        db_name: the schema of a statement that names none.
+        allowed_schemas: further schemas that a statement may name.
+
+    Raises:
+        TabletdError: INVALID_REQUEST, DDL_SYNTAX or UNSUPPORTED_DDL, each saying what was found.
+    """
+    if not is_online_ddl_uuid(new.migration_uuid):
+        raise not_a_uuid(new.migration_uuid)
+    strategy = strategy_by_name(new.strategy)
+    _check_lengths(new)
+    tool_arguments(strategy, new.options)
+    statement = ddl.parse(new.migration_statement)
+    _check_action(statement)
+    _check_for_tool(statement, strategy)
+    _check_table(statement, new, {db_name, *allowed_schemas})
+    return Submission(
+        migration_uuid=new.migration_uuid,
+        keyspace=new.keyspace or keyspace,
+        mysql_schema=statement.name.schema or db_name,
+        mysql_table=statement.name.table,
+        migration_statement=new.migration_statement,
+        strategy=strategy,
+        options=new.options,
+        ddl_action=statement.action,
+        migration_context=new.migration_context,
+        requested_unix_seconds=new.requested_unix_seconds,
+    )
+
+
+def not_a_uuid(text: str) -> TabletdError:
+    """Return the error for what is no migration UUID. Text: Vitess 9."""
+    return TabletdError(
+        Reason.INVALID_REQUEST,
+        f"Not an Online DDL UUID: {text[:100]}",
+        hint="a UUID of lower-case hexadecimal digits with underscores: 8_4_4_4_12",
+    )
+
+
+def _check_lengths(new: NewMigration) -> None:
+    for name, characters_max in _CHARACTERS_MAX.items():
+        characters = len(getattr(new, name))
+        if characters > characters_max:
+            raise TabletdError(
+                Reason.INVALID_REQUEST,
+                f"{name} has {characters} characters, {characters_max} are the most",
+            )
+    statement_bytes = len(new.migration_statement.encode())
+    if statement_bytes > STATEMENT_BYTES_MAX:
+        raise TabletdError(
+            Reason.INVALID_REQUEST,
+            f"the statement has {statement_bytes} bytes, {STATEMENT_BYTES_MAX} are the most",
+            hint="split it into several statements",
+        )
+
+
+def _check_action(statement: ddl.Statement) -> None:
+    if statement.action in (ddl.Action.RENAME, ddl.Action.TRUNCATE) or statement.temporary:
+        raise TabletdError(
+            Reason.UNSUPPORTED_DDL,
+            f"Unsupported online DDL action. SQL={statement.text[:200]}",
+            hint="CREATE, ALTER and DROP go through the queue; run this one directly",
+        )
+    if statement.more_names:
+        raise TabletdError(
+            Reason.UNSUPPORTED_DDL,
+            f"the DROP names {len(statement.more_names) + 1} tables: a migration has one",
+            hint="submit one DROP for each table",
+        )
+
+
+def _check_for_tool(statement: ddl.Statement, strategy: Strategy) -> None:
+    """Refuse what a tool would carry out in another way than it is written."""
+    if strategy is Strategy.DIRECT or statement.action is not ddl.Action.ALTER:
+        return
+    if statement.kind is ddl.ObjectKind.VIEW:
+        raise _not_by_tool(strategy, "alters tables, not views", "use the strategy `direct`")
+    if statement.renames_table:
+        raise _not_by_tool(
+            strategy,
+            "cannot rename the table that it alters",
+            "take RENAME out, and rename afterwards with RENAME TABLE",
+        )
+    if statement.ignore:
+        raise _not_by_tool(
+            strategy, "has no ALTER IGNORE, which drops rows that do not fit", "leave IGNORE out"
+        )
+    if statement.index_options:
+        raise _not_by_tool(
+            strategy, "takes no ALGORITHM or LOCK of an index statement", "leave them out"
+        )
+    if not statement.alter_options:
+        raise _not_by_tool(strategy, "needs a clause behind the table's name", "say what to alter")
+
+
+def _not_by_tool(strategy: Strategy, what: str, hint: str) -> TabletdError:
+    return TabletdError(Reason.UNSUPPORTED_DDL, f"{strategy} {what}", hint=hint)
+
+
+def _check_table(statement: ddl.Statement, new: NewMigration, schemas: Collection[str]) -> None:
+    schema, table = statement.name.schema, statement.name.table
+    if schema and schema not in schemas:
+        raise TabletdError(
+            Reason.INVALID_REQUEST,
+            f"the statement names the schema {schema!r}, which is not allowed on this tablet",
+            hint=f"allowed: {', '.join(sorted(schemas))}; see the setting allowed_schemas",
+        )
+    if new.mysql_table and new.mysql_table != table:
+        raise TabletdError(
+            Reason.INVALID_REQUEST,
+            f"mysql_table says {new.mysql_table[:64]!r}, but the statement's table is {table!r}",
+        )
