@@ -6,16 +6,24 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 _PAUSE_SECONDS: Final = 0.02
 
 T = TypeVar("T")
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], within_seconds: float = 10.0, what: str = ""
-) -> T:
+    condition: Callable[[], Awaitable[T]], within_seconds: float = 10.0, what: str = ""
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T], within_seconds: float = 10.0, what: str = ""
+) -> T: ...
+async def eventually(
+    condition: Callable[[], Any], within_seconds: float = 10.0, what: str = ""
+) -> Any:
     """Poll a condition, plain or async, until it is true; return its value.
 
     Raises:
@@ -23,8 +31,9 @@ async def eventually(
     """
     deadline = time.monotonic() + within_seconds
     while True:
-        found: Any = condition()
-        value: T = await found if inspect.isawaitable(found) else found
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
         if value:
             return value
         if time.monotonic() > deadline:

@@ -1,0 +1,87 @@
+"""Daemons beside the real pairs, one set for each module; each test finds them at work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tabletd.sandbox.vexec_client import VExecClient
+from tests.support.daemons import Case, TabletPair, connected, wait_until_primary
+from tests.support.servers import Pair
+
+
+@pytest.fixture(scope="module")
+def mariadb_tablets(
+    mariadb_pair_servers: Pair, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TabletPair]:
+    """Daemons beside the MariaDB pair."""
+    yield from _tablets(mariadb_pair_servers, tmp_path_factory.mktemp("mariadb"))
+
+
+@pytest.fixture(scope="module")
+def mysql57_tablets(
+    mysql57_pair_servers: Pair, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TabletPair]:
+    """Daemons beside the MySQL 5.7 pair."""
+    yield from _tablets(mysql57_pair_servers, tmp_path_factory.mktemp("mysql57"))
+
+
+def _tablets(servers: Pair, directory: Path) -> Iterator[TabletPair]:
+    pair = TabletPair(servers, directory)
+    try:
+        wait_until_primary(pair)
+        yield pair
+    finally:
+        pair.stop()
+
+
+@pytest.fixture(
+    params=[
+        ("mysql57_tablets", "gh-ost"),
+        ("mysql57_tablets", "pt-osc"),
+        ("mariadb_tablets", "pt-osc"),
+    ],
+    ids=["gh-ost on MySQL 5.7", "pt-osc on MySQL 5.7", "pt-osc on MariaDB"],
+)
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    """Each tool on each server that it can serve, in a clean schema."""
+    fixture, strategy = request.param
+    tablets: TabletPair = request.getfixturevalue(fixture)
+    tablets.heal()
+    yield Case(tablets, strategy)
+    tablets.heal()
+
+
+@pytest.fixture(params=["mysql57_tablets", "mariadb_tablets"], ids=["MySQL 5.7", "MariaDB"])
+def tablets(request: pytest.FixtureRequest) -> Iterator[TabletPair]:
+    """Each pair, in a clean schema."""
+    pair: TabletPair = request.getfixturevalue(request.param)
+    pair.heal()
+    yield pair
+    pair.heal()
+
+
+@pytest.fixture
+async def client(case: Case) -> AsyncIterator[VExecClient]:
+    """Speaks to the daemon of the case's primary."""
+    async with connected(case.tablets.primary) as client:
+        yield client
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, Any]:
+    """Show the ends of the daemons' logs under a test that failed."""
+    report: pytest.TestReport = yield
+    if report.failed:
+        funcargs: dict[str, object] = getattr(item, "funcargs", {})
+        for value in funcargs.values():
+            found = value.tablets if isinstance(value, Case) else value
+            if isinstance(found, TabletPair):
+                for daemon in (found.primary, found.replica):
+                    report.sections.append((f"log of {daemon.alias}", daemon.log_tail()))
+    return report

@@ -1,0 +1,346 @@
+"""A primary and a replica with a daemon beside each, as real processes driven over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.settings import MySQLSettings
+from tabletd.sandbox.book import Book
+from tabletd.sandbox.daemons import Daemon, restart_daemon, start_daemon
+from tabletd.sandbox.vexec_client import VExecClient, vexec_client
+from tabletd.sandbox.workload import Workload, load, verify_table
+from tests.support.servers import Pair, RealServer
+from tests.support.waiting import eventually, eventually_blocking
+
+KEYSPACE: Final = "shop"
+# A run that is ended by force takes its daemons along.
+_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
+_SETTINGS: Final = {
+    "heartbeat_interval": "100ms",
+    "health_check_interval": "1s",
+    "throttle_threshold": "1s",
+    # Nothing is kept, so that whatever is found after a migration was forgotten.
+    "retain_artifacts": "0s",
+    "table_gc_lifecycle": "drop",
+    "gc_check_interval": "1s",
+    "shutdown_grace": "2s",
+}
+
+
+class TabletPair:
+    """A pair of servers and their daemons; the schema and keyspace are `shop`.
+
+    Attributes:
+        servers: the two servers.
+        primary: the daemon beside the primary.
+        replica: the daemon beside the replica.
+        tables: the tables of the schema that the test itself made.
+    """
+
+    def __init__(
+        self, servers: Pair, directory: Path, *, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.servers = servers
+        self.tables: set[str] = set()
+        servers.reset()
+        servers.primary.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
+        servers.catch_up()
+        self._accounts = self._account_names()
+        self.replica = self._start(
+            servers.replica, directory / "replica", "zone1-0000000101", settings or {}
+        )
+        addresses = {"replicas": self.replica.grpc, **(settings or {})}
+        self.primary = self._start(
+            servers.primary, directory / "primary", "zone1-0000000100", addresses
+        )
+
+    @staticmethod
+    def _start(
+        server: RealServer, directory: Path, alias: str, settings: Mapping[str, str]
+    ) -> Daemon:
+        return start_daemon(
+            server.server,
+            directory,
+            alias=alias,
+            keyspace=KEYSPACE,
+            settings={**_SETTINGS, **settings},
+            launcher=_LAUNCHER,
+        )
+
+    def restart_primary(self) -> None:
+        """Start the primary's daemon again."""
+        self.primary = restart_daemon(self.primary)
+
+    def stop(self) -> None:
+        """End both daemons."""
+        for daemon in (self.primary, self.replica):
+            daemon.resume()
+            daemon.terminate()
+
+    def heal(self) -> None:
+        """Bring both back to work after whatever a test did, and forget its tables."""
+        self.replica.resume()
+        self.primary.resume()
+        self.servers.primary.script("SET GLOBAL read_only = 0")
+        self.servers.replica.script("SET GLOBAL read_only = 1", "START SLAVE")
+        if not self.primary.is_running:
+            self.restart_primary()
+        if not self.replica.is_running:
+            self.replica = restart_daemon(self.replica)
+        for trigger in self._triggers():
+            self.servers.primary.script(f"DROP TRIGGER {KEYSPACE}.`{trigger}`")
+        for table in self._table_names():
+            self.servers.primary.script(f"DROP TABLE {KEYSPACE}.`{table}`")
+        self.tables.clear()
+        self.servers.catch_up()
+
+    def traces(self, migration_uuid: str = "") -> list[str]:
+        """Name what a migration left behind: nothing should be found once it is over.
+
+        Looks for triggers, tables that no test made, accounts, run directories, processes.
+        """
+        found = [f"trigger {name}" for name in self._triggers()]
+        found += [f"table {name}" for name in sorted(self._table_names() - self.tables)]
+        accounts = sorted(self._account_names() - self._accounts)
+        found += [f"account {account}" for account in accounts]
+        if self.primary.run_directory.is_dir():
+            found += [
+                f"directory {path.name}"
+                for path in sorted(self.primary.run_directory.rglob("*"))
+                if path.is_dir() and any(path.iterdir()) and not _holds_only_logs(path)
+            ]
+        found += [f"process {' '.join(command)[:120]}" for command in self.tool_commands()]
+        if migration_uuid:
+            nonce = self.servers.primary.scalar(
+                "SELECT run_nonce FROM _vt.schema_migrations WHERE migration_uuid = %s",
+                (migration_uuid,),
+            )
+            found += [f"run_nonce {nonce}"] if nonce else []
+        return found
+
+    async def leaves_no_trace(self, migration_uuid: str, within_seconds: float = 15.0) -> None:
+        """Wait until nothing is left of a migration.
+
+        Raises:
+            AssertionError: something stayed; the text names it.
+        """
+        traces: list[str] = []
+
+        async def is_clean() -> bool:
+            nonlocal traces
+            traces = await asyncio.to_thread(self.traces, migration_uuid)
+            return not traces
+
+        try:
+            await eventually(is_clean, within_seconds)
+        except AssertionError:
+            raise AssertionError(f"left behind: {traces}") from None
+
+    def tool_processes(self) -> list[psutil.Process]:
+        """Find the migration tools (and their wrappers) that work for the primary's daemon."""
+        marks = (str(self.primary.directory), f"P={self.servers.primary.port}")
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            if process.pid == self.primary.identity.pid:
+                continue
+            command = _command_of(process)
+            if any(mark in word for word in command for mark in marks):
+                found.append(process)
+        return found
+
+    def tool_commands(self) -> list[list[str]]:
+        """Return the argument lists of those processes."""
+        return [command for process in self.tool_processes() if (command := _command_of(process))]
+
+    def _triggers(self) -> set[str]:
+        rows = self.servers.primary.query(
+            "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = %s",
+            (KEYSPACE,),
+        )
+        return {str(name) for (name,) in rows}
+
+    def _table_names(self) -> set[str]:
+        rows = self.servers.primary.query(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (KEYSPACE,)
+        )
+        return {str(name) for (name,) in rows}
+
+    def _account_names(self) -> set[str]:
+        rows = self.servers.primary.query("SELECT user, host FROM mysql.user")
+        return {f"{user}@{host}" for user, host in rows}
+
+    def errant_transactions(self) -> str:
+        """Return the transactions that the replica has and the primary has not; '' is right."""
+        replica, primary = self.servers.replica, self.servers.primary
+        if not primary.is_mariadb:
+            subtract = "SELECT GTID_SUBTRACT(%s, %s)"
+            return str(primary.scalar(subtract, (replica.gtid_executed(), primary.gtid_executed())))
+        state = str(replica.scalar("SELECT @@global.gtid_binlog_state"))
+        return ",".join(
+            gtid for gtid in state.split(",") if re.fullmatch(rf"\d+-{replica.port}-\d+", gtid)
+        )
+
+
+def _holds_only_logs(directory: Path) -> bool:
+    return all(path.suffix == ".log" or path.is_dir() for path in directory.iterdir())
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    try:
+        return [] if process.status() == psutil.STATUS_ZOMBIE else process.cmdline()
+    except psutil.Error:
+        return []
+
+
+class LiveTable:
+    """A table that writers keep changing, and their book.
+
+    Attributes:
+        name: the table in the schema of the pair.
+        book: what the writers saw committed.
+        workload: the writers.
+    """
+
+    def __init__(
+        self, servers: Pair, name: str, book: Book, pool: Pool, transactions_per_second: float
+    ) -> None:
+        self.name = name
+        self.book = book
+        self.workload = Workload(
+            pool, KEYSPACE, name, book, transactions_per_second=transactions_per_second
+        )
+        self._servers = servers
+        self._pool = pool
+        self._stop = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    async def write(self) -> None:
+        """Write until `settle`."""
+        try:
+            await self.workload.run(self._stop)
+        finally:
+            self._stopped.set()
+
+    async def settle(self) -> None:
+        """End the writers."""
+        self._stop.set()
+        await self._stopped.wait()
+
+    async def keeps_being_written(self, commits: int = 20) -> None:
+        """Wait until the writers have committed some more."""
+        wanted = self.workload.counts.committed + commits
+        await eventually(lambda: self.workload.counts.committed >= wanted, what="writers go on")
+
+    async def equals_its_book(self) -> None:
+        """End the writers; compare every row on primary and replica with what was committed.
+
+        Raises:
+            AssertionError: a row differs.
+        """
+        await self.settle()
+        on_primary = await verify_table(self._pool, KEYSPACE, self.name, self.book)
+        assert on_primary.holds, f"primary: {on_primary}"
+        await asyncio.to_thread(self._servers.catch_up)
+        async with _open_pool(self._servers.replica) as replica_pool:
+            on_replica = await verify_table(replica_pool, KEYSPACE, self.name, self.book)
+        assert on_replica.holds, f"replica: {on_replica}"
+        assert on_replica.checksum == on_primary.checksum
+
+
+@asynccontextmanager
+async def live_table(
+    pair: TabletPair, name: str, rows: int, *, transactions_per_second: float = 200.0
+) -> AsyncGenerator[LiveTable]:
+    """Make a table and write to it for the length of a block, or until it is settled."""
+    async with _open_pool(pair.servers.primary) as pool:
+        book = await load(pool, KEYSPACE, name, rows)
+        pair.tables.add(name)
+        table = LiveTable(pair.servers, name, book, pool, transactions_per_second)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(table.write())
+            try:
+                yield table
+            finally:
+                await table.settle()
+
+
+@asynccontextmanager
+async def _open_pool(server: RealServer) -> AsyncGenerator[Pool]:
+    settings = MySQLSettings(host=server.host, port=server.port, user="root", password="")
+    pool = Pool(settings, name="Writers", size_max=6)
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def connected(daemon: Daemon) -> AsyncGenerator[VExecClient]:
+    """Drive a daemon over gRPC for the length of a block."""
+    async with vexec_client(daemon.grpc, KEYSPACE) as client:
+        yield client
+
+
+def wait_until_primary(pair: TabletPair, within_seconds: float = 15.0) -> None:
+    """Wait until the primary's daemon has taken up its role and made its tables."""
+    eventually_blocking(
+        lambda: pair.servers.primary.query("SHOW TABLES FROM _vt LIKE 'schema_migrations'"),
+        within_seconds,
+        "the daemon of the primary makes _vt.schema_migrations",
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One tool on one pair.
+
+    Attributes:
+        tablets: the pair and its daemons.
+        strategy: the tool.
+        slow: options that make a table of 20,000 rows last far longer than any test.
+    """
+
+    tablets: TabletPair
+    strategy: str
+
+    @property
+    def slow(self) -> str:
+        if self.strategy == "gh-ost":
+            return "--chunk-size=20 --nice-ratio=20"
+        return "--chunk-size=20 --chunk-time=0 --sleep=0.1"
+
+
+def is_tool(command: list[str]) -> bool:
+    """Tell the tool itself from the wrapper that it runs under."""
+    return any(word.endswith(("/gh-ost", "/pt-online-schema-change")) for word in command[:2])
+
+
+async def copying(client: VExecClient, migration_uuid: str) -> None:
+    """Wait until the real run of a migration is copying rows."""
+
+    async def has_copied() -> bool:
+        record = await client.migration(migration_uuid)
+        assert record["migration_status"] in {"queued", "ready", "running"}, record["message"]
+        return int(record["rows_copied"] or 0) > 0
+
+    await eventually(has_copied, 25)
+
+
+def columns(server: RealServer, table: str) -> dict[str, str]:
+    """Return the type of each column of a table of the pair's schema."""
+    rows = server.query(
+        "SELECT column_name, column_type FROM information_schema.columns "
+        "WHERE table_schema = %s AND table_name = %s",
+        (KEYSPACE, table),
+    )
+    return {str(name): str(kind) for name, kind in rows}
