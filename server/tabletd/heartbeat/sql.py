@@ -1,0 +1,27 @@
+"""The statements on `_vt.heartbeat`."""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+# Values are given twice in an upsert: VALUES() is deprecated in MySQL 8.0, and MariaDB has no row
+# alias.
+
+# For STATEMENT binlogs: what depends on the server's own variables would be evaluated again, and
+# differently, on each replica.
+UPSERT: Final[LiteralString] = """
+    INSERT INTO _vt.heartbeat (keyspaceShard, tabletUid, ts)
+    VALUES (%s, %s, %s)
+    ON DUPLICATE KEY UPDATE tabletUid = %s, ts = %s"""
+
+# The server takes the lock that `SET GLOBAL read_only` waits for before it evaluates the condition,
+# so there is no moment between the check and the write; with SUPER nothing else would refuse it.
+# The variable is a number, and from MariaDB 12 on a word.
+UPSERT_IF_WRITABLE: Final[LiteralString] = """
+    INSERT INTO _vt.heartbeat (keyspaceShard, tabletUid, ts)
+    SELECT %s, %s, %s FROM DUAL WHERE CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')
+    ON DUPLICATE KEY UPDATE tabletUid = %s, ts = %s"""
+
+BINLOG_FORMAT: Final[LiteralString] = "SHOW SESSION VARIABLES LIKE 'binlog_format'"
+
+SELECT_TIMESTAMP: Final[LiteralString] = "SELECT ts FROM _vt.heartbeat WHERE keyspaceShard = %s"

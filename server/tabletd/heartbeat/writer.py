@@ -1,0 +1,149 @@
+"""The heartbeat of a primary: one row per shard, renewed at each tick."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from tabletd.clock import Clock
+from tabletd.errors import NotWritable, Reason, TabletdError
+from tabletd.heartbeat.settings import HeartbeatSettings
+from tabletd.heartbeat.sql import BINLOG_FORMAT, UPSERT, UPSERT_IF_WRITABLE
+from tabletd.heartbeat.ticker import Ticker
+from tabletd.loops import ThrottledLogger
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.flavor import ServerInfo, server_info
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.replication import replication_status
+from tabletd.mysql.session import Session
+from tabletd.mysql.sidecar import ensure_sidecar
+from tabletd.mysql.variables import is_read_only
+from tabletd.telemetry.vars import Registry
+
+# No such schema, table or column, or another number of columns: the sidecar is missing or old.
+_SIDECAR_ERRNOS: Final = frozenset({1049, 1054, 1136, 1146})
+# Creating tables may take longer than a beat, and happens once.
+_SIDECAR_SECONDS_MAX: Final = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Writer:
+    """Writes heartbeats while it is open; never on a replica, never under `read_only`.
+
+    Args:
+        pool: one connection to the server beside us, for nobody else.
+        settings: whose heartbeat, how often.
+        clock: the wall clock that the heartbeats carry, and the schedule's own.
+        registry: gets `HeartbeatWrites` and `HeartbeatWriteErrors`.
+        on_not_writable: told when a beat finds that the server takes no writes (any more).
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: HeartbeatSettings,
+        *,
+        clock: Clock,
+        registry: Registry,
+        on_not_writable: Callable[[], None],
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._clock = clock
+        self._on_not_writable = on_not_writable
+        self._ticker = Ticker(settings.interval_seconds, self.write, clock)
+        self._writes = registry.counter("HeartbeatWrites", "heartbeats written")
+        self._errors = registry.counter("HeartbeatWriteErrors", "heartbeats that failed")
+        self._log = ThrottledLogger("HeartbeatWriter", logger=_logger, clock=clock)
+        self._connection_id = 0
+        self._server: ServerInfo | None = None
+        self._binlog_is_statements = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether heartbeats are being written."""
+        return self._ticker.is_started
+
+    def open(self) -> None:
+        """Begin to write, the first beat at once; nothing happens when it is open."""
+        self._ticker.start(at_once=True)
+
+    async def close(self) -> None:
+        """Write no more: on return no statement is on its way."""
+        await self._ticker.stop()
+
+    async def run(self) -> None:
+        """Write when open; never returns."""
+        await self._ticker.run()
+
+    async def write(self) -> None:
+        """Write one heartbeat within one interval; a failure is counted and logged."""
+        try:
+            await self._write_or_create()
+        except TabletdError as error:
+            self._errors.add()
+            self._log.error(str(error))
+            if isinstance(error, NotWritable):
+                self._on_not_writable()
+        else:
+            self._writes.add()
+
+    async def _write_or_create(self) -> None:
+        try:
+            await self._write_once()
+        except MySQLError as error:
+            if error.errno not in _SIDECAR_ERRNOS:
+                raise
+            await self._create_sidecar(error)
+            await self._write_once()
+
+    async def _create_sidecar(self, cause: MySQLError) -> None:
+        try:
+            async with self._pool.session(
+                timeout_seconds=_SIDECAR_SECONDS_MAX, writable=True
+            ) as session:
+                await ensure_sidecar(session)
+        except NotWritable:
+            raise
+        except TabletdError as error:
+            _logger.warning("the sidecar schema could not be created: %s", error)
+            raise cause from error
+
+    async def _write_once(self) -> None:
+        limit_seconds = self._settings.interval_seconds
+        try:
+            async with (
+                asyncio.timeout(limit_seconds),
+                self._pool.session(timeout_seconds=limit_seconds) as session,
+            ):
+                server = await self._look_at(session)
+                # A replica may be writable; what we wrote there would never be on its primary.
+                if await replication_status(session, server) is not None:
+                    raise NotWritable("the MySQL server is a replica: no heartbeat is written")
+                await self._upsert(session)
+        except TimeoutError:
+            raise TabletdError(
+                Reason.TIMEOUT, f"the heartbeat was not written within {limit_seconds:g} s"
+            ) from None
+
+    async def _look_at(self, session: Session) -> ServerInfo:
+        """Return what the server is; asked once for each connection."""
+        if self._server is None or session.connection_id != self._connection_id:
+            self._server = await server_info(session)
+            found = (await session.execute(BINLOG_FORMAT)).rows
+            self._binlog_is_statements = bool(found) and found[0][1] == "STATEMENT"
+            self._connection_id = session.connection_id
+        return self._server
+
+    async def _upsert(self, session: Session) -> None:
+        uid, ts = self._settings.tablet_uid, self._clock.wall_ns()
+        values = (self._settings.keyspace_shard, uid, ts, uid, ts)
+        if self._binlog_is_statements:
+            if await is_read_only(session):
+                raise NotWritable
+            await session.execute(UPSERT, values)
+        elif (await session.execute(UPSERT_IF_WRITABLE, values)).rows_affected == 0:
+            raise NotWritable

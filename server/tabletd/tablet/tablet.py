@@ -1,0 +1,401 @@
+"""The tablet: follows its server, tells its parts their role and the world its health."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from tabletd.clock import Clock
+from tabletd.errors import Reason, TabletdError
+from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag
+from tabletd.heartbeat.repl_tracker import ReplTracker
+from tabletd.mysql.flavor import ServerInfo, server_info
+from tabletd.mysql.pool import Pool
+from tabletd.tablet.health import UNINITIALIZED, Health, HealthClass, assess, health_class
+from tabletd.tablet.identity import TabletAlias, TabletType
+from tabletd.tablet.role import Role, ServerState, look_at_server
+from tabletd.tablet.settings import TabletSettings
+from tabletd.tablet.streams import HealthStreams, Subscription
+from tabletd.telemetry.vars import Registry
+
+_NOT_CONNECTED, _NOT_SERVING, _SERVING = range(3)
+# Longer than one look at a server that hangs, so that the caller hears of that.
+_REQUEST_SECONDS_MAX = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class RoleListener(Protocol):
+    """A part that works differently on a primary.
+
+    Each method may be called again when another part failed, and returns soon: it sets things going
+    or asks them to stop, it does not wait for a migration's end.
+    """
+
+    async def make_primary(self) -> None:
+        """Begin what only a primary does."""
+        ...
+
+    async def make_non_primary(self) -> None:
+        """End what only a primary does."""
+        ...
+
+    async def close(self) -> None:
+        """End everything."""
+        ...
+
+
+class _Request:
+    """Something an operator asks of the tablet, done by its own task at its next step."""
+
+    def __init__(self, wanted_type: TabletType | None, *, broadcast: bool) -> None:
+        self.wanted_type = wanted_type
+        self.broadcast = broadcast
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def finish(self, error: TabletdError | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+
+
+class Tablet:
+    """One MySQL or MariaDB server as a tablet.
+
+    All changes of role are made by the one task in `run`; an operator's requests are put to it and
+    waited for, so a caller that goes away leaves nothing half done.
+
+    Args:
+        alias: the name of the tablet.
+        keyspace: what it belongs to.
+        shard: of the keyspace.
+        database: schema of the keyspace on the server.
+        pool: connections to the server.
+        repl_tracker: measures lag; told of role changes before all listeners.
+        listeners: told in this order when the tablet becomes primary, in the reverse order when it
+            stops being one or closes.
+        settings: thresholds and intervals.
+        registry: gets `TabletState`, `TabletStateName` and `TabletType`.
+        clock: wall and monotonic time.
+    """
+
+    def __init__(
+        self,
+        *,
+        alias: TabletAlias,
+        keyspace: str,
+        shard: str,
+        database: str,
+        pool: Pool,
+        repl_tracker: ReplTracker,
+        listeners: Sequence[RoleListener],
+        settings: TabletSettings,
+        registry: Registry,
+        clock: Clock,
+    ) -> None:
+        self.alias = alias
+        self.keyspace = keyspace
+        self.shard = shard
+        self.database = database
+        self._pool = pool
+        self._tracker = repl_tracker
+        self._listeners: tuple[RoleListener, ...] = (repl_tracker, *listeners)
+        self._settings = settings
+        self._clock = clock
+        self._role = Role(settings.type)
+        self._streams = HealthStreams(settings.subscriber_buffer_max)
+        self._health = UNINITIALIZED
+        self._told_monotonic = float("-inf")
+        self._type = TabletType.UNKNOWN
+        self._former_type = TabletType.UNKNOWN
+        self._changed_monotonic = float("-inf")
+        self._told_primary: bool | None = None
+        self._transition_error = ""
+        self._server_error = ""
+        self._server_state: ServerState | None = None
+        self._server: ServerInfo | None = None
+        self._term_start_seconds = 0
+        self._requests: list[_Request] = []
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        repl_tracker.on_not_writable = self._wake.set
+        registry.gauge("TabletState", "0 not connected, 1 not serving, 2 serving", self._state)
+        registry.gauge("TabletStateName", "SERVING or NOT_SERVING", self.state_name)
+        registry.gauge("TabletType", "the type, in lower case", self._lower_type)
+
+    @property
+    def type(self) -> TabletType:
+        """The present type; UNKNOWN until the server was seen."""
+        return self._type
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this tablet takes the writes of its shard."""
+        return self._type is TabletType.PRIMARY
+
+    @property
+    def health(self) -> Health:
+        """The state as it was last assessed, at most a second ago."""
+        return self._health
+
+    @property
+    def health_class(self) -> HealthClass:
+        """How a status page colours the tablet."""
+        return health_class(self._health, self._settings)
+
+    @property
+    def lag(self) -> Lag:
+        """The replication lag of this moment."""
+        return self._tracker.status()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether queries are answered."""
+        return self._health.serving
+
+    def accepts(self, tablet_type: TabletType) -> bool:
+        """Return whether a query for a tablet of this type may be answered.
+
+        That is the present type, and for the grace period after a promotion also the former one.
+        """
+        since_change = self._clock.monotonic_seconds() - self._changed_monotonic
+        is_in_grace = self.is_primary and since_change < self._settings.serving_state_grace_seconds
+        return tablet_type is self._type or (is_in_grace and tablet_type is self._former_type)
+
+    def state_name(self) -> str:
+        """Return `SERVING` or `NOT_SERVING`."""
+        return self._health.state_name
+
+    def subscribe(self) -> AbstractAsyncContextManager[Subscription]:
+        """Receive the present health, then every broadcast.
+
+        Raises:
+            TabletdError: SHUTTING_DOWN when the tablet is stopping; in iteration also SLOW_READER.
+        """
+        return self._streams.subscribe(self._health)
+
+    async def change_type(self, wanted: TabletType) -> None:
+        """Give the tablet another type; it holds until the server contradicts it.
+
+        Raises:
+            TabletdError: READ_ONLY or NOT_PRIMARY when the server cannot be a primary,
+                ILLEGAL_TRANSITION when it is drained already, INVALID_REQUEST for UNKNOWN, or what
+                hindered the change.
+        """
+        await self._ask(_Request(wanted, broadcast=True))
+
+    async def refresh(self) -> None:
+        """Look at the server now and follow what it is.
+
+        Raises:
+            TabletdError: the server cannot be asked.
+        """
+        await self._ask(_Request(None, broadcast=False))
+
+    async def run_health_check(self) -> None:
+        """Look at the server now and broadcast the health, changed or not."""
+        try:
+            await self._ask(_Request(None, broadcast=True))
+        except TabletdError as error:
+            _logger.warning("health check: %s", error)
+
+    async def run(self) -> None:
+        """Follow the server until `begin_shutdown`; one task of the application's group."""
+        while not self._is_stopping:
+            self._wake.clear()
+            await self._step()
+            await self._pause()
+
+    def begin_shutdown(self) -> None:
+        """Serve no more: broadcast that, and end all subscriptions."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self._publish(
+            Health(self._type, False, self._health.lag_seconds, "tabletserver is shutdown")
+        )
+        self._streams.close()
+        self._wake.set()
+        for request in self._requests:
+            request.finish(_stopping())
+
+    async def stop(self) -> None:
+        """Serve no more and close the parts, the executor first, the heartbeat last."""
+        self.begin_shutdown()
+        for listener in reversed(self._listeners):
+            try:
+                await listener.close()
+            except TabletdError as error:
+                _logger.warning("closing %s: %s", type(listener).__name__, error)
+
+    async def _ask(self, request: _Request) -> None:
+        if self._is_stopping:
+            raise _stopping()
+        self._requests.append(request)
+        self._wake.set()
+        try:
+            async with asyncio.timeout(_REQUEST_SECONDS_MAX):
+                await request.done
+        except TimeoutError:
+            raise TabletdError(
+                Reason.TIMEOUT,
+                f"the tablet did not follow within {_REQUEST_SECONDS_MAX:g} s",
+                hint="is its MySQL server answering?",
+            ) from None
+
+    async def _pause(self) -> None:
+        until_broadcast = (
+            self._told_monotonic
+            + self._settings.health_check_interval_seconds
+            - self._clock.monotonic_seconds()
+        )
+        seconds = min(self._settings.follow_interval_seconds, max(0.0, until_broadcast))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _step(self) -> None:
+        """Look at the server, do what was asked, follow the role, tell the health."""
+        requests, self._requests = self._requests, []
+        look_error = await self._look()
+        outcomes = [(request, self._take(request, look_error)) for request in requests]
+        await self._follow()
+        self._note_replication(look_error)
+        self._tell(force=any(request.broadcast for request in requests))
+        for request, error in outcomes:
+            request.finish(error or self._transition_failure())
+
+    async def _look(self) -> TabletdError | None:
+        try:
+            async with self._pool.session(
+                timeout_seconds=self._settings.look_seconds_max
+            ) as session:
+                if self._server is None:
+                    self._server = await server_info(session)
+                self._server_state = await look_at_server(session, self._server)
+        except TabletdError as error:
+            # It may come back as another version.
+            self._server = None
+            self._server_state = None
+            self._server_error = str(error)
+            return error
+        self._server_error = ""
+        return None
+
+    def _take(self, request: _Request, look_error: TabletdError | None) -> TabletdError | None:
+        wanted = request.wanted_type
+        if wanted is None:
+            return look_error
+        if wanted is TabletType.DRAINED and self._type is TabletType.DRAINED:
+            return TabletdError(
+                Reason.ILLEGAL_TRANSITION, f"Tablet: {self.alias}, is already drained"
+            )
+        if wanted is TabletType.PRIMARY and look_error is not None:
+            return look_error
+        try:
+            self._role.set_by_operator(wanted, self._server_state)
+        except TabletdError as error:
+            return error
+        return None
+
+    async def _follow(self) -> None:
+        if self._is_stopping:
+            return
+        state = self._server_state
+        present = self._type
+        wanted = self._role.follow(state) if state else self._role.without_server(present)
+        if wanted is TabletType.UNKNOWN:
+            return
+        is_primary = wanted is TabletType.PRIMARY
+        if wanted is not present:
+            _logger.info("tablet type: %s -> %s", present, wanted)
+            self._former_type, self._changed_monotonic = present, self._clock.monotonic_seconds()
+        if not is_primary:
+            # Before the parts are told: nobody must take this for a primary any more.
+            self._type = wanted
+            self._term_start_seconds = 0
+        if self._told_primary is not is_primary:
+            self._transition_error = await self._tell_listeners(is_primary=is_primary)
+            self._told_primary = None if self._transition_error else is_primary
+        if is_primary and present is not wanted and not self._transition_error:
+            self._type = wanted
+            self._term_start_seconds = self._clock.wall_ns() // NANOSECONDS_PER_SECOND
+
+    async def _tell_listeners(self, *, is_primary: bool) -> str:
+        """Tell all parts their role, in the right order; return what failed, to be tried again."""
+        failures: list[str] = []
+        for listener in self._listeners if is_primary else reversed(self._listeners):
+            try:
+                await (listener.make_primary() if is_primary else listener.make_non_primary())
+            except TabletdError as error:
+                failures.append(f"{type(listener).__name__}: {error}")
+                _logger.warning("change of role: %s", failures[-1])
+                if is_primary:
+                    break
+        return "; ".join(failures)
+
+    def _transition_failure(self) -> TabletdError | None:
+        if not self._transition_error:
+            return None
+        return TabletdError(
+            Reason.NOT_SERVING,
+            f"the change of role is not done: {self._transition_error}",
+            hint="it is tried again every second",
+        )
+
+    def _note_replication(self, look_error: TabletdError | None) -> None:
+        if look_error is not None:
+            self._tracker.note_failure(str(look_error))
+        elif self._server_state is not None:
+            self._tracker.note_replication(self._server_state.replication)
+
+    def _tell(self, *, force: bool) -> None:
+        """Broadcast the health if it changed, if that is due, or by force."""
+        if self._is_stopping:
+            return
+        now = self._clock.monotonic_seconds()
+        error = self._server_error or self._transition_error
+        if not error and self._server_state is not None:
+            error = self._role.contradiction(self._server_state)
+        health = assess(
+            self._type,
+            self._tracker.status(),
+            self._settings,
+            now_monotonic=now,
+            server_error=error,
+            primary_term_start_seconds=self._term_start_seconds,
+        )
+        due = now - self._told_monotonic >= self._settings.health_check_interval_seconds
+        if force or due or health != self._health:
+            self._publish(health)
+
+    def _publish(self, health: Health) -> None:
+        before, self._health = self._health, health
+        if (before.type, before.serving, before.health_error) != (
+            health.type,
+            health.serving,
+            health.health_error,
+        ):
+            _logger.info("%s %s %s", health.type, health.state_name, health.health_error)
+        self._told_monotonic = self._clock.monotonic_seconds()
+        self._streams.publish(health)
+
+    def _lower_type(self) -> str:
+        return self._type.lower()
+
+    def _state(self) -> int:
+        if self._type is TabletType.UNKNOWN or self._server_error or self._health.health_error:
+            return _NOT_CONNECTED
+        return _SERVING if self._health.serving else _NOT_SERVING
+
+
+def _stopping() -> TabletdError:
+    return TabletdError(Reason.SHUTTING_DOWN, "tabletserver is shutdown")
