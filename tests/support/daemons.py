@@ -96,7 +96,7 @@ class TabletPair:
             self.restart_primary()
         if not self.replica.is_running:
             self.replica = restart_daemon(self.replica)
-        for trigger in self._triggers():
+        for trigger in self.triggers():
             self.servers.primary.script(f"DROP TRIGGER {KEYSPACE}.`{trigger}`")
         for table in self._table_names():
             self.servers.primary.script(f"DROP TABLE {KEYSPACE}.`{table}`")
@@ -108,7 +108,7 @@ class TabletPair:
 
         Looks for triggers, tables that no test made, accounts, run directories, processes.
         """
-        found = [f"trigger {name}" for name in self._triggers()]
+        found = [f"trigger {name}" for name in self.triggers()]
         found += [f"table {name}" for name in sorted(self._table_names() - self.tables)]
         accounts = sorted(self._account_names() - self._accounts)
         found += [f"account {account}" for account in accounts]
@@ -161,7 +161,8 @@ class TabletPair:
         """Return the argument lists of those processes."""
         return [command for process in self.tool_processes() if (command := _command_of(process))]
 
-    def _triggers(self) -> set[str]:
+    def triggers(self) -> set[str]:
+        """Return the names of all triggers in the schema."""
         rows = self.servers.primary.query(
             "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = %s",
             (KEYSPACE,),

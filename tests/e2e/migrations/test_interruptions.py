@@ -1,0 +1,106 @@
+"""The server changes its role, the daemon ends or dies: the migration survives, once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+
+from tabletd.sandbox.vexec_client import VExecClient
+from tests.support.daemons import Case, TabletPair, connected, copying, live_table
+from tests.support.waiting import eventually
+
+ROWS = 20_000
+ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("way", ["terminate", "kill"])
+async def test_a_migration_completes_once_after_the_daemon_was_ended_and_started_again(
+    case: Case, client: VExecClient, way: str
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", ROWS) as table:
+        migration_uuid = await client.submit(
+            "orders", ADD_COLUMN, case.strategy, options=_slow_then_fast(case)
+        )
+        await copying(client, migration_uuid)
+        await asyncio.to_thread(getattr(tablets.primary, way))
+        if way == "terminate":
+            # Until a later daemon can take a tool over, it is ended with its daemon.
+            assert await asyncio.to_thread(tablets.tool_commands) == []
+            assert await asyncio.to_thread(tablets.triggers) == set()
+        await table.keeps_being_written()
+        await asyncio.to_thread(tablets.restart_primary)
+        async with connected(tablets.primary) as again:
+            record = await again.wait(migration_uuid, until={"complete"}, within_seconds=60)
+        assert record["message"] != "", record
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(migration_uuid)
+
+
+async def test_queued_migrations_survive_a_restart_of_the_daemon(
+    case: Case, client: VExecClient
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", ROWS) as table:
+        running = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
+        await copying(client, running)
+        queued = await client.submit("orders", "ALTER TABLE orders ADD KEY (note)", case.strategy)
+        assert await client.cancel(running) == 1
+        await asyncio.to_thread(tablets.primary.kill)
+        await asyncio.to_thread(tablets.restart_primary)
+        async with connected(tablets.primary) as again:
+            await again.wait(queued, until={"complete"}, within_seconds=25)
+            assert (await again.migration(running))["migration_status"] == "cancelled"
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(running)
+        await tablets.leaves_no_trace(queued)
+
+
+@pytest.mark.timeout(90)
+async def test_a_primary_that_becomes_read_only_ends_its_tool_and_writes_nothing(
+    case: Case, client: VExecClient
+) -> None:
+    tablets = case.tablets
+    primary = tablets.servers.primary
+    async with live_table(tablets, "orders", ROWS) as table:
+        migration_uuid = await client.submit(
+            "orders", ADD_COLUMN, case.strategy, options=_slow_then_fast(case)
+        )
+        await copying(client, migration_uuid)
+        await table.settle()
+        await asyncio.to_thread(primary.script, "SET GLOBAL read_only = 1")
+
+        async def tool_has_ended() -> bool:
+            return not await asyncio.to_thread(tablets.tool_commands)
+
+        await eventually(tool_has_ended, 15, "the tool ends when the server is read_only")
+        before = await asyncio.to_thread(primary.gtid_executed)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.submit("orders", "ALTER TABLE orders ADD KEY (note)", case.strategy)
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert await asyncio.to_thread(primary.gtid_executed) == before
+
+        await asyncio.to_thread(primary.script, "SET GLOBAL read_only = 0")
+        await client.wait(migration_uuid, until={"complete"}, within_seconds=50)
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(migration_uuid)
+
+
+async def test_a_replica_daemon_writes_nothing_and_takes_no_migration(tablets: TabletPair) -> None:
+    async with connected(tablets.replica) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.submit("orders", ADD_COLUMN, "direct")
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        with pytest.raises(grpc.aio.AioRpcError):
+            await client.cancel_all()
+    assert await asyncio.to_thread(tablets.errant_transactions) == ""
+
+
+def _slow_then_fast(case: Case) -> str:
+    # Slow enough to be met on its way, fast enough to come to its end within the test.
+    if case.strategy == "gh-ost":
+        return "--chunk-size=100 --nice-ratio=4"
+    return "--chunk-size=100 --chunk-time=0 --sleep=0.02"

@@ -1,0 +1,75 @@
+"""A migration waits for replicas that fall behind or fall silent, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tabletd.sandbox.vexec_client import Record, VExecClient
+from tests.support.daemons import Case, copying, live_table
+from tests.support.waiting import eventually
+
+ROWS = 6_000
+
+
+def _options(case: Case) -> str:
+    # Some ten seconds when nothing holds it up.
+    if case.strategy == "gh-ost":
+        return "--chunk-size=20 --nice-ratio=4"
+    return "--chunk-size=20 --chunk-time=0 --sleep=0.02"
+
+
+async def _waits(client: VExecClient, migration_uuid: str) -> Record:
+    """Wait until the migration says why it waits, and copies nothing any more."""
+
+    async def is_throttled() -> Record | None:
+        record = await client.migration(migration_uuid)
+        assert record["migration_status"] == "running", record["message"]
+        return record if record["reason_throttled"] else None
+
+    record = await eventually(is_throttled, 15, "the row says why it waits")
+    assert record
+    return record
+
+
+@pytest.mark.timeout(90)
+async def test_a_migration_waits_while_a_replica_lags_and_then_completes(
+    case: Case, client: VExecClient
+) -> None:
+    async with live_table(case.tablets, "orders", ROWS) as table:
+        migration_uuid = await client.submit(
+            "orders",
+            "ALTER TABLE orders ADD COLUMN extra INT",
+            case.strategy,
+            options=_options(case),
+        )
+        await copying(client, migration_uuid)
+        await asyncio.to_thread(case.tablets.servers.replica.script, "STOP SLAVE SQL_THREAD")
+        record = await _waits(client, migration_uuid)
+        assert "lag" in (record["reason_throttled"] or "").lower()
+        assert record["last_throttled_timestamp"]
+        await table.keeps_being_written()
+        await asyncio.to_thread(case.tablets.servers.replica.script, "START SLAVE SQL_THREAD")
+        await client.wait(migration_uuid, until={"complete"}, within_seconds=50)
+        await table.equals_its_book()
+        await case.tablets.leaves_no_trace(migration_uuid)
+
+
+@pytest.mark.timeout(90)
+async def test_a_silent_replica_daemon_blocks_and_is_named(case: Case, client: VExecClient) -> None:
+    async with live_table(case.tablets, "orders", ROWS) as table:
+        migration_uuid = await client.submit(
+            "orders",
+            "ALTER TABLE orders ADD COLUMN extra INT",
+            case.strategy,
+            options=_options(case),
+        )
+        await copying(client, migration_uuid)
+        case.tablets.replica.pause()
+        record = await _waits(client, migration_uuid)
+        assert str(case.tablets.replica.grpc_port) in (record["reason_throttled"] or "")
+        case.tablets.replica.resume()
+        await client.wait(migration_uuid, until={"complete"}, within_seconds=50)
+        await table.equals_its_book()
+        await case.tablets.leaves_no_trace(migration_uuid)
