@@ -207,7 +207,7 @@ async def _watched_lag(sandbox: Sandbox, track: Track) -> AsyncGenerator[None]:
 
     def read() -> float | None:
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=2) as answer:
                 return float(json.load(answer)["HeartbeatCurrentLagNs"]) / 1e6
         except (OSError, ValueError, KeyError):
             return None
