@@ -15,7 +15,7 @@ async def global_variables(session: Session, *names: str) -> dict[str, str]:
     marks = ", ".join(["%s"] * len(names))
     sql = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})"
     result = await session.execute(sql, names)
-    return {_text(name).lower(): _text(value) for name, value in result.rows}
+    return {as_text(name).lower(): as_text(value) for name, value in result.rows}
 
 
 async def is_read_only(session: Session) -> bool:
@@ -25,10 +25,11 @@ async def is_read_only(session: Session) -> bool:
     """
     result = await session.execute("SELECT @@global.read_only")
     # A number up to MariaDB 11, a word (ON, NO_LOCK ...) since 12.
-    return _text(result.rows[0][0]).upper() not in {"0", "OFF"}
+    return as_text(result.rows[0][0]).upper() not in {"0", "OFF"}
 
 
-def _text(cell: str | bytes | int | None) -> str:
+def as_text(cell: object) -> str:
+    """Return a cell as text, whichever kind of pool it came from; NULL becomes empty."""
     if isinstance(cell, bytes):
         return cell.decode(errors="replace")
     return "" if cell is None else str(cell)
