@@ -1,0 +1,46 @@
+"""`make bench`, or a part of it: `make bench ONLY=vexec,rest`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from tests.bench.report import Measurement, write_report
+
+_PARTS: Final = {
+    "vexec": "VExec SELECT against a bare handler",
+    "tick": "scheduler tick, long history against short",
+    "rest": "daemons at rest (REST_SECONDS=60)",
+    "overhead": "whole migrations against the bare tools (ROWS=1000000)",
+    "lag": "lag of an idle pair (LAG_SECONDS=600)",
+}
+
+
+def main() -> int:
+    """Run the parts named by ONLY, or all; 1 when a goal is missed."""
+    console = Console()
+    chosen = [part for part in os.environ.get("ONLY", "").split(",") if part] or list(_PARTS)
+    unknown = sorted(set(chosen) - set(_PARTS))
+    if unknown:
+        console.print(f"no part {', '.join(unknown)}; there are: {', '.join(_PARTS)}")
+        return 2
+    measurements: list[Measurement] = []
+    for part in chosen:
+        console.print(f"{part}: {_PARTS[part]} ...", highlight=False)
+        start = time.monotonic()
+        measurements += asyncio.run(import_module(f"tests.bench.{part}").measure())
+        console.print(f"{part}: {time.monotonic() - start:.0f} s", highlight=False)
+    path = write_report(measurements, Path(__file__).parent / "results", console)
+    console.print(f"written to {path}", highlight=False, soft_wrap=True)
+    return int(any(one.is_met is False for one in measurements))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

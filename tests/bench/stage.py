@@ -1,0 +1,58 @@
+"""The servers and daemons that a benchmark runs on: a sandbox of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import urllib.request
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.settings import MySQLSettings
+from tabletd.sandbox.releases import ReleaseName
+from tabletd.sandbox.sandbox import Sandbox, SandboxRequest, start_sandbox, stop_sandbox
+from tabletd.sandbox.servers import Server
+
+
+@asynccontextmanager
+async def stage(
+    name: str,
+    server: ReleaseName = ReleaseName.MARIADB,
+    *,
+    replicas: int = 1,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncGenerator[Sandbox]:
+    """Start a sandbox for the length of a block."""
+    full_name = f"bench-{name}-{os.getpid()}"
+    request = SandboxRequest(full_name, server, replicas, settings=settings or {})
+    sandbox = await asyncio.to_thread(start_sandbox, request)
+    try:
+        yield sandbox
+    finally:
+        await asyncio.to_thread(stop_sandbox, full_name)
+
+
+@asynccontextmanager
+async def pool_to(server: Server, *, raw: bool = False) -> AsyncGenerator[Pool]:
+    """Connect to a server of the stage as root for the length of a block."""
+    settings = MySQLSettings(unix_socket=str(server.socket), user="root", password="")
+    pool = Pool(settings, name="Bench", raw=raw)
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def debug_vars(address: str) -> dict[str, Any]:
+    """Read a daemon's counters."""
+
+    def read() -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://{address}/debug/vars", timeout=5) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    return await asyncio.to_thread(read)
