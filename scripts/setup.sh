@@ -81,7 +81,8 @@ packages() {
     elif [ "$status" = 2 ] && [ ${#missing[@]} = 0 ]; then
         say skipped "Debian packages: ${optional_missing[*]} need root; without them MySQL does not start"
     elif [ "$status" = 2 ]; then
-        say stopped "these Debian packages are missing, and only root may install them; run:"
+        have mvn || optional_missing+=(maven)
+        say stopped "these Debian packages are missing, and only root may install them; as root run:"
         echo "apt-get update && apt-get install --no-install-recommends ${missing[*]} ${optional_missing[*]}"
         exit 1
     else
