@@ -15,8 +15,8 @@ from tabletd.mysql.pool import Pool
 from tabletd.telemetry.vars import Registry
 
 _INT64_MAX = 2**63 - 1
-_CUTOFFS_NS = (0, 10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
-_CUTOFF_LABELS = ("0", "1ms", "10ms", "100ms", "1s", "10s", "100s", "1000s", ">1000s")
+LAG_CUTOFFS_NS = (0, 10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
+LAG_CUTOFF_LABELS = ("0", "1ms", "10ms", "100ms", "1s", "10s", "100s", "1000s", ">1000s")
 _STALE_ERROR = "no heartbeat received in over 2x the heartbeat interval"
 _STALE_INTERVALS = 2
 
@@ -53,8 +53,8 @@ class Reader:
         self._histogram = registry.histogram(
             "HeartbeatLagNsHistogram",
             "lags of the heartbeats read, nanoseconds",
-            _CUTOFFS_NS,
-            _CUTOFF_LABELS,
+            LAG_CUTOFFS_NS,
+            LAG_CUTOFF_LABELS,
         )
         self._lag: Lag | None = None
         self._error = ""
