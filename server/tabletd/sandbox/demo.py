@@ -9,9 +9,10 @@ import asyncio
 import json
 import os
 import signal
+import statistics
 import time
 import urllib.request
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -19,6 +20,7 @@ from typing import Final
 
 import psutil
 from rich.console import Console
+from rich.table import Table
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.pool import Pool
@@ -86,6 +88,9 @@ def run_demo(rows: int) -> bool:
     """
     console = Console()
     started = time.monotonic()
+    console.print(
+        f"[bold]tabletd demo[/bold]: {_STATEMENT}, while it is written to", highlight=False
+    )
     previous = signal.signal(signal.SIGTERM, _end_by_signal)
     _remove_leftovers()
     try:
@@ -99,8 +104,28 @@ def run_demo(rows: int) -> bool:
         signal.signal(signal.SIGTERM, previous)
     findings["after the demo"] = [_nothing_is_left()]
     holds = _report(console, findings)
-    console.print(f"{'done' if holds else 'FAILED'} in {time.monotonic() - started:.0f} s")
+    _print_figures(console, [track for _, track in tracks])
+    seconds = time.monotonic() - started
+    verdict = "Nothing was lost, nothing is left." if holds else "The proof does NOT hold."
+    console.print(f"\n[bold]{verdict}[/bold] {seconds:.0f} s in all.", highlight=False)
     return holds
+
+
+def _print_figures(console: Console, tracks: Sequence[Track]) -> None:
+    table = Table(box=None, padding=(0, 2), title_justify="left")
+    for heading in ("", "rows", "migration", "commits meanwhile", "lag median", "lag most"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for track in tracks:
+        lags_ms = track.lags_ms or [0.0]
+        table.add_row(
+            track.title,
+            f"{track.rows:,}",
+            f"{track.migration_seconds:.1f} s",
+            f"{track.migration_commits:,}",
+            f"{statistics.median(lags_ms):.1f} ms",
+            f"{max(lags_ms):.1f} ms",
+        )
+    console.print("\n[bold]Figures[/bold]", table, sep="\n", highlight=False)
 
 
 def _end_by_signal(number: int, frame: FrameType | None) -> None:
@@ -216,7 +241,7 @@ async def _watched_lag(sandbox: Sandbox, track: Track) -> AsyncGenerator[None]:
         while True:
             lag_ms = await asyncio.to_thread(read)
             if lag_ms is not None:
-                track.saw_lag(lag_ms)
+                track.lags_ms.append(lag_ms)
             await asyncio.sleep(_LAG_INTERVAL_SECONDS)
 
     async with asyncio.TaskGroup() as group:
@@ -227,6 +252,7 @@ async def _watched_lag(sandbox: Sandbox, track: Track) -> AsyncGenerator[None]:
 
 async def _migrate(sandbox: Sandbox, plan: _Plan, track: Track) -> None:
     async with vexec_client(sandbox.primary.daemon.grpc, sandbox.keyspace) as client:
+        started, commits = time.monotonic(), track.commits
         migration_uuid = await client.submit(_TABLE, _STATEMENT, plan.strategy)
         try:
             async with asyncio.timeout(_MIGRATION_SECONDS):
@@ -237,6 +263,8 @@ async def _migrate(sandbox: Sandbox, plan: _Plan, track: Track) -> None:
                 Reason.TIMEOUT,
                 f"{track.title}: not done in {_MIGRATION_SECONDS} s: {describe(record)}",
             ) from None
+        track.migration_seconds = time.monotonic() - started
+        track.migration_commits = track.commits - commits
 
 
 async def _follow(client: VExecClient, migration_uuid: str, track: Track) -> None:
@@ -248,6 +276,7 @@ async def _follow(client: VExecClient, migration_uuid: str, track: Track) -> Non
         track.percent = float(record.get("progress") or 0)
         track.eta_seconds = int(record.get("eta_seconds") or -1)
         track.stage = record.get("stage") or ""
+        track.waiting = record.get("reason_throttled") or ""
     if status != "complete":
         raise TabletdError(Reason.TOOL_FAILED, f"{track.title}: the migration ended: {text}")
 
@@ -282,7 +311,7 @@ def _nothing_is_left() -> Finding:
 
 def _report(console: Console, findings: dict[str, list[Finding]]) -> bool:
     for title, found in findings.items():
-        console.print(f"\n{title}", style="bold", highlight=False)
+        console.print(title, style="bold", highlight=False)
         for finding in found:
             mark = "[green]ok[/green]    " if finding.holds else "[red]FAILED[/red]"
             console.print(f"  {mark} {finding.what}: ", end="", highlight=False)

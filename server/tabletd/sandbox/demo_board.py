@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
 from typing import Final
@@ -32,6 +32,33 @@ class Phase(StrEnum):
     DONE = "done"
 
 
+# Said once, when the first pair comes to it.
+_NOTES: Final = {
+    Phase.STARTING: (
+        "Servers",
+        "A primary and a replica of each kind on free loopback ports, a tabletd beside each. "
+        "All of it goes when the demo ends, also by Ctrl-C.",
+    ),
+    Phase.LOADING: ("Rows", "Each primary gets a table to be changed."),
+    Phase.WATCHING: (
+        "Lag, and writers",
+        "Each primary's tabletd writes a heartbeat every 250 ms, each replica's reads it: the "
+        "difference is the lag. Four writers insert, update, delete, move keys, swap unique "
+        "values and roll back; they keep their own book of what was committed.",
+    ),
+    Phase.MIGRATING: (
+        "Migrations",
+        "Submitted over gRPC to each primary's tabletd, which checks the server, tries a dry run "
+        "and then runs the real tool. The writers go on, through the swap of the tables as well.",
+    ),
+    Phase.PROVING: (
+        "Proof",
+        "The writers have stopped. Every row of primary and replica is compared with their book, "
+        "and whatever a migration makes for itself is looked for.",
+    ),
+}
+
+
 @dataclass
 class Track:
     """One pair of servers and the migration on it, as it is shown.
@@ -41,29 +68,28 @@ class Track:
         rows: rows to load.
         phase: where it is.
         rows_loaded: rows loaded so far.
-        lag_ms: the replica's lag as its daemon measures it; None before the first measurement.
-        lag_ms_max: the greatest lag seen.
         commits: transactions that the writers saw committed.
         percent: the migration's progress.
         eta_seconds: time it still needs; negative when not known.
         stage: what the daemon says it is doing.
+        waiting: why the migration waits; empty when it does not.
+        lags_ms: every measurement of the lag.
+        migration_seconds: how long the migration took, from its submission.
+        migration_commits: transactions committed in that time.
     """
 
     title: str
     rows: int
     phase: Phase = Phase.STARTING
     rows_loaded: int = 0
-    lag_ms: float | None = None
-    lag_ms_max: float = 0.0
     commits: int = 0
     percent: float = 0.0
     eta_seconds: int = -1
     stage: str = ""
-
-    def saw_lag(self, lag_ms: float) -> None:
-        """Take a measurement over."""
-        self.lag_ms = lag_ms
-        self.lag_ms_max = max(self.lag_ms_max, lag_ms)
+    waiting: str = ""
+    lags_ms: list[float] = field(default_factory=list[float])
+    migration_seconds: float = 0.0
+    migration_commits: int = 0
 
     @property
     def share(self) -> float:
@@ -77,9 +103,9 @@ class Track:
     @property
     def lag_text(self) -> str:
         """The lag in words."""
-        if self.lag_ms is None:
+        if not self.lags_ms:
             return "lag not measured yet"
-        return f"lag {self.lag_ms:.1f} ms (most {self.lag_ms_max:.0f} ms)"
+        return f"lag {self.lags_ms[-1]:.1f} ms (most {max(self.lags_ms):.1f} ms)"
 
     @property
     def phase_text(self) -> str:
@@ -89,7 +115,8 @@ class Track:
         if self.phase is not Phase.MIGRATING:
             return self.phase
         eta = f", {self.eta_seconds} s left" if self.eta_seconds >= 0 else ""
-        return f"{self.stage or 'queued'}: {self.percent:.0f} %{eta}"
+        waiting = f" (waits: {self.waiting})" if self.waiting else ""
+        return f"{self.stage or 'queued'}: {self.percent:.0f} %{eta}{waiting}"
 
 
 class Board:
@@ -111,6 +138,7 @@ class Board:
             else None
         )
         self._last_lines: dict[str, tuple[Phase, float]] = {}
+        self._noted: set[Phase] = set()
 
     def __enter__(self) -> Board:
         if self._live is not None:
@@ -129,7 +157,9 @@ class Board:
             self.tick()
 
     def tick(self) -> None:
-        """Print a line for each track that has news, where there is no terminal."""
+        """Say what begins; where there is no terminal, print a line for each track with news."""
+        for track in self._tracks:
+            self._note(track.phase)
         if self._live is not None:
             return
         for track in self._tracks:
@@ -147,15 +177,20 @@ class Board:
                 f"{track.title}: {'; '.join(parts)}", highlight=False, soft_wrap=True
             )
 
-    def _render(self) -> RenderableType:
-        return Group(*(self._render_track(track) for track in self._tracks))
+    def _note(self, phase: Phase) -> None:
+        if phase in self._noted or phase not in _NOTES:
+            return
+        self._noted.add(phase)
+        heading, text = _NOTES[phase]
+        self._console.print(f"\n[bold]{heading}[/bold]\n{text}", highlight=False)
 
-    def _render_track(self, track: Track) -> RenderableType:
-        table = Table.grid(padding=(0, 2))
-        table.add_row(Text(track.title, style="bold"), Text(track.phase_text))
-        details = f"{track.lag_text}; {track.commits:,} transactions"
-        table.add_row(
-            ProgressBar(total=100.0, completed=track.share, width=_BAR_WIDTH),
-            Text(details if track.commits else "", style="dim"),
-        )
-        return table
+    def _render(self) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        for track in self._tracks:
+            details = f"{track.lag_text}; {track.commits:,} transactions"
+            grid.add_row(Text(track.title, style="bold"), Text(track.phase_text))
+            grid.add_row(
+                ProgressBar(total=100.0, completed=track.share, width=_BAR_WIDTH),
+                Text(details if track.commits else "", style="dim"),
+            )
+        return Group("", grid)
