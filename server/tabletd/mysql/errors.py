@@ -91,6 +91,7 @@ _REASONS: Final[Mapping[int, Reason]] = {
     1102: Reason.INVALID_REQUEST,
     1103: Reason.INVALID_REQUEST,
     1136: Reason.INVALID_REQUEST,
+    1139: Reason.INVALID_REQUEST,
     1153: Reason.INVALID_REQUEST,
     1264: Reason.INVALID_REQUEST,
     1265: Reason.INVALID_REQUEST,
@@ -106,6 +107,7 @@ _REASONS: Final[Mapping[int, Reason]] = {
     1290: Reason.READ_ONLY,
     1792: Reason.READ_ONLY,
     1836: Reason.READ_ONLY,
+    **dict.fromkeys(range(3685, 3700), Reason.INVALID_REQUEST),  # MySQL: regular expressions
 }
 
 _HINTS: Final[Mapping[int, str]] = {

@@ -6,7 +6,7 @@ collation and not by the flag BINARY, which text with a `_bin` collation has as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tabletd.errors import Reason, TabletdError
@@ -106,6 +106,11 @@ def field_to_proto(column: Column) -> query_pb2.Field:
     )
 
 
+def fields_to_proto(columns: Sequence[Column]) -> list[query_pb2.Field]:
+    """Return the descriptions of columns, in order."""
+    return [field_to_proto(column) for column in columns]
+
+
 def row_to_proto(cells: tuple[bytes | None, ...]) -> query_pb2.Row:
     """Return a row: the lengths of its cells, -1 for NULL, and their bytes one after the other."""
     return query_pb2.Row(
@@ -121,7 +126,7 @@ def result_to_proto(result: ResultSet) -> query_pb2.QueryResult:
         result: rows of bytes and None.
     """
     return query_pb2.QueryResult(
-        fields=[field_to_proto(column) for column in result.columns],
+        fields=fields_to_proto(result.columns),
         rows_affected=result.rows_affected,
         insert_id=result.insert_id,
         rows=[row_to_proto(cells) for cells in result.rows],
