@@ -144,7 +144,7 @@ def _serve(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
     # The gRPC library must neither watch forks (children are only spawned) nor talk of them.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from tabletd.app import serve
+    from tabletd.app.daemon import serve
 
     raise typer.Exit(serve(loaded.config, reread=lambda: reread().config))
 

@@ -159,8 +159,8 @@ class Config(BaseModel):
     replication_tracker_mode: Literal["heartbeat", "polling", "disable"] = Field(
         "heartbeat", description="How lag is measured."
     )
-    heartbeat_interval: Positive = Field(
-        1.0, description="Period of heartbeat writes and reads (duration, at most 1s)."
+    heartbeat_interval: NotNegative = Field(
+        1.0, description="Period of heartbeat writes and reads (duration; 0: 250ms, at most 1s)."
     )
     health_check_interval: Positive = Field(
         20.0, description="Longest time between two health broadcasts (duration)."

@@ -1,0 +1,83 @@
+"""Named bind variables (`:name`, `::names`) become parameters of the statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.lexer import Kind, Token, tokenize
+
+# A list stands for the values of an IN (...).
+BindValue = Any | Sequence[Any]
+
+
+def bind(
+    sql: str,
+    variables: Mapping[str, BindValue],
+    *,
+    ansi_quotes: bool = False,
+    backslash_escapes: bool = True,
+) -> tuple[str, list[Any]]:
+    """Replace each bind variable by a place holder; strings, names and comments are left alone.
+
+    Args:
+        sql: the statement as the caller wrote it.
+        variables: a list or tuple for `::names`, one value for `:name`.
+        ansi_quotes: as in `executor.lexer.tokenize`.
+        backslash_escapes: as in `executor.lexer.tokenize`.
+
+    Returns:
+        The statement with `%s` for each value and every other `%` doubled, and the values in order.
+
+    Raises:
+        TabletdError: INVALID_REQUEST for a variable without a value or of the wrong kind;
+            DDL_SYNTAX for a text that cannot be read.
+    """
+    tokens = tokenize(sql, ansi_quotes=ansi_quotes, backslash_escapes=backslash_escapes)
+    parts: list[str] = []
+    values: list[Any] = []
+    position = 0
+    while position < len(tokens):
+        colons = _colons_before_name(tokens, position)
+        if colons == 0:
+            parts.append(tokens[position].text.replace("%", "%%"))
+            position += 1
+            continue
+        given = _value(tokens[position + colons].text, variables, is_list=colons == 2)
+        values.extend(given)
+        holders = ", ".join(["%s"] * len(given))
+        parts.append(f"({holders})" if colons == 2 else holders)
+        position += colons + 1
+    return "".join(parts), values
+
+
+def _colons_before_name(tokens: list[Token], position: int) -> int:
+    """Return 1 for `:name`, 2 for `::names`, 0 where no bind variable begins."""
+    for colons in (2, 1):
+        ahead = tokens[position : position + colons + 1]
+        if (
+            len(ahead) == colons + 1
+            and all(token.upper == ":" for token in ahead[:-1])
+            and ahead[-1].kind is Kind.WORD
+        ):
+            return colons
+    return 0
+
+
+def _value(name: str, variables: Mapping[str, BindValue], *, is_list: bool) -> Sequence[Any]:
+    if name not in variables:
+        raise TabletdError(
+            Reason.INVALID_REQUEST,
+            f"missing bind var {name}",
+            hint="give a value for every variable that the statement names",
+        )
+    value: Any = variables[name]
+    if isinstance(value, (list, tuple)) != is_list:
+        expected = "a list of values" if is_list else "one value"
+        raise TabletdError(Reason.INVALID_REQUEST, f"bind var {name}: {expected} is expected")
+    if not is_list:
+        return [value]
+    if not value:
+        raise TabletdError(Reason.INVALID_REQUEST, f"bind var {name}: the list is empty")
+    return value

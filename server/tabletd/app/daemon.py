@@ -1,0 +1,212 @@
+"""The daemon: started in order, ended in order.
+
+One TaskGroup holds every task of the daemon. A task that ends with an exception is a bug: it takes
+the daemon down in good order, and the supervisor starts it again; the queue's state is in MySQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from tabletd import __version__
+from tabletd.app.components import Components, build_components
+from tabletd.config import RELOADABLE, SECRETS, Config
+from tabletd.errors import Reason, TabletdError
+from tabletd.loops import every
+from tabletd.servicers.health import follow_health, set_serving
+from tabletd.servicers.interceptors import CallLimits
+from tabletd.servicers.query import Query
+from tabletd.servicers.server import SERVICE_NAMES, GrpcServer, build_server
+from tabletd.servicers.tablet_manager import TabletManager
+from tabletd.telemetry.logging import configure_logging, set_level
+from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
+from tabletd.web.application import build_application
+from tabletd.web.ports import WebPorts
+from tabletd.web.server import HttpServer
+
+logger = logging.getLogger(__name__)
+
+EXIT_CLEAN: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_CONFIG: Final = 2
+_REMIND_SECONDS: Final = 60.0
+_TELEMETRY_CLOSE_SECONDS: Final = 5.0
+
+
+def serve(config: Config, *, reread: Callable[[], Config]) -> int:
+    """Run the daemon until a signal ends it.
+
+    Args:
+        config: the settings.
+        reread: loads them anew, for SIGHUP.
+
+    Returns:
+        The exit code: 0 after SIGTERM or SIGINT, 1 after a failure, 2 when it could not start for
+        its configuration.
+    """
+    try:
+        configure_logging(
+            form=config.log_format,
+            level=config.log_level,
+            secrets=[config.secret(name) for name in SECRETS],
+        )
+        asyncio.run(_Daemon(config, reread).run())
+    except TabletdError as error:
+        logger.error("cannot start: %s", error)
+        return EXIT_CONFIG if error.reason is Reason.INVALID_CONFIG else EXIT_FAILED
+    except Exception:
+        logger.exception("the daemon failed")
+        return EXIT_FAILED
+    return EXIT_CLEAN
+
+
+class _Daemon:
+    def __init__(self, config: Config, reread: Callable[[], Config]) -> None:
+        self._config = config
+        self._reread = reread
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        config = self._config
+        async with AsyncExitStack() as stack:
+            telemetry = Telemetry(
+                tablet_alias=config.tablet_alias, version=__version__, environment=os.environ
+            )
+            stack.push_async_callback(_close_telemetry, telemetry)
+            parts = build_components(config)
+            for pool in parts.pools:
+                await pool.open()
+                stack.push_async_callback(pool.close)
+            http = HttpServer(
+                build_application(self._web_ports(parts, telemetry)),
+                host=config.http_bind,
+                port=config.http_port,
+            )
+            grpc = self._grpc_server(parts, telemetry)
+            telemetry.publish(parts.registry)
+            self._take_signals(parts)
+            await self._run(parts, grpc, http)
+
+    async def _run(self, parts: Components, grpc: GrpcServer, http: HttpServer) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(work, name=name)
+                for name, work in (
+                    *parts.background(),
+                    ("health of gRPC", follow_health(parts.tablet, grpc.health, SERVICE_NAMES)),
+                    (
+                        "reminder",
+                        every(_REMIND_SECONDS, parts.remind, name="health", logger=logger),
+                    ),
+                )
+            ]
+            serving = tasks.create_task(http.run(), name="http")
+            await grpc.server.start()
+            logger.info("serving", extra={"facts": self._addresses(grpc, http)})
+            try:
+                await self._stop.wait()
+            finally:
+                await self._end(parts, grpc, background)
+                http.stop()
+                await serving
+
+    async def _end(
+        self, parts: Components, grpc: GrpcServer, background: list[asyncio.Task[None]]
+    ) -> None:
+        """Stop in the order in which nobody misses what is gone already."""
+        logger.info("stopping")
+        parts.tablet.begin_shutdown()
+        await set_serving(grpc.health, SERVICE_NAMES, False)
+        await grpc.health.enter_graceful_shutdown()
+        await grpc.server.stop(self._config.shutdown_grace)
+        # The tools still report over HTTP while they are ended.
+        await parts.tablet.stop()
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
+        logger.info("stopped")
+
+    def _grpc_server(self, parts: Components, telemetry: Telemetry) -> GrpcServer:
+        config = self._config
+        return build_server(
+            tablet_manager=TabletManager(
+                tablet=parts.tablet, executor=parts.executor, admin=parts.admin
+            ),
+            query=Query(tablet=parts.tablet, admin=parts.admin),
+            host=config.grpc_bind,
+            port=config.grpc_port,
+            limits=CallLimits(config.grpc_calls_max, config.grpc_streams_max),
+            registry=parts.registry,
+            tracing=telemetry.is_tracing,
+        )
+
+    def _web_ports(self, parts: Components, telemetry: Telemetry) -> WebPorts:
+        return WebPorts(
+            tablet=parts.tablet,
+            reports=parts.executor,
+            throttler=parts.throttler,
+            registry=parts.registry,
+            metrics_page=telemetry.prometheus_page,
+            metrics_content_type=METRICS_CONTENT_TYPE,
+            recent_migrations=parts.admin.recent_migrations,
+            mysql_address=parts.mysql_address,
+            version=__version__,
+        )
+
+    def _addresses(self, grpc: GrpcServer, http: HttpServer) -> dict[str, object]:
+        config = self._config
+        return {
+            "tablet": config.tablet_alias,
+            "keyspace": config.keyspace,
+            "shard": config.shard,
+            "grpc": f"{config.grpc_bind}:{grpc.port}",
+            "http": f"{config.http_bind}:{http.port}",
+            "pid": os.getpid(),
+            "version": __version__,
+        }
+
+    def _take_signals(self, parts: Components) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal, parts)
+
+    def _on_stop_signal(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            logger.warning("second %s: exiting at once", number.name)
+            os._exit(EXIT_FAILED)
+        logger.info("received %s", number.name)
+        self._stop.set()
+
+    def _on_reload_signal(self, parts: Components) -> None:
+        """Take over what can be changed while running, and say what cannot."""
+        try:
+            fresh = self._reread()
+        except TabletdError as error:
+            logger.error("configuration is unchanged: %s", error)
+            return
+        changed = [
+            key for key in Config.model_fields if getattr(fresh, key) != getattr(self._config, key)
+        ]
+        taken = [key for key in changed if key in RELOADABLE]
+        left = [key for key in changed if key not in RELOADABLE]
+        self._config = self._config.model_copy(update={key: getattr(fresh, key) for key in taken})
+        set_level(self._config.log_level)
+        parts.reload(self._config)
+        logger.info("configuration reread; changed: %s", ", ".join(taken) or "nothing")
+        if left:
+            logger.warning("not changed before a restart: %s", ", ".join(left))
+
+
+async def _close_telemetry(telemetry: Telemetry) -> None:
+    try:
+        async with asyncio.timeout(_TELEMETRY_CLOSE_SECONDS):
+            await telemetry.close()
+    except TimeoutError:
+        logger.warning("metrics and traces were not all sent")

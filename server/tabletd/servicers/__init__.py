@@ -1,0 +1,1 @@
+"""The gRPC side: one module for each service; no SQL and no decisions here."""

@@ -1,0 +1,37 @@
+"""What the servicers ask of the components."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from tabletd.mysql.result import ResultSet
+from tabletd.tablet import Health, TabletAlias, TabletType
+
+
+class VExecutor(Protocol):
+    """Runs the statements of VExec on the queue."""
+
+    async def vexec(self, query: str) -> ResultSet: ...
+
+
+class TabletPort(Protocol):
+    """The tablet's identity, role and health."""
+
+    @property
+    def alias(self) -> TabletAlias: ...
+    @property
+    def keyspace(self) -> str: ...
+    @property
+    def shard(self) -> str: ...
+    @property
+    def type(self) -> TabletType: ...
+    @property
+    def health(self) -> Health: ...
+
+    def accepts(self, tablet_type: TabletType, /) -> bool: ...
+    async def change_type(self, wanted: TabletType, /) -> None: ...
+    async def refresh(self) -> None: ...
+    async def run_health_check(self) -> None: ...
+    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[Health]]: ...

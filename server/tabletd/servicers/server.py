@@ -1,0 +1,148 @@
+"""The gRPC server: our services and gRPC's own on one port."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc.aio
+from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.servicers import fallback
+from tabletd.servicers.interceptors import CallInterceptor, CallLimits
+from tabletd.servicers.sizes import MESSAGE_BYTES_MAX
+from tabletd.telemetry.rpc import RpcTelemetry
+from tabletd.telemetry.vars import Registry
+from tabletd_pb import (
+    queryservice_pb2,
+    queryservice_pb2_grpc,
+    tabletmanagerservice_pb2,
+    tabletmanagerservice_pb2_grpc,
+    vtctlservice_pb2,
+)
+
+_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # vtctldclient pings every 10 s, also without a call.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # A peer that vanished without a word is found and its streams are ended.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # With the defaults a burst of calls is shed at random; our own limit answers honestly.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 40_000),
+    # Otherwise a second daemon on the same port would take half of the calls.
+    ("grpc.so_reuseport", 0),
+)
+_DECLARED: Final = (
+    tabletmanagerservice_pb2.DESCRIPTOR.services_by_name["TabletManager"],
+    queryservice_pb2.DESCRIPTOR.services_by_name["Query"],
+    vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctld"],
+)
+
+
+@dataclass(frozen=True)
+class GrpcServer:
+    """A server that listens once started.
+
+    Attributes:
+        server: the gRPC server itself.
+        health: what `grpc.health.v1` answers from.
+        port: the port that it listens on.
+    """
+
+    server: grpc.aio.Server
+    health: health_aio.HealthServicer
+    port: int
+
+
+SERVICE_NAMES: Final = tuple(service.full_name for service in _DECLARED)
+
+
+def build_server(
+    *,
+    tablet_manager: tabletmanagerservice_pb2_grpc.TabletManagerServicer,
+    query: queryservice_pb2_grpc.QueryServicer,
+    host: str,
+    port: int,
+    limits: CallLimits,
+    registry: Registry,
+    tracing: bool = False,
+) -> GrpcServer:
+    """Put the services together and take the port; must be called in the event loop.
+
+    Args:
+        tablet_manager: serves `tabletmanagerservice.TabletManager`.
+        query: serves `queryservice.Query`.
+        host: address to listen on.
+        port: 0 takes a free one.
+        limits: calls and streams at the same time.
+        registry: gets the counters of RPCs.
+        tracing: whether each RPC gets a span.
+
+    Raises:
+        TabletdError: INVALID_CONFIG, the port cannot be taken.
+    """
+    methods = frozenset(
+        f"/{service.full_name}/{method.name}" for service in _DECLARED for method in service.methods
+    )
+    interceptor = CallInterceptor(
+        methods=methods,
+        is_ours=fallback.is_ours,
+        limits=limits,
+        registry=registry,
+        telemetry=RpcTelemetry(registry, tracing=tracing),
+    )
+    server = grpc.aio.server(interceptors=(interceptor,), options=_OPTIONS)
+    tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, server)
+    queryservice_pb2_grpc.add_QueryServicer_to_server(query, server)
+    health = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    channelz.add_channelz_servicer(server)  # pyright: ignore[reportUnknownMemberType]
+    reflection.enable_server_reflection(
+        (
+            *SERVICE_NAMES,
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name,
+            reflection.SERVICE_NAME,
+        ),
+        server,
+    )
+    server.add_generic_rpc_handlers((fallback.UnofferedMethods(),))
+    return GrpcServer(server, health, _listen(server, host, port))
+
+
+def _listen(server: grpc.aio.Server, host: str, port: int) -> int:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise TabletdError(
+            Reason.INVALID_CONFIG,
+            f"cannot listen for gRPC on {address}: {_bind_problem(host, port)}",
+            hint="choose another grpc_port or grpc_bind, or stop what listens there",
+            address=address,
+        ) from None
+
+
+def _bind_problem(host: str, port: int) -> str:
+    """Ask the system for the cause, which gRPC keeps for its own log."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except OSError as error:
+        return error.strerror or str(error)
+    return os.strerror(errno.EADDRINUSE)

@@ -1,0 +1,193 @@
+"""`tabletmanagerservice.TabletManager`: what orchestrators call on a tablet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import grpc.aio
+
+from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
+from tabletd.errors import Reason, TabletdError
+from tabletd.servicers.convert import tablet_type_from_proto
+from tabletd.servicers.convert_status import (
+    full_status_to_proto,
+    primary_status_to_proto,
+    replication_status_to_proto,
+    schema_to_proto,
+)
+from tabletd.servicers.ports import TabletPort, VExecutor
+from tabletd.servicers.query_result import result_to_proto
+from tabletd.servicers.sizes import bounded
+from tabletd_pb import tabletmanagerdata_pb2 as pb
+from tabletd_pb.tabletmanagerservice_pb2_grpc import TabletManagerServicer
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_SLEEP_SECONDS_MAX: Final = 3600.0
+
+
+class TabletManager(TabletManagerServicer):
+    """Checks a request, calls one component, converts its answer.
+
+    Args:
+        tablet: role and health.
+        executor: the queue of migrations.
+        admin: statements and status of the server.
+    """
+
+    def __init__(self, *, tablet: TabletPort, executor: VExecutor, admin: TabletAdmin) -> None:
+        self._tablet = tablet
+        self._executor = executor
+        self._admin = admin
+
+    async def Ping(self, request: pb.PingRequest, context: _Context) -> pb.PingResponse:
+        return pb.PingResponse(payload=request.payload)
+
+    async def Sleep(self, request: pb.SleepRequest, context: _Context) -> pb.SleepResponse:
+        seconds = request.duration / 1e9
+        if not 0 <= seconds <= _SLEEP_SECONDS_MAX:
+            raise TabletdError(
+                Reason.INVALID_REQUEST,
+                f"a sleep of {seconds:g} s is not between 0 and {_SLEEP_SECONDS_MAX:g} s",
+                hint="the duration is in nanoseconds",
+            )
+        await asyncio.sleep(seconds)
+        return pb.SleepResponse()
+
+    async def VExec(self, request: pb.VExecRequest, context: _Context) -> pb.VExecResponse:
+        result = await self._executor.vexec(request.query)
+        return bounded(pb.VExecResponse(result=result_to_proto(result)))
+
+    async def ExecuteQuery(
+        self, request: pb.ExecuteQueryRequest, context: _Context
+    ) -> pb.ExecuteQueryResponse:
+        result = await self._admin.execute_query(
+            _text(request.query), {}, database=request.db_name, rows_max=request.max_rows
+        )
+        return bounded(pb.ExecuteQueryResponse(result=result_to_proto(result)))
+
+    async def ExecuteFetchAsDba(
+        self, request: pb.ExecuteFetchAsDbaRequest, context: _Context
+    ) -> pb.ExecuteFetchAsDbaResponse:
+        result = await self._admin.fetch_as_dba(request.query, _fetch_options(request))
+        if request.reload_schema:
+            await self._tablet.refresh()
+        return bounded(pb.ExecuteFetchAsDbaResponse(result=result_to_proto(result)))
+
+    async def ExecuteMultiFetchAsDba(
+        self, request: pb.ExecuteMultiFetchAsDbaRequest, context: _Context
+    ) -> pb.ExecuteMultiFetchAsDbaResponse:
+        results = await self._admin.fetch_multi_as_dba(request.sql, _fetch_options(request))
+        if request.reload_schema:
+            await self._tablet.refresh()
+        return bounded(
+            pb.ExecuteMultiFetchAsDbaResponse(results=[result_to_proto(one) for one in results])
+        )
+
+    async def ExecuteFetchAsApp(
+        self, request: pb.ExecuteFetchAsAppRequest, context: _Context
+    ) -> pb.ExecuteFetchAsAppResponse:
+        result = await self._admin.fetch_as_app(request.query, request.max_rows)
+        return bounded(pb.ExecuteFetchAsAppResponse(result=result_to_proto(result)))
+
+    async def GetSchema(
+        self, request: pb.GetSchemaRequest, context: _Context
+    ) -> pb.GetSchemaResponse:
+        schema = await self._admin.schema(
+            tables=request.tables,
+            exclude_tables=request.exclude_tables,
+            include_views=request.include_views,
+            table_schema_only=request.table_schema_only,
+        )
+        return bounded(pb.GetSchemaResponse(schema_definition=schema_to_proto(schema)))
+
+    async def ReloadSchema(
+        self, request: pb.ReloadSchemaRequest, context: _Context
+    ) -> pb.ReloadSchemaResponse:
+        # No schema is kept in memory here: every call reads the server's own.
+        return pb.ReloadSchemaResponse()
+
+    async def PrimaryPosition(
+        self, request: pb.PrimaryPositionRequest, context: _Context
+    ) -> pb.PrimaryPositionResponse:
+        return pb.PrimaryPositionResponse(position=(await self._admin.primary_status()).position)
+
+    async def MasterPosition(
+        self, request: pb.MasterPositionRequest, context: _Context
+    ) -> pb.MasterPositionResponse:
+        return pb.MasterPositionResponse(position=(await self._admin.primary_status()).position)
+
+    async def PrimaryStatus(
+        self, request: pb.PrimaryStatusRequest, context: _Context
+    ) -> pb.PrimaryStatusResponse:
+        status = await self._admin.primary_status()
+        return pb.PrimaryStatusResponse(status=primary_status_to_proto(status))
+
+    async def ReplicationStatus(
+        self, request: pb.ReplicationStatusRequest, context: _Context
+    ) -> pb.ReplicationStatusResponse:
+        status = await self._admin.replication_status()
+        return pb.ReplicationStatusResponse(status=replication_status_to_proto(status))
+
+    async def FullStatus(
+        self, request: pb.FullStatusRequest, context: _Context
+    ) -> pb.FullStatusResponse:
+        status = await self._admin.full_status()
+        return pb.FullStatusResponse(status=full_status_to_proto(status, self._tablet.type))
+
+    async def SetReadOnly(
+        self, request: pb.SetReadOnlyRequest, context: _Context
+    ) -> pb.SetReadOnlyResponse:
+        await self._admin.set_read_only(True)
+        await self._tablet.refresh()
+        return pb.SetReadOnlyResponse()
+
+    async def SetReadWrite(
+        self, request: pb.SetReadWriteRequest, context: _Context
+    ) -> pb.SetReadWriteResponse:
+        await self._admin.set_read_only(False)
+        await self._tablet.refresh()
+        return pb.SetReadWriteResponse()
+
+    async def ChangeType(
+        self, request: pb.ChangeTypeRequest, context: _Context
+    ) -> pb.ChangeTypeResponse:
+        await self._tablet.change_type(tablet_type_from_proto(request.tablet_type))
+        return pb.ChangeTypeResponse()
+
+    async def RefreshState(
+        self, request: pb.RefreshStateRequest, context: _Context
+    ) -> pb.RefreshStateResponse:
+        await self._tablet.refresh()
+        return pb.RefreshStateResponse()
+
+    async def RunHealthCheck(
+        self, request: pb.RunHealthCheckRequest, context: _Context
+    ) -> pb.RunHealthCheckResponse:
+        await self._tablet.run_health_check()
+        return pb.RunHealthCheckResponse()
+
+    async def IgnoreHealthError(
+        self, request: pb.IgnoreHealthErrorRequest, context: _Context
+    ) -> pb.IgnoreHealthErrorResponse:
+        raise TabletdError(Reason.DEPRECATED, "deprecated")
+
+
+def _fetch_options(
+    request: pb.ExecuteFetchAsDbaRequest | pb.ExecuteMultiFetchAsDbaRequest,
+) -> FetchOptions:
+    return FetchOptions(
+        database=request.db_name,
+        rows_max=request.max_rows,
+        disable_binlogs=request.disable_binlogs,
+        disable_foreign_key_checks=request.disable_foreign_key_checks,
+    )
+
+
+def _text(query: bytes) -> str:
+    try:
+        return query.decode()
+    except UnicodeDecodeError as error:
+        raise TabletdError(
+            Reason.INVALID_REQUEST, f"the statement is not UTF-8 text: byte {error.start}"
+        ) from None

@@ -1,0 +1,95 @@
+"""The daemon's log: one line for each event, plain or JSON, on standard error.
+
+A message is an event in words; values worth searching for are given as `extra={"facts": {...}}`.
+Known secrets are blotted out of every line, whatever wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, cast
+
+_BLOT: Final = "***"
+_SECRET_CHARACTERS_MIN: Final = 4
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__()
+        # A shorter one is found everywhere and would blot out the whole log.
+        self._secrets = tuple(text for text in secrets if len(text) >= _SECRET_CHARACTERS_MIN)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self.line(record, _facts(record))
+        for secret in self._secrets:
+            line = line.replace(secret, _BLOT)
+        return line
+
+    def line(self, record: logging.LogRecord, facts: Mapping[str, object]) -> str:
+        raise NotImplementedError
+
+
+class PlainFormatter(_Formatter):
+    """`<time> <LEVEL> <logger>: <message> key=value ...`, a traceback on the lines below."""
+
+    def line(self, record: logging.LogRecord, facts: Mapping[str, object]) -> str:
+        words = [
+            f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}",
+            *(f"{name}={value}" for name, value in facts.items()),
+        ]
+        text = " ".join(words).replace("\n", "\\n")
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object on a line: time, level, logger, event, the facts, a traceback if any."""
+
+    def line(self, record: logging.LogRecord, facts: Mapping[str, object]) -> str:
+        entry: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **facts,
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def configure_logging(
+    *, form: Literal["json", "plain"], level: str, secrets: Iterable[str] = ()
+) -> None:
+    """Send every log line of the process to standard error.
+
+    Args:
+        form: `json` or `plain`.
+        level: least level, in lower case.
+        secrets: texts that must never be in a line.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter(secrets) if form == "json" else PlainFormatter(secrets))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Set the least level; libraries keep at least warning, they are talkative below."""
+    logging.getLogger().setLevel(
+        max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
+    )
+    logging.getLogger("tabletd").setLevel(level.upper())
+
+
+def _facts(record: logging.LogRecord) -> Mapping[str, object]:
+    return cast(Mapping[str, object], getattr(record, "facts", {}))
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,140 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.tablet import TabletType
+from tabletd.web.ports import StatusReports, WebPorts
+from tabletd.web.status_page import status_page
+
+REPORT_STATUS_PATH: Final = "/schema-migration/report-status"
+_ANY_METHOD: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_NOT_SERVING_BY_INTENT: Final = frozenset({TabletType.BACKUP, TabletType.RESTORE})
+_REFUSALS: Final[Mapping[Reason, HTTPStatus]] = {
+    Reason.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Reason.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+}
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build_application(ports: WebPorts) -> Starlette:
+    """Return the ASGI application."""
+
+    async def debug_vars(request: Request) -> Response:
+        text = json.dumps(ports.registry.export(), indent=2)
+        return Response(text, media_type="application/json")
+
+    async def metrics(request: Request) -> Response:
+        return Response(ports.metrics_page(), media_type=ports.metrics_content_type)
+
+    async def healthz(request: Request) -> Response:
+        health = ports.tablet.health
+        if health.serving or health.type in _NOT_SERVING_BY_INTENT:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse(
+            "500 internal server error: vttablet is not serving\n",
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+        )
+
+    async def debug_health(request: Request) -> Response:
+        health = ports.tablet.health
+        if health.serving:
+            return PlainTextResponse("ok")
+        return PlainTextResponse(
+            f"not ok: {health.health_error or health.state_name}", HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+
+    async def throttler_check(request: Request) -> Response:
+        query = request.query_params
+        result = ports.throttler.check(
+            query.get("app") or "default", low_priority=query.get("p") == "low"
+        )
+        return JSONResponse(result.to_json(), result.status_code)
+
+    async def report_status(request: Request) -> Response:
+        return await _report_status(request, ports.reports)
+
+    async def page(request: Request) -> Response:
+        return await status_page(ports)
+
+    routes: list[tuple[str, _Handler, list[str]]] = [
+        ("/", page, ["GET"]),
+        ("/debug/vars", debug_vars, ["GET"]),
+        ("/debug/health", debug_health, ["GET"]),
+        ("/healthz", healthz, ["GET"]),
+        ("/metrics", metrics, ["GET"]),
+        ("/throttler/check", throttler_check, ["GET"]),
+        (REPORT_STATUS_PATH, report_status, _ANY_METHOD),
+    ]
+    return Starlette(
+        routes=[Route(path, handler, methods=methods) for path, handler, methods in routes]
+    )
+
+
+async def _report_status(request: Request, reports: StatusReports) -> Response:
+    """Take a tool's report: 200 `ok`, else `not ok: <error>` with 401, 403 or 500."""
+    try:
+        _refuse_other_hosts(request)
+        query = request.query_params
+        await reports.on_schema_migration_status(
+            query.get("uuid", ""),
+            query.get("status", ""),
+            query.get("dryrun", "").lower() in {"true", "1"},
+            _number(query.get("progress"), "progress") or 0.0,
+            token=_token(request),
+            eta_seconds=_whole(query.get("eta"), "eta"),
+            rows_copied=_whole(query.get("rowscopied"), "rowscopied"),
+        )
+    except TabletdError as error:
+        status = _REFUSALS.get(error.reason, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return PlainTextResponse(f"not ok: {error}", status)
+    return PlainTextResponse("ok")
+
+
+def _refuse_other_hosts(request: Request) -> None:
+    # The tools run beside us; anybody else has no business here, with a token or without.
+    host = request.client.host if request.client else ""
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise TabletdError(
+            Reason.PERMISSION_DENIED, "reports are taken from this machine only", peer=host
+        )
+
+
+def _token(request: Request) -> str | None:
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return bearer.strip()
+    return request.headers.get("x-tabletd-token") or request.query_params.get("token")
+
+
+def _number(text: str | None, name: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise TabletdError(Reason.INVALID_REQUEST, f"{name} is no number: {text[:40]!r}")
+    return value
+
+
+def _whole(text: str | None, name: str) -> int | None:
+    value = _number(text, name)
+    return None if value is None else int(value)
