@@ -56,3 +56,11 @@ async def debug_vars(address: str) -> dict[str, Any]:
             return found
 
     return await asyncio.to_thread(read)
+
+
+async def wait_for_sidecar(sandbox: Sandbox, within_seconds: float = 15.0) -> None:
+    """Wait until the primary's daemon has made its tables."""
+    async with asyncio.timeout(within_seconds), pool_to(sandbox.primary.server) as pool:
+        probe = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name = %s"
+        while (await pool.execute(probe, ("schema_migrations",))).scalar() != 1:
+            await asyncio.sleep(0.05)

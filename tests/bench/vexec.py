@@ -21,7 +21,7 @@ from tabletd.sandbox.servers import free_port
 from tabletd.sandbox.vexec_client import literal, new_migration_uuid
 from tabletd_pb import tabletmanagerdata_pb2
 from tests.bench.report import Measurement
-from tests.bench.stage import pool_to, stage
+from tests.bench.stage import pool_to, stage, wait_for_sidecar
 
 _METHOD = "/tabletmanagerservice.TabletManager/VExec"
 _QUERIES = {
@@ -126,25 +126,20 @@ async def _fill(sandbox: Sandbox) -> None:
     rows = ", ".join(
         f"({literal(new_migration_uuid())}, 'commerce', '0', 'commerce', 'orders', "
         "'ALTER TABLE orders ADD COLUMN a INT', 'gh-ost', '', 'alter', 'bench:1', 'complete', "
-        "NOW(), NOW(), NOW(6), 'host:/tmp/x', '', '')"
+        "NOW(), NOW(), NOW(6), 'host:/tmp/x')"
         for _ in range(_ROWS)
     )
-    async with pool_to(sandbox.primary.server) as pool:
-        await wait_for_sidecar(sandbox)
-        await pool.execute(
+    await wait_for_sidecar(sandbox)
+    async with pool_to(sandbox.primary.server) as pool, pool.session() as session:
+        # Columns that say nothing here get the empty text that a lenient session gives them.
+        await session.execute("SET SESSION sql_mode = ''")
+        session.drop_afterwards()
+        await session.execute(
             "INSERT INTO _vt.schema_migrations (migration_uuid, keyspace, shard, mysql_schema, "
             "mysql_table, migration_statement, strategy, options, ddl_action, migration_context, "
             "migration_status, requested_timestamp, started_timestamp, completed_timestamp, "
-            f"log_path, artifacts, message) VALUES {rows}"
+            f"log_path) VALUES {rows}"
         )
-
-
-async def wait_for_sidecar(sandbox: Sandbox, within_seconds: float = 15.0) -> None:
-    """Wait until the primary's daemon has made its tables."""
-    async with asyncio.timeout(within_seconds), pool_to(sandbox.primary.server) as pool:
-        probe = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name = %s"
-        while (await pool.execute(probe, ("schema_migrations",))).scalar() != 1:
-            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
