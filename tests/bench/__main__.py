@@ -25,7 +25,7 @@ _PARTS: Final = {
 
 def main() -> int:
     """Run the parts named by ONLY, or all; 1 when a goal is missed."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)
     chosen = [part for part in os.environ.get("ONLY", "").split(",") if part] or list(_PARTS)
     unknown = sorted(set(chosen) - set(_PARTS))
     if unknown:
