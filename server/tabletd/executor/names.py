@@ -99,9 +99,17 @@ class GCTable:
     due: datetime
 
 
-def create_gc_uuid() -> str:
-    """Return 32 fresh hexadecimal digits: distinct for each table, also within one second."""
-    return uuid.uuid4().hex
+def create_gc_uuid(migration_id: int) -> str:
+    """Return 32 fresh hexadecimal digits, distinct for each table also within one second.
+
+    The first half is the id of the row that owns the table, so that its owner is found by key.
+    """
+    return f"{migration_id:016x}{os.urandom(8).hex()}"
+
+
+def migration_id_of(gc_uuid: str) -> int:
+    """Return the id that `create_gc_uuid` put into it; of a foreign one any number."""
+    return int(gc_uuid[:16], 16)
 
 
 def gc_table_name(state: TableGCState, gc_uuid: str, due: datetime) -> str:

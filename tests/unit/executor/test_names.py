@@ -12,6 +12,7 @@ from tabletd.executor.names import (
     gc_table_name,
     ghost_binary_file_name,
     is_online_ddl_uuid,
+    migration_id_of,
     parse_gc_table_name,
     ptosc_file_name,
     random_hash,
@@ -66,7 +67,9 @@ def test_tool_paths_are_the_configured_ones_or_the_documented_defaults() -> None
 @pytest.mark.parametrize("state", list(TableGCState))
 def test_a_gc_name_says_what_was_put_into_it(state: TableGCState) -> None:
     due = datetime(2026, 11, 23, 7, 8, 9, tzinfo=UTC)
-    gc_uuid = create_gc_uuid()
+    gc_uuid = create_gc_uuid(77)
+    assert migration_id_of(gc_uuid) == 77
+    assert gc_uuid != create_gc_uuid(77)
     name = gc_table_name(state, gc_uuid, due)
     table = parse_gc_table_name(name)
     assert table is not None

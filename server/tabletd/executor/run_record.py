@@ -1,0 +1,96 @@
+"""The row of one run, as its engine writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from tabletd.executor.engines.base import EtaState, Progress
+from tabletd.executor.migration import Migration, join_artifacts
+from tabletd.executor.store import Store, fit
+
+
+class StoredRun:
+    """Implements `engines.base.RunRecord` on the store.
+
+    `end` only marks the run as cleaned up: the columns are cleared by the statement that writes how
+    the migration ended, so that a daemon killed between the two does not forget that it has run.
+
+    Attributes:
+        nonce: the run's random name, empty before `begin`.
+        ended: whether only artifacts and log of the run are left.
+    """
+
+    def __init__(self, store: Store, migration: Migration) -> None:
+        self._store = store
+        self._migration_uuid = migration.migration_uuid
+        self._artifacts = migration.artifacts
+        self._artifacts_lock = asyncio.Lock()
+        self.nonce = migration.run_nonce
+        self.ended = False
+
+    async def begin(
+        self,
+        *,
+        nonce: str,
+        engine: str,
+        directory: str,
+        account: str,
+        token_hash: str,
+        log_path: str,
+        log_file: str,
+    ) -> None:
+        await self._store.begin_run(
+            self._migration_uuid,
+            {
+                "run_nonce": nonce,
+                "run_engine": engine,
+                "run_directory": directory,
+                "run_account": account,
+                "run_token_hash": token_hash,
+                "log_path": log_path,
+                "log_file": log_file,
+            },
+        )
+        self.nonce = nonce
+
+    async def add_artifacts(self, *tables: str) -> None:
+        async with self._artifacts_lock:
+            artifacts = tuple(dict.fromkeys((*self._artifacts, *tables)))
+            await self._update("artifacts = %s", join_artifacts(artifacts), running=False)
+            self._artifacts = artifacts
+
+    async def stage(self, stage: str, message: str = "") -> None:
+        assignments = "stage = %s, liveness_timestamp = NOW()"
+        if message:
+            assignments += ", message = %s, message_timestamp = NOW(6)"
+        values = (fit(stage), fit(message)) if message else (fit(stage),)
+        await self._update(assignments, *values, running=True)
+
+    async def progress(self, progress: Progress) -> None:
+        percent = progress.percent if math.isfinite(progress.percent) else 0.0
+        has_eta = progress.eta_state in (EtaState.READY, EtaState.DUE)
+        reason = fit(progress.throttle_reason)
+        await self._update(
+            "stage = %s, progress = %s, rows_copied = %s, table_rows = %s, eta_seconds = %s,"
+            " component_throttled = %s, reason_throttled = %s,"
+            " last_throttled_timestamp = IF(%s, NOW(), last_throttled_timestamp),"
+            " liveness_timestamp = NOW()",
+            fit(progress.stage),
+            min(max(percent, 0.0), 100.0),
+            max(progress.rows_copied, 0),
+            max(progress.rows_estimated, 0),
+            max(progress.eta_seconds, 0) if has_eta else -1,
+            progress.stage.partition(":")[0][:60] if reason else "",
+            reason,
+            bool(reason),
+            running=True,
+        )
+
+    async def end(self) -> None:
+        self.ended = True
+
+    async def _update(self, assignments: str, *values: object, running: bool) -> None:
+        await self._store.update_run(
+            self._migration_uuid, self.nonce, assignments, *values, running=running
+        )

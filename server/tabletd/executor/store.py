@@ -1,0 +1,420 @@
+"""The only SQL of the executor on `_vt.schema_migrations`.
+
+Every change of `migration_status` is one compare-and-set; all times are the server's; a status and
+its message are written together. Sessions are strict: what does not fit is refused, only `message`
+and `stage` are cut to what their columns hold.
+"""
+
+# ruff: noqa: S608  (SQL is put together from constants of this module; values are parameters)
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from tabletd.errors import LostRace, MigrationNotFound, Reason, TabletdError
+from tabletd.executor.migration import Migration, join_artifacts, split_artifacts
+from tabletd.executor.scheduler import Candidate
+from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
+from tabletd.executor.strategy import strategy_by_name
+from tabletd.executor.submit import Submission
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.result import ResultSet
+
+# 16383 characters of four bytes fill a TEXT column.
+TEXT_CHARACTERS_MAX: Final = 16_383
+_DUPLICATE_KEY: Final = 1062
+_ELLIPSIS: Final = " ..."
+
+_INSERT: Final = """
+    INSERT INTO _vt.schema_migrations (
+        migration_uuid, keyspace, shard, mysql_schema, mysql_table, migration_statement, strategy,
+        options, ddl_action, requested_timestamp, migration_context, migration_status, tablet,
+        reviewed_timestamp, log_path, artifacts, message, stage, removed_unique_key_names,
+        dropped_no_default_column_names, expanded_column_names, revertible_notes,
+        removed_foreign_key_names, special_plan, component_throttled, reason_throttled
+    ) VALUES (
+        %s, %s, %s, %s, %s, %s, %s, %s, %s, COALESCE(FROM_UNIXTIME(%s), NOW()), %s, 'queued', %s,
+        NOW(), '', '', '', '', '', '', '', '', '', '', '', ''
+    )"""
+
+_MIGRATION_COLUMNS: Final = (
+    "id, migration_uuid, keyspace, shard, mysql_schema, mysql_table, migration_statement, strategy,"
+    " options, ddl_action, migration_status, migration_context, retries, tablet, tablet_failure,"
+    " artifacts, log_path, log_file, message, stage, progress, rows_copied, table_rows,"
+    " eta_seconds, retain_artifacts_seconds, run_nonce, run_engine, run_directory, run_account,"
+    " run_token_hash, requested_timestamp, added_timestamp, ready_timestamp, started_timestamp,"
+    " liveness_timestamp, completed_timestamp, cancelled_timestamp"
+)
+_READ: Final = f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE migration_uuid = %s"
+
+_CANDIDATE_COLUMNS: Final = (
+    "id, migration_uuid, migration_status, mysql_schema, mysql_table, run_nonce, tablet,"
+    " TIMESTAMPDIFF(SECOND,"
+    " COALESCE(liveness_timestamp, started_timestamp, added_timestamp), NOW()) AS quiet_seconds"
+)
+# Each answered by an index, whatever the number of finished rows.
+PENDING_SQL: Final = (
+    f"SELECT {_CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
+    " WHERE migration_status IN ('queued', 'ready', 'running') ORDER BY id"
+)
+UNSETTLED_SQL: Final = (
+    f"SELECT {_CANDIDATE_COLUMNS} FROM _vt.schema_migrations WHERE run_nonce > '' ORDER BY id"
+)
+TABLET_FAILURES_SQL: Final = (
+    f"SELECT {_CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
+    " WHERE tablet_failure = 1 AND migration_status = 'failed' AND retries = 0 AND run_nonce = ''"
+    " ORDER BY id"
+)
+COLLECTABLE_SQL: Final = (
+    f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations"
+    " WHERE cleanup_timestamp IS NULL AND completed_timestamp IS NOT NULL AND run_nonce = ''"
+    " AND completed_timestamp <= NOW(6) - INTERVAL"
+    " IF(retain_artifacts_seconds = 0, %s, GREATEST(retain_artifacts_seconds, 0)) SECOND"
+    " ORDER BY completed_timestamp LIMIT %s"
+)
+_FIRST_RETRIABLE: Final = (
+    "SELECT migration_uuid FROM _vt.schema_migrations"
+    " WHERE migration_status IN ('failed', 'cancelled') AND mysql_schema = %s ORDER BY id LIMIT 1"
+)
+
+_NOT_STARTED: Final = (
+    "ready_timestamp = NULL, started_timestamp = NULL, liveness_timestamp = NULL,"
+    " completed_timestamp = NULL, cancelled_timestamp = NULL, progress = 0, eta_seconds = -1,"
+    " rows_copied = 0, last_throttled_timestamp = NULL, component_throttled = '',"
+    " reason_throttled = ''"
+)
+_DONE: Final = (
+    "started_timestamp = COALESCE(started_timestamp, NOW()), completed_timestamp = NOW(6),"
+    " liveness_timestamp = NOW(), cancelled_timestamp = NULL, progress = 100, eta_seconds = 0,"
+    " component_throttled = '', reason_throttled = ''"
+)
+# What each command writes besides the status; {tablet} is this tablet.
+_WRITES: Final[Mapping[Command, str]] = {
+    Command.SCHEDULE: "ready_timestamp = NOW()",
+    Command.CLAIM: "started_timestamp = NOW(), liveness_timestamp = NOW(), tablet = {tablet}",
+    Command.COMPLETE: _DONE,
+    Command.SETTLE: _DONE,
+    Command.FAIL: "completed_timestamp = NOW(6), eta_seconds = -1",
+    Command.CANCEL: "cancelled_timestamp = NOW(), completed_timestamp = NOW(6), eta_seconds = -1",
+    Command.REQUEUE: _NOT_STARTED,
+    Command.RETRY: (
+        "retries = retries + 1, tablet = {tablet}, tablet_failure = 0, cutover_attempts = 0,"
+        " in_order_completion_pending_count = 0, last_cutover_attempt_timestamp = NULL,"
+        " shadow_analyzed_timestamp = NULL,"
+        " cleanup_timestamp = NULL, " + _NOT_STARTED
+    ),
+}
+_RUN_ENDED: Final = (
+    "run_nonce = '', run_engine = '', run_directory = '', run_account = '', run_token_hash = ''"
+)
+
+
+class Store:
+    """The migrations of one tablet, in the server beside it.
+
+    Args:
+        pool: sessions that give Python values.
+        tablet: this tablet's alias, written into rows that it claims.
+    """
+
+    def __init__(self, pool: Pool, *, tablet: str) -> None:
+        self._pool = pool
+        self._tablet = tablet
+
+    async def insert(self, submission: Submission, *, shard: str) -> ResultSet:
+        """Put a migration into the queue.
+
+        Returns:
+            1 row and its id, or 0 rows when the UUID is there already.
+        """
+        values = (
+            submission.migration_uuid,
+            submission.keyspace,
+            shard,
+            submission.mysql_schema,
+            submission.mysql_table,
+            submission.migration_statement,
+            submission.strategy,
+            submission.options,
+            submission.ddl_action,
+            submission.requested_unix_seconds,
+            submission.migration_context,
+            self._tablet,
+        )
+        try:
+            return await self.write(_INSERT, *values)
+        except MySQLError as error:
+            if error.errno == _DUPLICATE_KEY:
+                return ResultSet()
+            raise
+
+    async def read(self, migration_uuid: str) -> Migration:
+        """Return one migration.
+
+        Raises:
+            MigrationNotFound: there is none of that UUID.
+        """
+        row = (await self._pool.execute(_READ, (migration_uuid,))).one()
+        if row is None:
+            raise MigrationNotFound(migration_uuid)
+        return _to_migration(row)
+
+    async def candidates(
+        self,
+    ) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...], tuple[Candidate, ...]]:
+        """Return pending rows, rows with a run that is not cleaned up, and tablet failures."""
+        async with self._pool.session() as session:
+            pending = await session.execute(PENDING_SQL)
+            unsettled = await session.execute(UNSETTLED_SQL)
+            failures = await session.execute(TABLET_FAILURES_SQL)
+        return _to_candidates(pending), _to_candidates(unsettled), _to_candidates(failures)
+
+    async def first_retriable(self, mysql_schema: str) -> str | None:
+        """Return the UUID of the oldest failed or cancelled migration in a schema."""
+        found: str | None = (await self._pool.execute(_FIRST_RETRIABLE, (mysql_schema,))).scalar()
+        return found
+
+    async def collectable(self, *, retain_seconds: float, rows_max: int) -> list[Migration]:
+        """Return finished migrations whose artifacts have been kept long enough, oldest first.
+
+        Args:
+            retain_seconds: for rows without a retention of their own.
+            rows_max: rows at most.
+        """
+        result = await self._pool.execute(COLLECTABLE_SQL, (int(retain_seconds), rows_max))
+        return [_to_migration(row) for row in result.dicts()]
+
+    async def by_id(self, migration_id: int) -> Migration | None:
+        """Return the migration of an id, None when there is none."""
+        sql = f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE id = %s"
+        row = (await self._pool.execute(sql, (migration_id,))).one()
+        return _to_migration(row) if row else None
+
+    async def run_directories(self) -> frozenset[str]:
+        """Return the private directories of runs that are not cleaned up."""
+        sql = "SELECT run_directory FROM _vt.schema_migrations WHERE run_nonce > ''"
+        return frozenset(row[0] for row in (await self._pool.execute(sql)).rows if row[0])
+
+    async def transition(
+        self,
+        migration_uuid: str,
+        command: Command,
+        *,
+        message: str | None = None,
+        stage: str | None = None,
+        run_nonce: str | None = None,
+        end_run: bool = False,
+        tablet_failure: bool = False,
+    ) -> None:
+        """Move a migration from a state that the command may start from to its target.
+
+        Args:
+            migration_uuid: which one.
+            command: see `states.COMMANDS`.
+            message: written with the status; None leaves what is there.
+            stage: likewise.
+            run_nonce: only while the row belongs to this run (empty: to no run); None: whatever.
+            end_run: clear the run_* columns in the same statement.
+            tablet_failure: set the mark for one automatic retry.
+
+        Raises:
+            MigrationNotFound: there is none of that UUID.
+            LostRace: the row belongs to another run.
+            TabletdError: ILLEGAL_TRANSITION when the row is in another state.
+        """
+        move = COMMANDS[command]
+        assignments = [_WRITES[command].format(tablet="%s")]
+        values: list[Any] = [self._tablet] * _WRITES[command].count("{tablet}")
+        if message is not None:
+            assignments.append("message = %s, message_timestamp = NOW(6)")
+            values.append(fit(message))
+        if stage is not None:
+            assignments.append("stage = %s")
+            values.append(fit(stage))
+        if end_run:
+            assignments.append(_RUN_ENDED)
+        if tablet_failure:
+            assignments.append("tablet_failure = 1")
+        sources = sorted(move.sources)
+        where = f"migration_uuid = %s AND migration_status IN ({_marks(sources)})"
+        if run_nonce is not None:
+            where += " AND run_nonce = %s"
+        result = await self.write(
+            f"UPDATE _vt.schema_migrations SET migration_status = %s, {', '.join(assignments)}"
+            f" WHERE {where}",
+            move.target,
+            *values,
+            migration_uuid,
+            *sources,
+            *([] if run_nonce is None else [run_nonce]),
+        )
+        if result.rows_affected == 0:
+            await self._explain(migration_uuid, command, run_nonce)
+
+    async def end_run(self, migration_uuid: str, run_nonce: str) -> None:
+        """Clear the run_* columns of a row that keeps its state."""
+        await self.write(
+            f"UPDATE _vt.schema_migrations SET {_RUN_ENDED}"
+            " WHERE migration_uuid = %s AND run_nonce = %s",
+            migration_uuid,
+            run_nonce,
+        )
+
+    async def update_run(
+        self, migration_uuid: str, run_nonce: str, assignments: str, *values: Any, running: bool
+    ) -> None:
+        """Write facts of a run into its row.
+
+        Args:
+            migration_uuid: which one.
+            run_nonce: of the run.
+            assignments: SQL with a mark for each value.
+            values: its values.
+            running: only while the row is running; else nothing happens.
+
+        Raises:
+            LostRace: the row belongs to another run, or to none.
+        """
+        state = " AND migration_status = 'running'" if running else ""
+        result = await self.write(
+            f"UPDATE _vt.schema_migrations SET {assignments}"
+            f" WHERE migration_uuid = %s AND run_nonce = %s{state}",
+            *values,
+            migration_uuid,
+            run_nonce,
+        )
+        if result.rows_affected == 0:
+            row = await self.read(migration_uuid)
+            if row.run_nonce != run_nonce:
+                raise LostRace(
+                    f"migration {migration_uuid} no longer belongs to this run",
+                    migration_uuid=migration_uuid,
+                )
+
+    async def begin_run(self, migration_uuid: str, values: Mapping[str, str]) -> None:
+        """Write the run_* and log columns of a claimed migration that has no run yet.
+
+        Raises:
+            LostRace: it was moved on meanwhile, or has a run.
+        """
+        assignments = ", ".join(f"{column} = %s" for column in values)
+        result = await self.write(
+            f"UPDATE _vt.schema_migrations SET {assignments}, liveness_timestamp = NOW()"
+            " WHERE migration_uuid = %s AND migration_status = 'running' AND run_nonce = ''",
+            *values.values(),
+            migration_uuid,
+        )
+        if result.rows_affected == 0:
+            row = await self.read(migration_uuid)
+            raise LostRace(
+                f"migration {migration_uuid} is {row.status} and not to be run any more",
+                migration_uuid=migration_uuid,
+            )
+
+    async def report(
+        self,
+        migration_uuid: str,
+        *,
+        progress: float | None,
+        eta_seconds: int | None,
+        rows_copied: int | None,
+    ) -> None:
+        """Write a sign of life of a running migration; None leaves a column as it is."""
+        await self.write(
+            "UPDATE _vt.schema_migrations SET liveness_timestamp = NOW(),"
+            " progress = COALESCE(%s, progress), eta_seconds = COALESCE(%s, eta_seconds),"
+            " rows_copied = COALESCE(%s, rows_copied)"
+            " WHERE migration_uuid = %s AND migration_status = 'running'",
+            progress,
+            eta_seconds,
+            rows_copied,
+            migration_uuid,
+        )
+
+    async def set_artifacts(self, migration_id: int, artifacts: tuple[str, ...]) -> None:
+        """Replace the artifacts of a finished migration.
+
+        Raises:
+            LostRace: it is not finished any more.
+        """
+        result = await self.write(
+            "UPDATE _vt.schema_migrations SET artifacts = %s"
+            f" WHERE id = %s AND migration_status IN ({_marks(TERMINAL)})",
+            join_artifacts(artifacts),
+            migration_id,
+            *sorted(TERMINAL),
+        )
+        if result.rows_affected == 0:
+            row = await self.by_id(migration_id)
+            if row is None or row.status not in TERMINAL:
+                raise LostRace(f"the migration with id {migration_id} is to run again")
+
+    async def set_cleaned(self, migration_ids: Collection[int]) -> None:
+        """Say of finished migrations that their artifacts have been collected."""
+        if migration_ids:
+            await self.write(
+                f"UPDATE _vt.schema_migrations SET cleanup_timestamp = NOW() WHERE id IN"
+                f" ({_marks(migration_ids)}) AND migration_status IN ({_marks(TERMINAL)})",
+                *migration_ids,
+                *sorted(TERMINAL),
+            )
+
+    async def write(self, sql: str, *values: Any) -> ResultSet:
+        """Run a statement that writes, never on a read-only server."""
+        return await self._pool.execute(sql, values, writable=True)
+
+    async def _explain(self, migration_uuid: str, command: Command, run_nonce: str | None) -> None:
+        """Raise why a compare-and-set changed nothing."""
+        row = await self.read(migration_uuid)
+        if row.status not in COMMANDS[command].sources:
+            raise TabletdError(
+                Reason.ILLEGAL_TRANSITION,
+                f"migration {migration_uuid} is {row.status}: {command} does not apply",
+                migration_uuid=migration_uuid,
+                migration_status=row.status,
+            )
+        if run_nonce is not None and row.run_nonce != run_nonce:
+            raise LostRace(
+                f"migration {migration_uuid} belongs to another run", migration_uuid=migration_uuid
+            )
+        raise LostRace(
+            f"migration {migration_uuid} was changed by somebody else",
+            migration_uuid=migration_uuid,
+        )
+
+
+def fit(text: str) -> str:
+    """Cut a text to what a TEXT column holds, and replace what is not Unicode."""
+    clean = text.encode("utf-8", "replace").decode("utf-8")
+    if len(clean) <= TEXT_CHARACTERS_MAX:
+        return clean
+    return clean[: TEXT_CHARACTERS_MAX - len(_ELLIPSIS)] + _ELLIPSIS
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _to_candidates(result: ResultSet) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(
+            id=row["id"],
+            migration_uuid=row["migration_uuid"],
+            status=Status(row["migration_status"]),
+            table=(row["mysql_schema"], row["mysql_table"]),
+            run_nonce=row["run_nonce"],
+            tablet=row["tablet"],
+            quiet_seconds=row["quiet_seconds"],
+        )
+        for row in result.dicts()
+    )
+
+
+def _to_migration(row: dict[str, Any]) -> Migration:
+    facts = dict(row)
+    facts["status"] = Status(facts.pop("migration_status"))
+    facts["strategy"] = strategy_by_name(facts["strategy"])
+    facts["artifacts"] = split_artifacts(facts["artifacts"])
+    facts["tablet_failure"] = bool(facts["tablet_failure"])
+    return Migration(**facts)
