@@ -35,7 +35,7 @@ from tabletd.processes.identity import ProcessIdentity
 
 _START_SECONDS_MAX: Final = 15.0
 _KILL_SECONDS_MAX: Final = 15.0
-_SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _launch(spec: LaunchSpec) -> Run:
         "nonce": spec.nonce,
         "argv": list(spec.argv),
         "environment": {
-            "PATH": _SEARCH_PATH,
+            "PATH": SEARCH_PATH,
             "HOME": str(spec.home),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
@@ -191,7 +191,7 @@ def _launch(spec: LaunchSpec) -> Run:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={"PATH": _SEARCH_PATH, "LANG": "C.UTF-8"},
+            env={"PATH": SEARCH_PATH, "LANG": "C.UTF-8"},
             cwd="/",
             pass_fds=(ready_write,),
             start_new_session=True,

@@ -1,0 +1,192 @@
+"""The MySQL account that a tool works under: one for each run, or one that the operator gave.
+
+Never with SUPER, READ ONLY ADMIN or CONNECTION ADMIN: `read_only` must stop a tool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tabletd.errors import MySQLUnavailable, Reason, TabletdError
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.flavor import ServerInfo
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.quote import NAME_LENGTH_MAX, identifier
+from tabletd.mysql.quote import account as quoted_account
+from tabletd.mysql.session import Session
+from tabletd.mysql.settings import MySQLSettings
+
+SCHEMA_PRIVILEGES: Final = (
+    "ALTER, CREATE, DELETE, DROP, INDEX, INSERT, LOCK TABLES, SELECT, TRIGGER, UPDATE"
+)
+_UNKNOWN_THREAD: Final = 1094
+_CANNOT_DROP_USER: Final = 1396
+_END_SECONDS_MAX: Final = 20.0
+_LOOK_AGAIN_SECONDS: Final = 0.05
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a tool is on the server.
+
+    Attributes:
+        user: at most 16 characters, which MySQL 5.6 takes as well.
+        host: where it may come from.
+        password: at most 32 characters, MySQL's limit for replication.
+        is_temporary: made for one run and dropped after it.
+    """
+
+    user: str
+    host: str
+    password: str = field(repr=False)
+    is_temporary: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}"
+
+
+def new_account(mysql_host: str, host: str = "") -> Account:
+    """Return a fresh account: random name and password, not made on any server yet.
+
+    Args:
+        mysql_host: the address that the tools connect to.
+        host: the account's host part; empty: 127.0.0.1 where the tools connect over loopback,
+            else `%`.
+    """
+    if not host:
+        host = "127.0.0.1" if mysql_host in _LOOPBACK else "%"
+    letters = string.ascii_letters + string.digits
+    body = "".join(secrets.choice(letters) for _ in range(28))
+    # One of each kind, for servers that validate passwords.
+    return Account(f"tabletd_{secrets.token_hex(4)}", host, f"{body}aZ7-")
+
+
+def parse_account(text: str) -> Account | None:
+    """Return the account that a row names, without its password; None for an empty text."""
+    user, at, host = text.rpartition("@")
+    return Account(user, host, "") if at else None
+
+
+def schema_pattern(schema: str) -> str:
+    """Return a schema's name as GRANT takes it: there `_` and `%` are wildcards."""
+    return schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
+
+
+async def create_account(
+    session: Session, info: ServerInfo, account: Account, grants: Sequence[str]
+) -> None:
+    """Make an account and give it its privileges.
+
+    Args:
+        session: of an account that may do so, on a writable server.
+        info: the server.
+        account: who is to be made.
+        grants: `<privileges> ON <object>` each, quoted already.
+
+    Raises:
+        TabletdError: MISSING_GRANT naming what the daemon's own account lacks.
+    """
+    name = quoted_account(account.user, account.host)
+    # Tools' drivers know this plugin; MySQL 8.4 has it switched off.
+    has_native = not info.is_mariadb and (5, 7) <= info.version[:2] < (8, 4)
+    how = "WITH mysql_native_password BY" if has_native else "BY"
+    try:
+        await session.execute(f"CREATE USER {name} IDENTIFIED {how} %s", (account.password,))
+        for grant in grants:
+            await session.execute(f"GRANT {grant} TO {name}")
+    except MySQLError as error:
+        if error.reason not in (Reason.MISSING_GRANT, Reason.MYSQL_ACCESS_DENIED):
+            raise
+        raise TabletdError(
+            Reason.MISSING_GRANT,
+            f"cannot make the migration's MySQL account: {error.message}",
+            hint="GRANT CREATE USER ON *.* to tabletd's account, and with GRANT OPTION what the "
+            f"migration needs ({'; '.join(grants)}); or configure migration_user",
+        ) from error
+
+
+async def drop_account(session: Session, account: Account) -> None:
+    """Drop a run's account; nothing happens when it is gone, or when it was a configured one."""
+    if not account.is_temporary:
+        return
+    try:
+        await session.execute(f"DROP USER {quoted_account(account.user, account.host)}")
+    except MySQLError as error:
+        if error.errno != _CANNOT_DROP_USER:
+            raise
+
+
+async def end_connections(settings: MySQLSettings, marks: Sequence[str]) -> None:
+    """End what a dead tool's account still does on the server, and wait until it has ended.
+
+    A server goes on with a statement whose client is dead: with a RENAME that waits for a lock, for
+    one. Whether the tables were swapped can only be told after that. It is done as the account
+    itself, which may see and end its own connections without any privilege.
+
+    Args:
+        settings: how to log in as the account.
+        marks: names of the run's own tables; a connection counts when its statement has one of
+            them. Empty: every other connection of the account counts.
+
+    Raises:
+        MySQLUnavailable: the server is not there.
+        TabletdError: TIMEOUT when they are still there after 20 s.
+    """
+    pool = Pool(settings, name="MigrationAccount", size_max=1)
+    await pool.open()
+    try:
+        async with asyncio.timeout(_END_SECONDS_MAX), pool.session() as session:
+            while await _kill_others(session, settings.user, marks):  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    except TimeoutError:
+        raise TabletdError(
+            Reason.TIMEOUT,
+            f"connections of {settings.user} are still there {_END_SECONDS_MAX:g} s after KILL",
+            hint="see SHOW PROCESSLIST",
+        ) from None
+    except MySQLUnavailable as error:
+        if not isinstance(error, MySQLError) or error.reason is not Reason.MYSQL_ACCESS_DENIED:
+            raise
+        _logger.info("the account %s cannot log in any more", settings.user)
+    finally:
+        await pool.close()
+
+
+async def _kill_others(session: Session, user: str, marks: Sequence[str]) -> bool:
+    found = await session.execute(
+        "SELECT id, info FROM information_schema.processlist WHERE user = %s AND id <> %s",
+        (user, session.connection_id),
+    )
+    counted = [
+        int(number)
+        for number, info in found.rows
+        if not marks or any(mark in str(info or "") for mark in marks)
+    ]
+    for number in counted:
+        try:
+            await session.execute(f"KILL {number}")
+        except MySQLError as error:
+            if error.errno != _UNKNOWN_THREAD:
+                raise
+    return bool(counted)
+
+
+def schema_object(schema: str, *, has_wildcards: bool) -> str:
+    """Return `` `schema`.* `` for GRANT, meaning this schema and no other.
+
+    Args:
+        schema: its name.
+        has_wildcards: the server takes `_` and `%` for wildcards here (not under partial_revokes).
+            A pattern that the escapes make too long for the server is left without them.
+    """
+    pattern = schema_pattern(schema) if has_wildcards else schema
+    return f"{identifier(pattern if len(pattern) <= NAME_LENGTH_MAX else schema)}.*"

@@ -1,0 +1,227 @@
+"""gh-ost: how it is called, what it says, what it leaves behind.
+
+Observed with gh-ost 1.1.10 on MySQL 5.7.22.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Final
+
+from tabletd.errors import NotWritable, Reason
+from tabletd.executor import hooks
+from tabletd.executor.accounts import SCHEMA_PRIVILEGES, schema_object
+from tabletd.executor.engines import gh_ost_status
+from tabletd.executor.engines.base import Progress
+from tabletd.executor.engines.leftovers import drop_tables, existing_tables
+from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.engines.tool import RunPlan, Swap
+from tabletd.executor.engines.workspace import Phase, Workspace
+from tabletd.executor.migration import Strategy
+from tabletd.executor.preflight import Check, server, table
+from tabletd.executor.preflight.facts import Facts, ServerFacts, lock_instrument
+from tabletd.executor.preflight.tool import (
+    GH_OST_REQUIRED_FLAGS,
+    ProgramInspector,
+    gh_ost_program,
+)
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.session import Session
+
+_SENTRY_COMMENT: Final = "ghost-cut-over-sentry"
+_SOCKET: Final = "gh-ost.sock"
+_CONF: Final = "gh-ost.cnf"
+_LAST_WITHOUT_ATOMIC: Final = (8, 0, 12)
+_SWITCH_INSTRUMENT_ON: Final = (
+    "UPDATE performance_schema.setup_instruments SET ENABLED = 'YES', TIMED = 'YES' "
+    "WHERE NAME = 'wait/lock/metadata/sql/mdl'"
+)
+
+_logger = logging.getLogger(__name__)
+
+
+class GhOst:
+    """Implements `Tool` for gh-ost."""
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        table.statement_is_alter,
+        server.writable,
+        server.gh_ost_server,
+        server.not_galera_for_gh_ost,
+        gh_ost_program,
+        server.reachable_by_tcp,
+        server.gh_ost_binary_log,
+        server.no_replication_filters,
+        server.lock_instrument,
+        table.is_base_table,
+        table.gh_ost_key,
+        table.no_triggers,
+        table.gh_ost_foreign_keys,
+        table.names_are_free,
+        table.enough_disk,
+    )
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.strategy = Strategy.GH_OST
+        self.checks = self.CHECKS
+        self._settings = settings
+        self.inspector = ProgramInspector(settings.gh_ost_path, GH_OST_REQUIRED_FLAGS)
+
+    def table_names(self, table: str, stem: str) -> tuple[str, ...]:
+        return tuple(f"_{stem}_{suffix}" for suffix in ("gho", "ghc", "ghk"))
+
+    def kept_old_table(self, table: str, stem: str) -> tuple[str, ...]:
+        return (f"_{stem}_del",)
+
+    async def prepare_server(self, pool: Pool, found: ServerFacts) -> ServerFacts:
+        """Switch the metadata-lock instrument on where it is off and we may."""
+        if found.has_lock_instrument is not False or found.server.is_mariadb:
+            return found
+        try:
+            async with pool.session(writable=True) as session:
+                await session.execute(_SWITCH_INSTRUMENT_ON)
+                is_on = await lock_instrument(session, found.variables)
+        except MySQLError as error:
+            if error.reason is not Reason.MISSING_GRANT:
+                raise
+            return found
+        except NotWritable:
+            return found
+        _logger.info("switched the metadata-lock instrument on: gh-ost's cut-over needs it")
+        return replace(found, has_lock_instrument=is_on)
+
+    def grants(self, facts: Facts) -> Sequence[str]:
+        """Return what gh-ost checks for by the text of SHOW GRANTS.
+
+        It looks for the schema's name as it is, so a list of privileges on a name whose `_` is
+        escaped does not satisfy it; ALL PRIVILEGES on such a name does, and reaches this schema
+        only, where the unescaped name would reach others.
+        """
+        schema = facts.migration.mysql_schema
+        privileges = SCHEMA_PRIVILEGES
+        pattern = schema_object(schema, has_wildcards=not facts.is_on("partial_revokes"))
+        if pattern != schema_object(schema, has_wildcards=False):
+            privileges = "ALL PRIVILEGES"
+        return (
+            "REPLICATION SLAVE, REPLICATION CLIENT ON *.*",
+            f"{privileges} ON {pattern}",
+            *(
+                f"SELECT ON performance_schema.{name}"
+                for name in ("setup_instruments", "metadata_locks", "threads")
+                if facts.has_lock_instrument
+            ),
+        )
+
+    def warnings(self, facts: Facts) -> str:
+        unsafe = [option for option in _unsafe_options(facts) if option]
+        if not unsafe:
+            return ""
+        return f"allow_unsafe_cutover: run with {' '.join(unsafe)}, writes may get lost"
+
+    def write_files(self, plan: RunPlan) -> None:
+        account = plan.account
+        plan.workspace.write_secret(
+            _CONF, f"[client]\nuser=`{account.user}`\npassword=`{account.password}`\n"
+        )
+        hooks.write_gh_ost_hooks(plan.workspace.directory, plan.callback)
+
+    def argv(self, plan: RunPlan, phase: Phase) -> list[str]:
+        directory = plan.workspace.directory
+        throttle_url = plan.callback.throttle_url
+        return [
+            plan.facts.tool.path,
+            f"--host={plan.host}",
+            f"--port={plan.port}",
+            f"--conf={directory / _CONF}",
+            f"--database={plan.schema}",
+            f"--table={plan.table}",
+            f"--alter={plan.facts.statement.alter_options}",
+            f"--execute={'true' if phase is Phase.RUN else 'false'}",
+            "--allow-on-master",
+            # Never on to the source of a primary that replicates itself.
+            f"--assume-master-host={plan.host}:{plan.port}",
+            "--assume-rbr",
+            "--panic-on-warnings",
+            "--approve-renamed-columns",
+            "--exact-rowcount",
+            "--max-load=Threads_running=900",
+            "--critical-load=Threads_running=1000",
+            "--critical-load-hibernate-seconds=60",
+            "--default-retries=120",
+            f"--replica-server-id={_replica_server_id(plan)}",
+            f"--force-table-names={_stem(plan.tables)}",
+            # The working directory is the private one: a socket's path holds 107 bytes.
+            f"--serve-socket-file={_SOCKET}",
+            f"--throttle-additional-flag-file={directory / 'throttle'}",
+            f"--panic-flag-file={directory / 'panic'}",
+            f"--hooks-path={directory}",
+            f"--hooks-hint={plan.facts.migration.migration_uuid}",
+            f"--hooks-status-interval={self._settings.gh_ost_hooks_interval_seconds}",
+            *([f"--throttle-http={throttle_url}"] if throttle_url else []),
+            *_unsafe_options(plan.facts),
+            *plan.facts.arguments,
+        ]
+
+    async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
+        answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
+        return gh_ost_status.parse_status(answer or log_text, self.strategy)
+
+    def failure_cause(self, output: str) -> str:
+        return gh_ost_status.failure_cause(output)
+
+    def was_interrupted(self, exit_code: int, output: str) -> bool:
+        return exit_code < 0
+
+    def losses(self, output: str) -> str:
+        """With --panic-on-warnings it ends instead of losing anything."""
+        return ""
+
+    async def find_swap(
+        self, session: Session, schema: str, table: str, tables: Sequence[str], workspace: Workspace
+    ) -> Swap:
+        """The swap moves the shadow away and puts the original in the sentry's place."""
+        found = await existing_tables(session, schema, (table, *tables))
+        seen = ", ".join(sorted(found)) or "none of its tables"
+        kept = [
+            name
+            for name, comment in found.items()
+            if name.endswith("_del") and comment != _SENTRY_COMMENT
+        ]
+        has_shadow = any(name.endswith("_gho") for name in found)
+        if not kept or has_shadow:
+            return Swap(False, seen=f"found {seen}")
+        return Swap(True, kept[0], seen=f"found {seen}")
+
+    async def remove_leftovers(self, session: Session, schema: str, tables: Sequence[str]) -> None:
+        found = await existing_tables(session, schema, tables)
+        gone = [
+            name
+            for name, comment in found.items()
+            if name.endswith(("_gho", "_ghc", "_ghk"))
+            or (name.endswith("_del") and comment == _SENTRY_COMMENT)
+        ]
+        await drop_tables(session, schema, gone)
+
+
+def _stem(tables: Sequence[str]) -> str:
+    return tables[0].removeprefix("_").removesuffix("_gho")
+
+
+def _replica_server_id(plan: RunPlan) -> int:
+    """Random, in the upper half, where no administrator numbers servers."""
+    return int(plan.nonce[:8], 16) | 0x80000000
+
+
+def _unsafe_options(facts: Facts) -> list[str]:
+    """What the operator's allow_unsafe_cutover lets gh-ost do without, where it cannot be had."""
+    if not facts.allows_unsafe_cutover:
+        return []
+    options: list[str] = []
+    if not facts.has_lock_instrument and facts.tool.has_required_flags:
+        options.append("--skip-metadata-lock-check")
+    if (8, 0, 0) <= facts.server.version <= _LAST_WITHOUT_ATOMIC:
+        options.append("--cut-over=two-step")
+    return options

@@ -1,0 +1,105 @@
+"""What gh-ost says: status lines, and the cause of a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from tabletd.executor.engines.base import EtaState, Progress
+
+_STATUS: Final = re.compile(
+    r"Copy: (?P<copied>\d+)/(?P<estimated>-?\d+) (?P<percent>[\d.]+)%; .*?"
+    r"Backlog: (?P<backlog>\d+)/\d+; .*State: (?P<state>.*?); ETA: (?P<eta>\S+)"
+)
+_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_LOG_PREFIX: Final = re.compile(r"^\S+ \S+ (?:FATAL|ERROR) ")
+_ANSWER_SECONDS_MAX: Final = 3.0
+_ANSWER_BYTES_MAX: Final = 64 * 1024
+
+
+async def ask(socket_file: Path, command: str) -> str:
+    """Send one command to gh-ost's socket and return the answer; empty when nobody answers.
+
+    The path is gone through the directory's descriptor, since a socket's address holds 107 bytes.
+    """
+    try:
+        directory = os.open(socket_file.parent, os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        return ""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+            path = f"/proc/self/fd/{directory}/{socket_file.name}"
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(f"{command}\n".encode())
+                answer = await reader.read(_ANSWER_BYTES_MAX)
+            finally:
+                writer.close()
+        return answer.decode(errors="replace")
+    except (OSError, TimeoutError):
+        return ""
+    finally:
+        os.close(directory)
+
+
+def parse_status(text: str, stage_prefix: str) -> Progress | None:
+    """Read the last status line of a text; None when there is none.
+
+    Args:
+        text: an answer of the socket, or a log.
+        stage_prefix: begins the stage ("gh-ost").
+    """
+    last = None
+    for match in _STATUS.finditer(text):
+        last = match
+    if last is None:
+        return None
+    eta_state, eta_seconds = parse_eta(last["eta"])
+    state = last["state"]
+    throttled = state.removeprefix("throttled, ") if state.startswith("throttled") else ""
+    stage = state
+    if throttled:
+        stage = "throttled"
+    elif state == "migrating":
+        stage = "cutting over" if eta_state is EtaState.DUE else "copying rows"
+    return Progress(
+        stage=f"{stage_prefix}: {stage}",
+        rows_copied=int(last["copied"]),
+        rows_estimated=max(0, int(last["estimated"])),
+        percent=min(100.0, float(last["percent"])),
+        eta_seconds=eta_seconds,
+        eta_state=eta_state,
+        throttle_reason=throttled,
+        backlog=int(last["backlog"]),
+    )
+
+
+def parse_eta(text: str) -> tuple[EtaState, int]:
+    """Read gh-ost's ETA: `due`, `N/A`, or a duration such as `1h2m3s`."""
+    if text == "due":
+        return EtaState.DUE, 0
+    match = _DURATION.fullmatch(text)
+    if match is None or not text:
+        return EtaState.MEASURING, -1
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return EtaState.READY, int(hours * 3600 + minutes * 60 + seconds)
+
+
+def failure_cause(output: str) -> str:
+    """Return the line that says why gh-ost failed, without its time and level.
+
+    That is the last FATAL one; a stack trace of Go may follow it. Without one, the last ERROR, or
+    else the last line that says anything.
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for level in (" FATAL ", " ERROR "):
+        found = [line for line in lines if level in line and _LOG_PREFIX.match(line)]
+        if found:
+            return _LOG_PREFIX.sub("", found[-1])
+    for line in lines:
+        if line.startswith(("panic:", "flag provided", "cannot execute")):
+            return line
+    return lines[-1] if lines else "it wrote nothing"

@@ -1,0 +1,115 @@
+"""What a run leaves on the server, and how it is removed: triggers first, then tables.
+
+A statement that waits for a table's lock makes all later ones wait behind it, so each waits for a
+few seconds only and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.quote import identifier
+from tabletd.mysql.session import Session
+
+LOCK_WAIT_SECONDS: Final = 3
+ATTEMPTS_MAX: Final = 20
+_PAUSE_SECONDS: Final = 0.5
+_DROP_SECONDS_MAX: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger and the table that it is on."""
+
+    name: str
+    table: str
+
+
+@asynccontextmanager
+async def cleaning_session(pool: Pool) -> AsyncGenerator[Session]:
+    """Borrow a session that waits a few seconds at most for a table's lock.
+
+    Raises:
+        NotWritable: the server takes no writes.
+    """
+    async with pool.session(writable=True) as session:
+        session.drop_afterwards()
+        await session.execute(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")
+        yield session
+
+
+async def existing_tables(session: Session, schema: str, names: Sequence[str]) -> dict[str, str]:
+    """Return those of the names that are tables, each with its comment."""
+    if not names:
+        return {}
+    marks = ", ".join(["%s"] * len(names))
+    sql = (
+        "SELECT table_name, table_comment FROM information_schema.tables "  # noqa: S608  # marks only
+        f"WHERE table_schema = %s AND table_name IN ({marks})"
+    )
+    found = await session.execute(sql, (schema, *names))
+    return {str(name): str(comment or "") for name, comment in found.rows}
+
+
+async def owned_triggers(session: Session, schema: str, new_table: str) -> list[Trigger]:
+    """Return the triggers of pt-online-schema-change that write into one run's new table.
+
+    The tool's own names say the original table only; what a trigger does says whose it is.
+    """
+    found = await session.execute(
+        "SELECT trigger_name, event_object_table, action_statement "
+        "FROM information_schema.triggers WHERE trigger_schema = %s "
+        "AND trigger_name LIKE 'pt\\_osc\\_%%'",
+        (schema,),
+    )
+    quoted = identifier(new_table)
+    return [
+        Trigger(str(name), str(table))
+        for name, table, statement in found.rows
+        if quoted in str(statement)
+    ]
+
+
+async def drop_triggers(session: Session, schema: str, triggers: Sequence[Trigger]) -> None:
+    """Drop triggers; one that is gone is no fault.
+
+    Raises:
+        TabletdError: LOCK_WAIT when a table's lock was not to be had in about a minute.
+    """
+    for trigger in triggers:
+        await _patiently(session, f"DROP TRIGGER IF EXISTS {identifier(schema, trigger.name)}")
+
+
+async def drop_tables(session: Session, schema: str, names: Sequence[str]) -> None:
+    """Drop tables; one that is gone is no fault.
+
+    Raises:
+        TabletdError: LOCK_WAIT when a table's lock was not to be had in about a minute.
+    """
+    for name in names:
+        await _patiently(session, f"DROP TABLE IF EXISTS {identifier(schema, name)}")
+
+
+async def _patiently(session: Session, sql: str) -> None:
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            await session.execute(sql, timeout_seconds=_DROP_SECONDS_MAX)
+        except MySQLError as error:
+            if error.reason is not Reason.LOCK_WAIT:
+                raise
+            if attempt == ATTEMPTS_MAX:
+                raise TabletdError(
+                    Reason.LOCK_WAIT,
+                    f"{sql} could not get the table's lock in {ATTEMPTS_MAX} attempts",
+                    hint="end the transaction that holds it: see SHOW PROCESSLIST",
+                ) from error
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return

@@ -1,0 +1,47 @@
+"""What the engines need to know of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Where tools are, where runs live, how tools reach the server and the daemon.
+
+    Attributes:
+        tablet_alias: part of the names of private directories.
+        run_directory: private directories are made in it; made with mode 0700 when missing.
+        log_directory: logs are kept in it; made with mode 0700 when missing.
+        gh_ost_path: the gh-ost binary.
+        pt_osc_path: the pt-online-schema-change program.
+        callback_url: gives the daemon's own HTTP address (`http://127.0.0.1:15100`), asked when a
+            run begins; an empty one means neither callbacks nor throttling.
+        allow_unsafe_cutover: the operator takes the risk of lost writes where gh-ost cannot prove
+            its cut-over.
+        migration_user: the account that all tools work under; empty: one is made for each run.
+        migration_password: its password.
+        account_host: host part of accounts that are made; empty: from the way tools connect.
+        tool_host: address that tools connect to; empty: that of the pool, over loopback where the
+            pool uses a socket.
+        stop_grace_seconds: how long a tool may take to end by SIGTERM.
+        progress_interval_seconds: how often progress is written in a run's first two minutes.
+        gh_ost_hooks_interval_seconds: gh-ost's `--hooks-status-interval`.
+    """
+
+    tablet_alias: str
+    run_directory: Path
+    log_directory: Path
+    gh_ost_path: str
+    pt_osc_path: str
+    callback_url: Callable[[], str]
+    allow_unsafe_cutover: bool = False
+    migration_user: str = ""
+    migration_password: str = field(default="", repr=False)
+    account_host: str = ""
+    tool_host: str = ""
+    stop_grace_seconds: float = 10.0
+    progress_interval_seconds: float = 1.0
+    gh_ost_hooks_interval_seconds: int = 5

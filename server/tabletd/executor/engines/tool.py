@@ -1,0 +1,144 @@
+"""What a third-party tool needs to be run by `ToolEngine`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tabletd.executor.accounts import Account
+from tabletd.executor.engines.base import Progress
+from tabletd.executor.engines.workspace import Phase, Workspace
+from tabletd.executor.hooks import Callback
+from tabletd.executor.migration import Strategy
+from tabletd.executor.preflight import Check
+from tabletd.executor.preflight.facts import Facts, ServerFacts
+from tabletd.executor.preflight.tool import ProgramInspector
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """All that is settled before a run begins.
+
+    Attributes:
+        facts: what preflight found.
+        nonce: random name of the run.
+        tables: names that the run makes tables under, the kept old one last.
+        workspace: private directory and log.
+        account: who the tool is on the server.
+        callback: where its hooks report to.
+        host: address of the server for the tool.
+        port: its TCP port.
+    """
+
+    facts: Facts
+    nonce: str
+    tables: tuple[str, ...]
+    workspace: Workspace
+    account: Account
+    callback: Callback
+    host: str
+    port: int
+
+    @property
+    def schema(self) -> str:
+        """Schema of the table."""
+        return self.facts.migration.mysql_schema
+
+    @property
+    def table(self) -> str:
+        """The table to be altered, as the server writes it."""
+        assert self.facts.table is not None
+        return self.facts.table.name
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Whether the altered copy has taken the table's place.
+
+    Attributes:
+        done: it has.
+        old_table: the name of the former table; empty where there is none.
+        seen: which tables were found, in words.
+    """
+
+    done: bool
+    old_table: str = ""
+    seen: str = ""
+
+
+class Tool(Protocol):
+    """One tool: what it is called with, what it says, what it leaves behind."""
+
+    @property
+    def strategy(self) -> Strategy: ...
+
+    @property
+    def inspector(self) -> ProgramInspector: ...
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Everything that must hold before anything runs, in order."""
+        ...
+
+    def table_names(self, table: str, stem: str) -> tuple[str, ...]:
+        """Return the tables that a run makes; `stem` is `<uuid>_<timestamp>`."""
+        ...
+
+    def kept_old_table(self, table: str, stem: str) -> tuple[str, ...]:
+        """Return names for the former table, in the order in which the tool tries them."""
+        ...
+
+    async def prepare_server(self, pool: Pool, found: ServerFacts) -> ServerFacts:
+        """Put right on the server what may be put right; returns what holds then."""
+        ...
+
+    def grants(self, facts: Facts) -> Sequence[str]:
+        """Return the privileges of a run's account."""
+        ...
+
+    def warnings(self, facts: Facts) -> str:
+        """Return what the operator's settings make unsafe in this run; empty for nothing."""
+        ...
+
+    def write_files(self, plan: RunPlan) -> None:
+        """Write credentials, hooks and flags into the private directory."""
+        ...
+
+    def argv(self, plan: RunPlan, phase: Phase) -> list[str]:
+        """Return the argument list: no secret in it."""
+        ...
+
+    async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
+        """Return how far the real run is; None when the tool has not said anything yet.
+
+        Args:
+            workspace: of the run.
+            log_text: the end of what the tool wrote.
+            rows: the server's estimate of the table's rows.
+        """
+        ...
+
+    def failure_cause(self, output: str) -> str:
+        """Return why the tool failed, from what it wrote."""
+        ...
+
+    def was_interrupted(self, exit_code: int, output: str) -> bool:
+        """Say whether somebody ended the tool, rather than the tool itself."""
+        ...
+
+    def losses(self, output: str) -> str:
+        """Return what the tool said of lost values or rows; empty when nothing."""
+        ...
+
+    async def find_swap(
+        self, session: Session, schema: str, table: str, tables: Sequence[str], workspace: Workspace
+    ) -> Swap:
+        """Look on the server whether the swap has happened; nothing of the tool runs any more."""
+        ...
+
+    async def remove_leftovers(self, session: Session, schema: str, tables: Sequence[str]) -> None:
+        """Drop what the tool leaves but the former table; doing it again does no harm."""
+        ...

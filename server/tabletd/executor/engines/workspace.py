@@ -1,0 +1,129 @@
+"""The private directory of a run, and the log that outlives it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.migration import Migration
+
+_LOG_BYTES_MAX = 256 * 1024
+
+
+class Phase(StrEnum):
+    """The two times that a tool is started; also the names of the tools' directories."""
+
+    DRY_RUN = "dry-run"
+    RUN = "run"
+
+    @property
+    def words(self) -> str:
+        """As a stage names it."""
+        return "dry run" if self is Phase.DRY_RUN else "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a run keeps what is its own.
+
+    Attributes:
+        directory: mode 0700; holds secrets, hooks, sockets, a directory for each phase.
+        log_file: what the tool wrote in both phases; kept when the directory is removed.
+    """
+
+    directory: Path
+    log_file: Path
+
+    @property
+    def log_path(self) -> str:
+        """`host:directory` of the log, as Vitess writes it."""
+        return f"{socket.gethostname()}:{self.log_file.parent}"
+
+    def create(self) -> None:
+        """Make the directories.
+
+        Raises:
+            TabletdError: PREFLIGHT_REFUSED when that is not possible.
+        """
+        try:
+            for parent in (self.directory.parent, self.log_file.parent):
+                parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700)
+            for phase in Phase:
+                self.phase_directory(phase).mkdir(mode=0o700)
+        except OSError as error:
+            raise TabletdError(
+                Reason.PREFLIGHT_REFUSED,
+                f"cannot make {error.filename}: {error.strerror}",
+                hint="make run_directory writable for tabletd, with room on its file system",
+            ) from error
+
+    def phase_directory(self, phase: Phase) -> Path:
+        """Return the directory of one start of the tool."""
+        return self.directory / phase
+
+    def write_secret(self, name: str, text: str) -> Path:
+        """Write a new file that nobody else can read, from its first moment on."""
+        path = self.directory / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def write_heading(self, text: str) -> None:
+        """Write a line of our own into the log."""
+        descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"# tabletd: {text}\n")
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it; nothing happens when it is gone."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def new_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
+    """Name the directory and the log of a new run; nothing is made yet."""
+    run = secrets.token_hex(4)
+    name = f"{settings.tablet_alias}-{migration.migration_uuid}-{run}"
+    log_file = settings.log_directory / f"{migration.migration_uuid}-{run}.log"
+    return Workspace(settings.run_directory.absolute() / name, log_file.absolute())
+
+
+def find_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
+    """Return the workspace that a row names.
+
+    Raises:
+        TabletdError: INTERNAL when the row names a directory that cannot be this run's: it is going
+            to be removed.
+    """
+    directory = Path(migration.run_directory)
+    is_ours = (
+        directory.parent == settings.run_directory.absolute()
+        and migration.migration_uuid in directory.name
+    )
+    if not is_ours:
+        raise TabletdError(
+            Reason.INTERNAL,
+            f"the row of {migration.migration_uuid} names {directory} as its private directory, "
+            f"which is not one of those in {settings.run_directory}",
+            hint="was run_directory changed? put it back until this migration is cleaned up",
+        )
+    return Workspace(directory, Path(migration.log_file))
+
+
+def read_log(log_file: Path, offset: int = 0) -> str:
+    """Return the end of a log, at most 256 KiB, from an offset on; empty when there is none."""
+    try:
+        with log_file.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(offset, size - _LOG_BYTES_MAX))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

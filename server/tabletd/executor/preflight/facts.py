@@ -1,0 +1,313 @@
+"""What the server says before a migration: gathered once, read by every check."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.ddl import Statement
+from tabletd.executor.migration import Migration
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.flavor import ServerInfo, server_info, show_primary_status_sql
+from tabletd.mysql.session import Session
+from tabletd.mysql.variables import global_variables
+
+VARIABLES: Final = (
+    "binlog_format",
+    "binlog_row_image",
+    "datadir",
+    "hostname",
+    "log_bin",
+    "log_bin_compress",
+    "log_bin_trust_function_creators",
+    "log_slave_updates",
+    "log_replica_updates",
+    "partial_revokes",
+    "performance_schema",
+    "port",
+    "read_only",
+    "server_id",
+    "skip_networking",
+    "transaction_isolation",
+    "wsrep_on",
+    "wsrep_osu_method",
+)
+_CATALOGUE_SECONDS_MAX: Final = 60.0
+
+_TABLE_SQL: Final = (
+    "SELECT table_name AS name, table_type AS kind, engine, table_rows, data_length, index_length "
+    "FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
+)
+_KEYS_SQL: Final = (
+    "SELECT s.index_name AS name, s.non_unique, s.column_name, s.sub_part, s.nullable, c.data_type "
+    "FROM information_schema.statistics s LEFT JOIN information_schema.columns c "
+    "ON c.table_schema = s.table_schema AND c.table_name = s.table_name "
+    "AND c.column_name = s.column_name "
+    "WHERE s.table_schema = %s AND s.table_name = %s ORDER BY s.index_name, s.seq_in_index"
+)
+_TRIGGERS_SQL: Final = (
+    "SELECT trigger_name FROM information_schema.triggers "
+    "WHERE event_object_schema = %s AND event_object_table = %s"
+)
+_FOREIGN_KEYS_SQL: Final = (
+    "SELECT DISTINCT constraint_name, referenced_table_name "
+    "FROM information_schema.key_column_usage "
+    "WHERE table_schema = %s AND table_name = %s AND referenced_table_name IS NOT NULL"
+)
+_CHILDREN_SQL: Final = (
+    "SELECT DISTINCT table_schema, table_name FROM information_schema.key_column_usage "
+    "WHERE referenced_table_schema = %s AND referenced_table_name = %s"
+)
+_INSTRUMENT_SQL: Final = (
+    "SELECT enabled, timed FROM performance_schema.setup_instruments "
+    "WHERE name = 'wait/lock/metadata/sql/mdl'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the table; `columns` are (name, type, may be NULL, is only a prefix)."""
+
+    name: str
+    unique: bool
+    columns: tuple[tuple[str, str, bool, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The table to be altered.
+
+    Attributes:
+        name: as the server writes it.
+        kind: information_schema's table_type.
+        engine: storage engine, upper case.
+        rows: the server's estimate.
+        size_bytes: data and indexes.
+        keys: all keys.
+        triggers: their names.
+        foreign_keys: `name -> referenced table` of its own.
+        children: `schema.table` of the tables whose foreign keys refer to it.
+    """
+
+    name: str
+    kind: str
+    engine: str
+    rows: int
+    size_bytes: int
+    keys: tuple[Key, ...] = ()
+    triggers: tuple[str, ...] = ()
+    foreign_keys: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFacts:
+    """The tool's program.
+
+    Attributes:
+        path: where it is looked for.
+        answer: what it said of its version; None when it could not be run.
+        failure: why it could not be run.
+        has_required_flags: it has the flags without which it may lose rows.
+    """
+
+    path: str
+    answer: str | None
+    failure: str = ""
+    has_required_flags: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the checks look at.
+
+    Attributes:
+        migration: the row.
+        statement: its statement, read.
+        arguments: the user's options as the tool will get them.
+        server: flavour and version.
+        variables: global variables that the server has, by lower-case name.
+        table: None when there is none of that name.
+        tool: the tool's program.
+        filters: replication filters of the binary log, in words.
+        has_lock_instrument: MySQL's metadata-lock instrument is on; None: it has none.
+        disk_free_bytes: free space where the data is; None: not on this machine.
+        taken_names: names that the run may want and that exist already.
+        reserved_names: names that the run cannot do without.
+        allows_unsafe_cutover: the operator's `allow_unsafe_cutover`.
+        has_configured_account: the tool works under an account of the operator.
+    """
+
+    migration: Migration
+    statement: Statement
+    arguments: tuple[str, ...]
+    server: ServerInfo
+    variables: Mapping[str, str]
+    table: Table | None
+    tool: ToolFacts
+    filters: tuple[str, ...] = ()
+    has_lock_instrument: bool | None = None
+    disk_free_bytes: int | None = None
+    taken_names: tuple[str, ...] = ()
+    reserved_names: tuple[str, ...] = ()
+    allows_unsafe_cutover: bool = False
+    has_configured_account: bool = False
+
+    def is_on(self, variable: str) -> bool:
+        """Say whether a server variable is there and on."""
+        return self.variables.get(variable, "").upper() in ("ON", "1", "YES")
+
+    @property
+    def options(self) -> frozenset[str]:
+        """The names of the user's options, with their leading dashes."""
+        return frozenset(argument.partition("=")[0] for argument in self.arguments)
+
+    @property
+    def table_name(self) -> str:
+        """`schema.table` for messages."""
+        return f"{self.migration.mysql_schema}.{self.migration.mysql_table}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What is gathered from the server alone; fields as in `Facts`."""
+
+    server: ServerInfo
+    variables: Mapping[str, str]
+    table: Table | None
+    filters: tuple[str, ...]
+    has_lock_instrument: bool | None
+    disk_free_bytes: int | None
+    taken_names: tuple[str, ...]
+
+
+async def gather(session: Session, schema: str, table: str, names: tuple[str, ...]) -> ServerFacts:
+    """Ask the server.
+
+    Args:
+        session: of the daemon's own account.
+        schema: of the table.
+        table: to be altered.
+        names: names that the run wants for its own tables.
+
+    Raises:
+        TabletdError: MISSING_GRANT or another MySQLError; MySQLUnavailable.
+    """
+    server = await server_info(session)
+    variables = await global_variables(session, *VARIABLES)
+    return ServerFacts(
+        server=server,
+        variables=variables,
+        table=await _table(session, schema, table),
+        filters=await _filters(session, server),
+        has_lock_instrument=await lock_instrument(session, variables),
+        disk_free_bytes=await asyncio.to_thread(_disk_free_bytes, variables),
+        taken_names=await _taken(session, schema, names),
+    )
+
+
+async def lock_instrument(session: Session, variables: Mapping[str, str]) -> bool | None:
+    """Say whether MySQL's metadata-lock instrument is on; None when there is no telling."""
+    if variables.get("performance_schema", "OFF").upper() not in ("ON", "1"):
+        return None
+    try:
+        row = (await session.execute(_INSTRUMENT_SQL)).one()
+    except MySQLError as error:
+        if error.reason is Reason.MISSING_GRANT:
+            raise TabletdError(
+                Reason.MISSING_GRANT,
+                f"cannot see whether the metadata-lock instrument is on: {error.message}",
+                hint="GRANT SELECT, UPDATE ON performance_schema.setup_instruments "
+                "to tabletd's account",
+            ) from error
+        raise
+    return None if row is None else all(str(cell).upper() == "YES" for cell in row.values())
+
+
+async def _table(session: Session, schema: str, table: str) -> Table | None:
+    place = (schema, table)
+    found = (await session.execute(_TABLE_SQL, place)).one()
+    if found is None:
+        return None
+    row = _lower(found)
+    key_rows = (await session.execute(_KEYS_SQL, place)).dicts()
+    triggers = await session.execute(_TRIGGERS_SQL, place)
+    foreign = await session.execute(_FOREIGN_KEYS_SQL, place)
+    children = await session.execute(_CHILDREN_SQL, place, timeout_seconds=_CATALOGUE_SECONDS_MAX)
+    return Table(
+        name=str(row["name"]),
+        kind=str(row["kind"]).upper(),
+        engine=str(row["engine"] or "").upper(),
+        rows=int(row["table_rows"] or 0),
+        size_bytes=int(row["data_length"] or 0) + int(row["index_length"] or 0),
+        keys=_keys([_lower(key_row) for key_row in key_rows]),
+        triggers=tuple(str(name) for (name,) in triggers.rows),
+        foreign_keys=tuple(f"{name} -> {referenced}" for name, referenced in foreign.rows),
+        children=tuple(f"{child_schema}.{child}" for child_schema, child in children.rows),
+    )
+
+
+def _keys(rows: list[dict[str, Any]]) -> tuple[Key, ...]:
+    columns: dict[str, list[tuple[str, str, bool, bool]]] = {}
+    unique: dict[str, bool] = {}
+    for row in rows:
+        name = str(row["name"])
+        unique[name] = int(row["non_unique"]) == 0
+        columns.setdefault(name, []).append(
+            (
+                str(row["column_name"] or ""),
+                str(row["data_type"] or "").lower(),
+                str(row["nullable"] or "").upper() == "YES",
+                row["sub_part"] is not None,
+            )
+        )
+    return tuple(Key(name, unique[name], tuple(columns[name])) for name in columns)
+
+
+async def _filters(session: Session, server: ServerInfo) -> tuple[str, ...]:
+    rows = (await session.execute(show_primary_status_sql(server))).dicts()
+    words = {"binlog_do_db": "binlog-do-db", "binlog_ignore_db": "binlog-ignore-db"}
+    return tuple(
+        f"{words[name]}={value}"
+        for row in rows
+        for name, value in _lower(row).items()
+        if name in words and value
+    )
+
+
+async def _taken(session: Session, schema: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    marks = ", ".join(["%s"] * len(names))
+    sql = (
+        "SELECT table_name FROM information_schema.tables "  # noqa: S608  # marks only
+        f"WHERE table_schema = %s AND table_name IN ({marks})"
+    )
+    found = await session.execute(sql, (schema, *names))
+    return tuple(str(name) for (name,) in found.rows)
+
+
+def _disk_free_bytes(variables: Mapping[str, str]) -> int | None:
+    """Free space at the data directory, when it is on this very machine and may be read."""
+    datadir = Path(variables.get("datadir", "/nonexistent"))
+    if variables.get("hostname") != socket.gethostname():
+        return None
+    try:
+        # Another container may have the same host name and path: InnoDB's own file must be there.
+        if not (datadir / "ibdata1").exists():
+            return None
+        space = os.statvfs(datadir)
+    except OSError:
+        return None
+    return space.f_bavail * space.f_frsize
+
+
+def _lower(row: dict[str, Any]) -> dict[str, Any]:
+    """MySQL 8 gives information_schema's columns in upper case."""
+    return {name.lower(): value for name, value in row.items()}

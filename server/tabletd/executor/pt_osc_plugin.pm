@@ -1,0 +1,177 @@
+# The plugin that pt-online-schema-change loads in each run; a copy lies in the run's private
+# directory. Core modules only.
+#
+# It writes `report.<event>` files first, then tries the daemon's callback once for at most 2 s, and
+# never ends the migration because of a report. It does end it, before the tables are swapped, when
+# the copy has met a MySQL error that the tool itself only warns of: rows would have lost values.
+package pt_online_schema_change_plugin;
+
+use strict;
+use warnings;
+use File::Basename qw(dirname);
+use File::Spec;
+use IO::Socket::INET;
+use Time::HiRes qw(time);
+
+use constant CALLBACK_SECONDS_MAX => 2;
+use constant TOO_MUCH_LAG         => 2147483647;
+
+sub new {
+   my ($class, %args) = @_;
+   my $directory = dirname(File::Spec->rel2abs(__FILE__));
+   my $self = bless {
+      directory => $directory,
+      callback  => _read_values("$directory/callback"),
+      dry_run   => $args{dry_run} ? 'true' : 'false',
+      copied    => 0,
+      throttled => '',
+      losses    => '',
+   }, $class;
+   my $warn_before = $SIG{__WARN__};
+   $SIG{__WARN__} = sub {
+      my ($text) = @_;
+      if ( $text =~ m/Copying rows caused a MySQL error ([^\n]+)/ ) {
+         $self->{losses} ||= $1;
+      }
+      ref $warn_before eq 'CODE' ? $warn_before->($text) : print STDERR $text;
+   };
+   return $self;
+}
+
+sub init {
+   my ($self, %args) = @_;
+   $self->{original} = $args{orig_tbl};
+   return;
+}
+
+sub before_create_new_table {
+   my ($self) = @_;
+   $self->_report('before_create_new_table', 'running');
+   return;
+}
+
+sub before_copy_rows {
+   my ($self) = @_;
+   $self->_report('before_copy_rows', 'running');
+   return;
+}
+
+sub before_swap_tables {
+   my ($self) = @_;
+   $self->_report('before_swap_tables', 'running');
+   if ( $self->{losses} ) {
+      die "tabletd: the tables are not swapped, because copying rows caused a MySQL error "
+        . "$self->{losses}\n";
+   }
+   return;
+}
+
+sub after_swap_tables {
+   my ($self, %args) = @_;
+   if ( $self->{dry_run} eq 'false' && $args{old_tbl} ) {
+      $self->{old_table} = $args{old_tbl}->{tbl};
+   }
+   $self->_report('after_swap_tables', 'running');
+   return;
+}
+
+sub before_exit {
+   my ($self, %args) = @_;
+   $self->_report('before_exit', $args{exit_status} ? 'failed' : 'complete');
+   return;
+}
+
+# The tool asks this after each chunk, and each second while the answer is more than --max-lag.
+sub get_slave_lag {
+   my ($self) = @_;
+   return sub {
+      my $original = $self->{original};
+      if ( $original && $original->{row_cnt} ) {
+         $self->{copied} += $original->{row_cnt};
+         $original->{row_cnt} = 0;
+      }
+      my $before = $self->{throttled};
+      $self->{throttled} = $self->_refusal();
+      if ( $self->{throttled} ne $before || time - ($self->{told} || 0) > 1 ) {
+         $self->{told} = time;
+         $self->_write('copying', 'running');
+      }
+      return $self->{throttled} ? TOO_MUCH_LAG : 0;
+   };
+}
+
+# Why the throttler says no; empty when the tool may go on.
+sub _refusal {
+   my ($self) = @_;
+   my $url = $self->{callback}->{throttle_url} || return '';
+   my $answer = eval { $self->_get($url) };
+   if ( !defined $answer ) {
+      return 'the daemon does not answer';
+   }
+   my ($code) = $answer =~ m{^HTTP/\S+ (\d+)};
+   return '' if $code && $code == 200;
+   my ($message) = $answer =~ m/"Message"\s*:\s*"([^"]*)"/i;
+   return $message || 'the throttler answers ' . ($code || 'nothing');
+}
+
+sub _report {
+   my ($self, $event, $status) = @_;
+   eval { $self->_write($event, $status) };
+   my $callback = $self->{callback};
+   if ( $callback->{url} ) {
+      my $query = "?uuid=$callback->{uuid}&status=$status&dryrun=$self->{dry_run}"
+                . "&rowscopied=$self->{copied}";
+      eval { $self->_get($callback->{url} . $query) };
+   }
+   return;
+}
+
+sub _write {
+   my ($self, $event, $status) = @_;
+   my $path = "$self->{directory}/report.$event";
+   open my $file, '>', "$path.$$.tmp" or return;
+   print $file "event=$event\nstatus=$status\ndryrun=$self->{dry_run}\n",
+      "rowscopied=$self->{copied}\nold_table=", ($self->{old_table} || ''),
+      "\nthrottled=$self->{throttled}\nat=", time, "\n";
+   close $file or return;
+   rename "$path.$$.tmp", $path;
+   return;
+}
+
+sub _get {
+   my ($self, $url) = @_;
+   my ($address, $path) = $url =~ m{^http://([^/]+)(/.*)$} or die "bad url\n";
+   my $text = '';
+   local $SIG{ALRM} = sub { die "no answer\n" };
+   my $answered = eval {
+      Time::HiRes::alarm(CALLBACK_SECONDS_MAX);
+      my $socket = IO::Socket::INET->new(
+         PeerAddr => $address,
+         Timeout  => CALLBACK_SECONDS_MAX,
+      ) or die "no connection\n";
+      print $socket "GET $path HTTP/1.0\r\nHost: $address\r\n",
+         "Authorization: Bearer $self->{callback}->{token}\r\n\r\n";
+      while ( my $line = <$socket> ) { $text .= $line; }
+      close $socket;
+      1;
+   };
+   Time::HiRes::alarm(0);
+   die "no answer\n" unless $answered && $text;
+   return $text;
+}
+
+sub _read_values {
+   my ($path) = @_;
+   my %values;
+   if ( open my $file, '<', $path ) {
+      while ( my $line = <$file> ) {
+         chomp $line;
+         my ($name, $value) = split /=/, $line, 2;
+         $values{$name} = $value;
+      }
+      close $file;
+   }
+   return \%values;
+}
+
+1;
