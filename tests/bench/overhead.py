@@ -38,8 +38,9 @@ _SETTINGS: Final = {
     "table_gc_lifecycle": "drop",
     "gc_check_interval": "1s",
 }
-# Ours alone: the bare tool reports to nobody.
-_REPORTING_FLAGS: Final = ("--hooks", "--plugin")
+# Ours alone: the bare tool reports to nobody, and nobody answers it when it asks for lag.
+_OUR_FLAGS: Final = ("--hooks-path", "--hooks-hint", "--hooks-status-interval")
+_OUR_FLAGS_WITH_VALUE: Final = ("--plugin", "--check-slave-lag")
 _TOOLS: Final = ("/gh-ost", "/pt-online-schema-change")
 
 
@@ -174,17 +175,24 @@ class _Captured:
         self.password = (copy / "account").read_text()
         self.launches.append(
             _Launch(
-                [
-                    word.replace(str(private), str(copy))
-                    for word in command
-                    if not word.startswith(_REPORTING_FLAGS)
-                ],
+                [word.replace(str(private), str(copy)) for word in _without_ours(command)],
                 {
                     name: value.replace(str(private), str(copy))
                     for name, value in environment.items()
                 },
             )
         )
+
+
+def _without_ours(command: list[str]) -> list[str]:
+    kept: list[str] = []
+    words = iter(command)
+    for word in words:
+        if word in _OUR_FLAGS_WITH_VALUE:
+            next(words)
+        elif word.partition("=")[0] not in _OUR_FLAGS:
+            kept.append(word)
+    return kept
 
 
 def _no_plain_file(directory: str, names: list[str]) -> set[str]:
