@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -141,6 +142,18 @@ class Connection(_AiomysqlConnection):
             and not self._writer.transport.is_closing()
             and not self._reader.eof_received
         )
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server has sent nothing unasked: no farewell, no end of the stream.
+
+        Asks the socket itself: the event loop may not have looked at it since.
+        """
+        if self._writer is None:
+            return False
+        poll = select.poll()
+        poll.register(self._writer.get_extra_info("socket"), select.POLLIN)
+        return not poll.poll(0)
 
     def statement(self, sql: str | bytes, params: Sequence[Any] | None) -> bytes:
         """Return the text to send, with the parameters written in."""

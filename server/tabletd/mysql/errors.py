@@ -163,7 +163,8 @@ def _grant_hint(errno: int, text: str) -> str | None:
     if errno in {1142, 1143} and (found := _COMMAND_DENIED.match(text)):
         return f"GRANT {found['grant']} ON {found['on']} TO the account that tabletd logs in with"
     if errno == 1227 and (found := _NEEDS_PRIVILEGE.search(text)):
-        return f"GRANT {found['grant']} ON *.* TO the account that tabletd logs in with"
+        one_of = "one of " if "," in found["grant"] else ""
+        return f"GRANT {one_of}{found['grant']} ON *.* TO the account that tabletd logs in with"
     if errno == 1044:
         found = _DENIED_SCHEMA.search(text)
         schema = found["schema"] if found else "the schema"

@@ -140,11 +140,14 @@ class AnswerReader:
         affected, at = _lenenc(packet, 1)
         insert_id, at = _lenenc(packet, at)
         self.status = _u16(packet, at)
+        warning_count, at = _u16(packet, at + 2), at + 4
+        # The manual says: to the end of the packet. Servers put a length before it.
+        _, at = _lenenc(packet, at) if at < len(packet) else (0, at)
         return ResultSet(
             rows_affected=affected,
             insert_id=insert_id,
-            warning_count=_u16(packet, at + 2),
-            info=packet[at + 4 :].decode(errors="replace"),
+            warning_count=warning_count,
+            info=_text(packet[at:]),
         )
 
     async def _next(self) -> bytes:

@@ -217,7 +217,9 @@ class Pool:
 async def _is_alive(connection: Connection) -> bool:
     """Return whether a free connection may be lent out: a statement must not meet a dead one."""
     idle_seconds = time.monotonic() - connection.idle_since
-    if not connection.is_usable or idle_seconds > RECYCLE_AFTER_IDLE_SECONDS:
+    if idle_seconds > RECYCLE_AFTER_IDLE_SECONDS:
+        return False
+    if not connection.is_usable or not connection.is_silent:
         return False
     if idle_seconds <= PING_AFTER_IDLE_SECONDS:
         return True
