@@ -30,6 +30,7 @@ class Phase(StrEnum):
     SETTLING = "migrated; writers go on"
     PROVING = "comparing every row"
     DONE = "done"
+    FAILED = "failed, see below"
 
 
 # Said once, when the first pair comes to it.
@@ -166,7 +167,7 @@ class Board:
             phase, printed = self._last_lines.get(track.title, (None, 0.0))
             now = time.monotonic()
             if phase is track.phase and (
-                now - printed < _LINE_INTERVAL_SECONDS or track.phase is Phase.DONE
+                now - printed < _LINE_INTERVAL_SECONDS or track.phase in (Phase.DONE, Phase.FAILED)
             ):
                 continue
             self._last_lines[track.title] = (track.phase, now)
