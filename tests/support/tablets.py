@@ -88,12 +88,14 @@ async def running_tablet(
     mode: TrackerMode = TrackerMode.HEARTBEAT,
     settings: TabletSettings = SETTINGS,
     listeners: Sequence[RoleListener] = (),
+    user: str = "root",
+    password: str = "",
 ) -> AsyncGenerator[RunningTablet]:
     """Run a tablet beside a server while the context lasts."""
     registry, clock = Registry(), SystemClock()
     async with (
-        pool_of(server, size_max=1) as write_pool,
-        pool_of(server, size_max=2) as read_pool,
+        pool_of(server, user=user, password=password, size_max=1) as write_pool,
+        pool_of(server, user=user, password=password, size_max=2) as read_pool,
         asyncio.TaskGroup() as tasks,
     ):
         tracker = ReplTracker(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from tabletd.clock import SystemClock
 from tabletd.heartbeat.ticker import Ticker
@@ -31,6 +32,9 @@ class Steps:
         self.in_step = asyncio.Event()
         self.may_end = asyncio.Event()
         self.may_end.set()
+
+    def made(self, count: int) -> bool:
+        return self.count == count
 
     async def __call__(self) -> None:
         self.count += 1
@@ -78,5 +82,5 @@ async def test_a_stopped_ticker_starts_again_with_a_schedule_of_its_own() -> Non
         for expected in (1, 2, 3):
             ticker.start(at_once=True)
             ticker.start(at_once=True)
-            await eventually(lambda expected=expected: steps.count == expected)
+            await eventually(partial(steps.made, expected))
             await ticker.stop()

@@ -17,8 +17,8 @@ def measured(lag_ns: int) -> Lag:
     return Lag(LagState.MEASURED, lag_ns, NOW)
 
 
-def replica(lag: Lag, **kwargs: str) -> Health:
-    return assess(TabletType.REPLICA, lag, SETTINGS, now_monotonic=NOW, **kwargs)
+def replica(lag: Lag) -> Health:
+    return assess(TabletType.REPLICA, lag, SETTINGS, now_monotonic=NOW)
 
 
 def test_a_primary_serves_whatever_the_lag_says_and_shows_its_term() -> None:
