@@ -40,11 +40,12 @@ class _LazyGroup(TyperGroup):
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in _COMMANDS:
-            return None
-        if ctx.resilient_parsing or _only_help_is_wanted():
-            return typer.main.get_command(_placeholder(cmd_name))
-        return typer.main.get_command(_BUILDERS[cmd_name]())
+        build = _BUILDERS.get(cmd_name)
+        return None if build is None else typer.main.get_command(build())
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 def main() -> None:
@@ -78,21 +79,6 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     ] = False,
 ) -> None:
     pass
-
-
-def _only_help_is_wanted() -> bool:
-    """Tell whether the list of commands is printed, where only their help lines are needed."""
-    return not any(argument in _COMMANDS for argument in sys.argv[1:])
-
-
-def _placeholder(name: str) -> typer.Typer:
-    placeholder = typer.Typer(add_completion=False)
-
-    @placeholder.command(name, help=_COMMANDS[name])
-    def _nothing() -> None:  # pyright: ignore[reportUnusedFunction]
-        pass
-
-    return placeholder
 
 
 def _serve_command() -> typer.Typer:

@@ -75,9 +75,9 @@ def format_duration(seconds: float) -> str:
     """Write seconds the way the configuration takes them, in the largest fitting unit."""
     for unit in ("d", "h", "m", "s", "ms"):
         count = seconds / _UNIT_SECONDS[unit]
-        if count >= 1 and abs(count - round(count)) < 1e-9:
+        if count >= 1 and abs(count - round(count)) < 1e-6:
             return f"{round(count)}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def _split_list(value: object) -> object:

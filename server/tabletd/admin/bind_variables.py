@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.lexer import Kind, Token, tokenize
 
-# A list stands for the values of an IN (...).
-BindValue = Any | Sequence[Any]
+# A list stands for the values of an IN (...), anything else for itself.
+BindValue = object
 
 
 def bind(
@@ -23,7 +23,7 @@ def bind(
 
     Args:
         sql: the statement as the caller wrote it.
-        variables: a list or tuple for `::names`, one value for `:name`.
+        variables: a list for `::names`, one value for `:name`.
         ansi_quotes: as in `executor.lexer.tokenize`.
         backslash_escapes: as in `executor.lexer.tokenize`.
 
@@ -65,19 +65,20 @@ def _colons_before_name(tokens: list[Token], position: int) -> int:
     return 0
 
 
-def _value(name: str, variables: Mapping[str, BindValue], *, is_list: bool) -> Sequence[Any]:
+def _value(name: str, variables: Mapping[str, BindValue], *, is_list: bool) -> Sequence[object]:
     if name not in variables:
         raise TabletdError(
             Reason.INVALID_REQUEST,
             f"missing bind var {name}",
             hint="give a value for every variable that the statement names",
         )
-    value: Any = variables[name]
-    if isinstance(value, (list, tuple)) != is_list:
+    value = variables[name]
+    values = cast(list[object], value) if isinstance(value, list) else None
+    if (values is not None) != is_list:
         expected = "a list of values" if is_list else "one value"
         raise TabletdError(Reason.INVALID_REQUEST, f"bind var {name}: {expected} is expected")
-    if not is_list:
+    if values is None:
         return [value]
-    if not value:
+    if not values:
         raise TabletdError(Reason.INVALID_REQUEST, f"bind var {name}: the list is empty")
-    return value
+    return values

@@ -27,11 +27,28 @@ from tabletd.topology import ReplicaWatcher, WatcherSettings
 
 logger = logging.getLogger(__name__)
 
-# Operators' calls and VExec; the heartbeat has connections of its own and never waits for these.
 _REMIND_SECONDS: Final = 60.0
+# Operators' calls and VExec; the heartbeat has connections of its own and never waits for these.
 _CALLS_POOL_SIZE: Final = 16
 _ADMIN_POOL_SIZE: Final = 4
 _EXECUTOR_POOL_SIZE: Final = 4
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host and a port that we listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def local_url(self) -> str:
+        """How a program on this machine reaches it over HTTP."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{Address(host, self.port)}"
 
 
 @dataclass(frozen=True)
@@ -83,8 +100,12 @@ class Components:
         self.throttler.threshold_seconds = config.throttle_threshold
 
 
-def build_components(config: Config) -> Components:
+def build_components(config: Config, http: Address) -> Components:
     """Make everything; nothing is connected or started yet.
+
+    Args:
+        config: the settings.
+        http: where the tools reach us.
 
     Raises:
         TabletdError: INVALID_CONFIG, a password's file cannot be read or the alias has no number.

@@ -15,10 +15,9 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from tabletd import __version__
-from tabletd.app.components import Components, build_components
+from tabletd.app.components import Address, Components, build_components
 from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
-from tabletd.loops import every
 from tabletd.servicers.health import follow_health, set_serving
 from tabletd.servicers.interceptors import CallLimits
 from tabletd.servicers.query import Query
@@ -28,14 +27,13 @@ from tabletd.telemetry.logging import configure_logging, set_level
 from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
 from tabletd.web.application import build_application
 from tabletd.web.ports import WebPorts
-from tabletd.web.server import HttpServer
+from tabletd.web.server import HttpServer, listen
 
 logger = logging.getLogger(__name__)
 
 EXIT_CLEAN: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
-_REMIND_SECONDS: Final = 60.0
 _TELEMETRY_CLOSE_SECONDS: Final = 5.0
 
 
@@ -56,7 +54,10 @@ def serve(config: Config, *, reread: Callable[[], Config]) -> int:
             level=config.log_level,
             secrets=[config.secret(name) for name in SECRETS],
         )
-        asyncio.run(_Daemon(config, reread).run())
+        telemetry = Telemetry(
+            tablet_alias=config.tablet_alias, version=__version__, environment=os.environ
+        )
+        asyncio.run(_Daemon(config, reread, telemetry).run())
     except TabletdError as error:
         logger.error("cannot start: %s", error)
         return EXIT_CONFIG if error.reason is Reason.INVALID_CONFIG else EXIT_FAILED
@@ -67,30 +68,27 @@ def serve(config: Config, *, reread: Callable[[], Config]) -> int:
 
 
 class _Daemon:
-    def __init__(self, config: Config, reread: Callable[[], Config]) -> None:
+    def __init__(self, config: Config, reread: Callable[[], Config], telemetry: Telemetry) -> None:
         self._config = config
         self._reread = reread
+        self._telemetry = telemetry
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         config = self._config
         async with AsyncExitStack() as stack:
-            telemetry = Telemetry(
-                tablet_alias=config.tablet_alias, version=__version__, environment=os.environ
-            )
-            stack.push_async_callback(_close_telemetry, telemetry)
-            parts = build_components(config)
+            stack.push_async_callback(_close_telemetry, self._telemetry)
+            listener = stack.enter_context(listen(config.http_bind, config.http_port))
+            http_address = Address(config.http_bind, listener.getsockname()[1])
+            parts = build_components(config, http_address)
             for pool in parts.pools:
                 await pool.open()
                 stack.push_async_callback(pool.close)
-            http = HttpServer(
-                build_application(self._web_ports(parts, telemetry)),
-                host=config.http_bind,
-                port=config.http_port,
-            )
-            grpc = self._grpc_server(parts, telemetry)
-            telemetry.publish(parts.registry)
+            http = HttpServer(build_application(self._web_ports(parts)), listener)
+            grpc = self._grpc_server(parts)
+            self._telemetry.publish(parts.registry)
             self._take_signals(parts)
+            logger.info("listening", extra={"facts": self._addresses(grpc, http_address)})
             await self._run(parts, grpc, http)
 
     async def _run(self, parts: Components, grpc: GrpcServer, http: HttpServer) -> None:
@@ -100,15 +98,11 @@ class _Daemon:
                 for name, work in (
                     *parts.background(),
                     ("health of gRPC", follow_health(parts.tablet, grpc.health, SERVICE_NAMES)),
-                    (
-                        "reminder",
-                        every(_REMIND_SECONDS, parts.remind, name="health", logger=logger),
-                    ),
                 )
             ]
             serving = tasks.create_task(http.run(), name="http")
             await grpc.server.start()
-            logger.info("serving", extra={"facts": self._addresses(grpc, http)})
+            logger.info("serving")
             try:
                 await self._stop.wait()
             finally:
@@ -132,7 +126,7 @@ class _Daemon:
         await asyncio.wait(background)
         logger.info("stopped")
 
-    def _grpc_server(self, parts: Components, telemetry: Telemetry) -> GrpcServer:
+    def _grpc_server(self, parts: Components) -> GrpcServer:
         config = self._config
         return build_server(
             tablet_manager=TabletManager(
@@ -143,30 +137,30 @@ class _Daemon:
             port=config.grpc_port,
             limits=CallLimits(config.grpc_calls_max, config.grpc_streams_max),
             registry=parts.registry,
-            tracing=telemetry.is_tracing,
+            tracing=self._telemetry.is_tracing,
         )
 
-    def _web_ports(self, parts: Components, telemetry: Telemetry) -> WebPorts:
+    def _web_ports(self, parts: Components) -> WebPorts:
         return WebPorts(
             tablet=parts.tablet,
             reports=parts.executor,
             throttler=parts.throttler,
             registry=parts.registry,
-            metrics_page=telemetry.prometheus_page,
+            metrics_page=self._telemetry.prometheus_page,
             metrics_content_type=METRICS_CONTENT_TYPE,
             recent_migrations=parts.admin.recent_migrations,
             mysql_address=parts.mysql_address,
             version=__version__,
         )
 
-    def _addresses(self, grpc: GrpcServer, http: HttpServer) -> dict[str, object]:
+    def _addresses(self, grpc: GrpcServer, http: Address) -> dict[str, object]:
         config = self._config
         return {
             "tablet": config.tablet_alias,
             "keyspace": config.keyspace,
             "shard": config.shard,
-            "grpc": f"{config.grpc_bind}:{grpc.port}",
-            "http": f"{config.http_bind}:{http.port}",
+            "grpc": str(Address(config.grpc_bind, grpc.port)),
+            "http": str(http),
             "pid": os.getpid(),
             "version": __version__,
         }

@@ -86,7 +86,10 @@ def _bind_value(name: str, kind: int, value: bytes) -> Any:
         if kind & _INTEGER_FLAG:
             return int(value)
         if kind & _FLOAT_FLAG or kind == query_pb2.DECIMAL:
-            return Decimal(value.decode())
+            number = Decimal(value.decode())
+            if not number.is_finite():
+                raise ValueError(value)
+            return number
         return value if kind & _BINARY_FLAG else value.decode()
     except (ValueError, InvalidOperation):
         raise TabletdError(

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from tabletd.mysql.full_status import FullStatus
 from tabletd.mysql.replication import PrimaryStatus, ReplicationStatus, ThreadState
 from tabletd.mysql.schema import SchemaDefinition
 from tabletd.servicers.convert import tablet_type_to_proto
-from tabletd.servicers.query_result import field_to_proto
+from tabletd.servicers.query_result import fields_to_proto
 from tabletd.tablet import TabletType
 from tabletd_pb import replicationdata_pb2, tabletmanagerdata_pb2
 
-_THREAD_STATES: Final[Mapping[ThreadState, int]] = {
-    ThreadState.STOPPED: 1,
-    ThreadState.CONNECTING: 2,
-    ThreadState.RUNNING: 3,
-}
+
+_RUNNING: Final = frozenset({ThreadState.CONNECTING, ThreadState.RUNNING})
 
 
 def replication_status_to_proto(status: ReplicationStatus) -> replicationdata_pb2.Status:
     """Return what a replica says of itself; a thread that connects counts as running."""
     return replicationdata_pb2.Status(
         position=status.position,
-        io_thread_running=status.io_state is not ThreadState.STOPPED,
-        sql_thread_running=status.sql_state is not ThreadState.STOPPED,
-        io_state=_THREAD_STATES[status.io_state],
-        sql_state=_THREAD_STATES[status.sql_state],
+        io_thread_running=status.io_state in _RUNNING,
+        sql_thread_running=status.sql_state in _RUNNING,
+        io_state=status.io_state.value,
+        sql_state=status.sql_state.value,
         last_io_error=status.last_io_error,
         last_sql_error=status.last_sql_error,
         replication_lag_seconds=status.lag_seconds or 0,
@@ -106,7 +102,7 @@ def schema_to_proto(schema: SchemaDefinition) -> tabletmanagerdata_pb2.SchemaDef
                 type=table.type,
                 data_length=table.data_length,
                 row_count=table.row_count,
-                fields=[field_to_proto(column) for column in table.fields],
+                fields=fields_to_proto(table.fields),
             )
             for table in schema.table_definitions
         ],

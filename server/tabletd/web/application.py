@@ -104,13 +104,15 @@ async def _report_status(request: Request, reports: StatusReports) -> Response:
 
 
 def _refuse_other_hosts(request: Request) -> None:
-    # The tools run beside us; anybody else has no business here, with a token or without.
+    # The tools run beside us; anybody else has no business here, with a token or without. Who
+    # comes from the very address that he came to is on this machine as well.
     host = request.client.host if request.client else ""
+    own_address, _ = request.scope.get("server") or ("", 0)
     try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
+        is_here = ipaddress.ip_address(host).is_loopback or host == own_address
     except ValueError:
-        is_loopback = False
-    if not is_loopback:
+        is_here = False
+    if not is_here:
         raise TabletdError(
             Reason.PERMISSION_DENIED, "reports are taken from this machine only", peer=host
         )

@@ -57,16 +57,11 @@ class HttpServer:
 
     Args:
         application: what answers.
-        host: address to listen on.
-        port: 0 takes a free one.
-
-    Raises:
-        TabletdError: INVALID_CONFIG, the port cannot be taken.
+        listener: a socket of `listen`.
     """
 
-    def __init__(self, application: Starlette, *, host: str, port: int) -> None:
-        self._socket = _listening_socket(host, port)
-        self.port: int = self._socket.getsockname()[1]
+    def __init__(self, application: Starlette, listener: socket.socket) -> None:
+        self._socket = listener
         self._server = _Uvicorn(
             uvicorn.Config(
                 application,
@@ -94,7 +89,16 @@ class HttpServer:
         self._server.should_exit = True
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port; connections wait until a server accepts them.
+
+    Args:
+        host: address to listen on.
+        port: 0 takes a free one.
+
+    Raises:
+        TabletdError: INVALID_CONFIG, the port cannot be taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

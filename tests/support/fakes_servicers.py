@@ -1,0 +1,176 @@
+"""Stand-ins for the components behind the gRPC services, and a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+from grpc_status import rpc_status
+
+from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
+from tabletd.errors import TabletdError
+from tabletd.mysql.result import ResultSet
+from tabletd.servicers.interceptors import CallLimits
+from tabletd.servicers.query import Query
+from tabletd.servicers.server import GrpcServer, build_server
+from tabletd.servicers.tablet_manager import TabletManager
+from tabletd.tablet import Health, Subscription, TabletAlias, TabletType
+from tabletd.telemetry.vars import Registry
+
+SERVING = Health(TabletType.PRIMARY, serving=True, primary_term_start_seconds=1_700_000_000)
+
+
+class FakeTablet:
+    """Implements `servicers.ports.TabletPort`; tests set its health and end its streams."""
+
+    def __init__(self) -> None:
+        self.alias = TabletAlias("zone1", 101)
+        self.keyspace = "shop"
+        self.shard = "0"
+        self.health = SERVING
+        self.asked: list[str] = []
+        self.subscriptions: set[Subscription] = set()
+
+    @property
+    def type(self) -> TabletType:
+        return self.health.type
+
+    def accepts(self, tablet_type: TabletType) -> bool:
+        return tablet_type is self.health.type
+
+    async def change_type(self, wanted: TabletType) -> None:
+        self.asked.append(f"change_type {wanted}")
+
+    async def refresh(self) -> None:
+        self.asked.append("refresh")
+
+    async def run_health_check(self) -> None:
+        self.asked.append("run_health_check")
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[Subscription]:
+        subscription = Subscription(self.health, buffer_max=20)
+        self.subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.subscriptions.discard(subscription)
+
+    def tell(self, health: Health) -> None:
+        """Broadcast."""
+        self.health = health
+        for subscription in self.subscriptions:
+            subscription.put(health)
+
+    def end_streams(self, error: TabletdError) -> None:
+        """End all subscriptions with an error."""
+        for subscription in list(self.subscriptions):
+            subscription.end(error)
+
+
+async def _no_result(*_: object) -> ResultSet:
+    return ResultSet()
+
+
+@dataclass
+class FakeExecutor:
+    """Implements `servicers.ports.VExecutor` with what the test gives it to do."""
+
+    on_vexec: Callable[[str], Awaitable[ResultSet]] = _no_result
+
+    async def vexec(self, query: str) -> ResultSet:
+        return await self.on_vexec(query)
+
+
+class FakeAdmin(TabletAdmin):
+    """Notes what it is asked, and answers with `result` or raises `error`."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.result = ResultSet()
+        self.error: BaseException | None = None
+
+    def _answer(self, *asked: Any) -> ResultSet:
+        self.asked.append(asked)
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    async def fetch_as_dba(self, sql: bytes, options: FetchOptions) -> ResultSet:
+        return self._answer(sql, options)
+
+    async def fetch_multi_as_dba(self, sql: bytes, options: FetchOptions) -> list[ResultSet]:
+        return [self._answer(sql, options)] * 2
+
+    async def fetch_as_app(self, sql: bytes, rows_max: int) -> ResultSet:
+        return self._answer(sql, rows_max)
+
+    async def execute_query(
+        self, sql: str, variables: Any, *, database: str = "", rows_max: int = 0
+    ) -> ResultSet:
+        return self._answer(sql, dict(variables), database, rows_max)
+
+    async def set_read_only(self, read_only: bool) -> None:
+        self._answer(read_only)
+
+
+@dataclass
+class GrpcBench:
+    """A served set of fakes, and a channel to it."""
+
+    server: GrpcServer
+    channel: grpc.aio.Channel
+    tablet: FakeTablet
+    executor: FakeExecutor
+    admin: FakeAdmin
+    registry: Registry
+    address: str = field(default="")
+
+
+@asynccontextmanager
+async def grpc_bench(
+    limits: CallLimits | None = None,
+    options: Sequence[tuple[str, Any]] = (),
+    port: int = 0,
+) -> AsyncGenerator[GrpcBench]:
+    """Serve fakes on a free loopback port while the context lasts."""
+    tablet, executor, admin, registry = FakeTablet(), FakeExecutor(), FakeAdmin(), Registry()
+    built = build_server(
+        tablet_manager=TabletManager(tablet=tablet, executor=executor, admin=admin),
+        query=Query(tablet=tablet, admin=admin),
+        host="127.0.0.1",
+        port=port,
+        limits=limits or CallLimits(),
+        registry=registry,
+    )
+    await built.server.start()
+    address = f"127.0.0.1:{built.port}"
+    try:
+        async with grpc.aio.insecure_channel(address, options=options) as channel:
+            yield GrpcBench(built, channel, tablet, executor, admin, registry, address)
+    finally:
+        await built.server.stop(None)
+
+
+async def failure(call: Awaitable[Any]) -> grpc.aio.AioRpcError:
+    """Return the error that a call ends with."""
+    try:
+        async with asyncio.timeout(10):
+            answer = await call
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise AssertionError(f"an error was expected, the answer is {answer!r}")
+
+
+def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    """Return the `google.rpc.ErrorInfo` of an error."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    assert status is not None, "no details"
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info
