@@ -123,6 +123,7 @@ class Tablet:
         self._term_start_seconds = 0
         self._requests: list[_Request] = []
         self._wake = asyncio.Event()
+        self._stepping = asyncio.Lock()
         self._is_stopping = False
         repl_tracker.on_not_writable = self._wake.set
         registry.gauge("TabletState", "0 not connected, 1 not serving, 2 serving", self._state)
@@ -209,7 +210,8 @@ class Tablet:
         """Follow the server until `begin_shutdown`; one task of the application's group."""
         while not self._is_stopping:
             self._wake.clear()
-            await self._step()
+            async with self._stepping:
+                await self._step()
             await self._pause()
 
     def begin_shutdown(self) -> None:
@@ -228,11 +230,13 @@ class Tablet:
     async def stop(self) -> None:
         """Serve no more and close the parts, the executor first, the heartbeat last."""
         self.begin_shutdown()
-        for listener in reversed(self._listeners):
-            try:
-                await listener.close()
-            except TabletdError as error:
-                _logger.warning("closing %s: %s", type(listener).__name__, error)
+        # A step that is under way may still be opening what is closed here.
+        async with self._stepping:
+            for listener in reversed(self._listeners):
+                try:
+                    await listener.close()
+                except TabletdError as error:
+                    _logger.warning("closing %s: %s", type(listener).__name__, error)
 
     async def _ask(self, request: _Request) -> None:
         if self._is_stopping:
@@ -274,21 +278,34 @@ class Tablet:
             request.finish(error or self._transition_failure())
 
     async def _look(self) -> TabletdError | None:
+        limit_seconds = self._settings.look_seconds_max
         try:
-            async with self._pool.session(
-                timeout_seconds=self._settings.look_seconds_max
-            ) as session:
+            async with (
+                asyncio.timeout(limit_seconds),
+                self._pool.session(timeout_seconds=limit_seconds) as session,
+            ):
                 if self._server is None:
                     self._server = await server_info(session)
                 self._server_state = await look_at_server(session, self._server)
+        except TimeoutError:
+            return self._lose_server(
+                TabletdError(
+                    Reason.TIMEOUT,
+                    f"a look at the MySQL server took longer than {limit_seconds:g} s",
+                    hint="is the server overloaded or frozen?",
+                )
+            )
         except TabletdError as error:
-            # It may come back as another version.
-            self._server = None
-            self._server_state = None
-            self._server_error = str(error)
-            return error
+            return self._lose_server(error)
         self._server_error = ""
         return None
+
+    def _lose_server(self, error: TabletdError) -> TabletdError:
+        # It may come back as another version.
+        self._server = None
+        self._server_state = None
+        self._server_error = str(error)
+        return error
 
     def _take(self, request: _Request, look_error: TabletdError | None) -> TabletdError | None:
         wanted = request.wanted_type
@@ -392,9 +409,10 @@ class Tablet:
         return self._type.lower()
 
     def _state(self) -> int:
-        if self._type is TabletType.UNKNOWN or self._server_error or self._health.health_error:
-            return _NOT_CONNECTED
-        return _SERVING if self._health.serving else _NOT_SERVING
+        """Return the number of the state; Vitess calls whatever is unhealthy not connected."""
+        if self._health.serving:
+            return _SERVING
+        return _NOT_SERVING if self._is_stopping else _NOT_CONNECTED
 
 
 def _stopping() -> TabletdError:

@@ -77,7 +77,7 @@ def open_channel(address: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(
         address,
         options=(
-            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_time_ms", 15_000),
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
             # Another tablet behind the same address must be a new connection.
