@@ -2,9 +2,10 @@
 
 from tabletd.tablet.health import Health, HealthClass
 from tabletd.tablet.identity import TabletAlias, TabletType
+from tabletd.tablet.role_listeners import RoleListener
 from tabletd.tablet.settings import TabletSettings
 from tabletd.tablet.streams import Subscription
-from tabletd.tablet.tablet import RoleListener, Tablet
+from tabletd.tablet.tablet import Tablet
 
 __all__ = [
     "Health",

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
 
 from tabletd.clock import Clock
 from tabletd.errors import Reason, TabletdError
@@ -16,7 +15,9 @@ from tabletd.mysql.flavor import ServerInfo, server_info
 from tabletd.mysql.pool import Pool
 from tabletd.tablet.health import UNINITIALIZED, Health, HealthClass, assess, health_class
 from tabletd.tablet.identity import TabletAlias, TabletType
+from tabletd.tablet.request import Request
 from tabletd.tablet.role import Role, ServerState, look_at_server
+from tabletd.tablet.role_listeners import RoleListener, RoleListeners
 from tabletd.tablet.settings import TabletSettings
 from tabletd.tablet.streams import HealthStreams, Subscription
 from tabletd.telemetry.vars import Registry
@@ -26,43 +27,6 @@ _NOT_CONNECTED, _NOT_SERVING, _SERVING = range(3)
 _REQUEST_SECONDS_MAX = 10.0
 
 _logger = logging.getLogger(__name__)
-
-
-class RoleListener(Protocol):
-    """A part that works differently on a primary.
-
-    Each method may be called again when another part failed, and returns soon: it sets things going
-    or asks them to stop, it does not wait for a migration's end.
-    """
-
-    async def make_primary(self) -> None:
-        """Begin what only a primary does."""
-        ...
-
-    async def make_non_primary(self) -> None:
-        """End what only a primary does."""
-        ...
-
-    async def close(self) -> None:
-        """End everything."""
-        ...
-
-
-class _Request:
-    """Something an operator asks of the tablet, done by its own task at its next step."""
-
-    def __init__(self, wanted_type: TabletType | None, *, broadcast: bool) -> None:
-        self.wanted_type = wanted_type
-        self.broadcast = broadcast
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def finish(self, error: TabletdError | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
 
 
 class Tablet:
@@ -105,7 +69,7 @@ class Tablet:
         self.database = database
         self._pool = pool
         self._tracker = repl_tracker
-        self._listeners: tuple[RoleListener, ...] = (repl_tracker, *listeners)
+        self._listeners = RoleListeners((repl_tracker, *listeners))
         self._settings = settings
         self._clock = clock
         self._role = Role(settings.type)
@@ -115,13 +79,11 @@ class Tablet:
         self._type = TabletType.UNKNOWN
         self._former_type = TabletType.UNKNOWN
         self._changed_monotonic = float("-inf")
-        self._told_primary: bool | None = None
-        self._transition_error = ""
         self._server_error = ""
         self._server_state: ServerState | None = None
         self._server: ServerInfo | None = None
         self._term_start_seconds = 0
-        self._requests: list[_Request] = []
+        self._requests: list[Request] = []
         self._wake = asyncio.Event()
         self._stepping = asyncio.Lock()
         self._is_stopping = False
@@ -189,7 +151,7 @@ class Tablet:
                 ILLEGAL_TRANSITION when it is drained already, INVALID_REQUEST for UNKNOWN, or what
                 hindered the change.
         """
-        await self._ask(_Request(wanted, broadcast=True))
+        await self._ask(Request(wanted, broadcast=True))
 
     async def refresh(self) -> None:
         """Look at the server now and follow what it is.
@@ -197,12 +159,12 @@ class Tablet:
         Raises:
             TabletdError: the server cannot be asked.
         """
-        await self._ask(_Request(None, broadcast=False))
+        await self._ask(Request(None, broadcast=False))
 
     async def run_health_check(self) -> None:
         """Look at the server now and broadcast the health, changed or not."""
         try:
-            await self._ask(_Request(None, broadcast=True))
+            await self._ask(Request(None, broadcast=True))
         except TabletdError as error:
             _logger.warning("health check: %s", error)
 
@@ -232,13 +194,9 @@ class Tablet:
         self.begin_shutdown()
         # A step that is under way may still be opening what is closed here.
         async with self._stepping:
-            for listener in reversed(self._listeners):
-                try:
-                    await listener.close()
-                except TabletdError as error:
-                    _logger.warning("closing %s: %s", type(listener).__name__, error)
+            await self._listeners.close()
 
-    async def _ask(self, request: _Request) -> None:
+    async def _ask(self, request: Request) -> None:
         if self._is_stopping:
             raise _stopping()
         self._requests.append(request)
@@ -275,7 +233,7 @@ class Tablet:
         self._note_replication(look_error)
         self._tell(force=any(request.broadcast for request in requests))
         for request, error in outcomes:
-            request.finish(error or self._transition_failure())
+            request.finish(error or self._listeners.failure)
 
     async def _look(self) -> TabletdError | None:
         limit_seconds = self._settings.look_seconds_max
@@ -307,7 +265,7 @@ class Tablet:
         self._server_error = str(error)
         return error
 
-    def _take(self, request: _Request, look_error: TabletdError | None) -> TabletdError | None:
+    def _take(self, request: Request, look_error: TabletdError | None) -> TabletdError | None:
         wanted = request.wanted_type
         if wanted is None:
             return look_error
@@ -327,46 +285,26 @@ class Tablet:
         if self._is_stopping:
             return
         state = self._server_state
-        present = self._type
-        wanted = self._role.follow(state) if state else self._role.without_server(present)
+        wanted = self._role.follow(state) if state else self._role.without_server(self._type)
         if wanted is TabletType.UNKNOWN:
             return
-        is_primary = wanted is TabletType.PRIMARY
-        if wanted is not present:
-            _logger.info("tablet type: %s -> %s", present, wanted)
-            self._former_type, self._changed_monotonic = present, self._clock.monotonic_seconds()
-        if not is_primary:
+        if wanted is TabletType.PRIMARY:
+            await self._listeners.tell(is_primary=True)
+            if not self._listeners.error:
+                self._become(wanted)
+        else:
             # Before the parts are told: nobody must take this for a primary any more.
-            self._type = wanted
-            self._term_start_seconds = 0
-        if self._told_primary is not is_primary:
-            self._transition_error = await self._tell_listeners(is_primary=is_primary)
-            self._told_primary = None if self._transition_error else is_primary
-        if is_primary and present is not wanted and not self._transition_error:
-            self._type = wanted
-            self._term_start_seconds = self._clock.wall_ns() // NANOSECONDS_PER_SECOND
+            self._become(wanted)
+            await self._listeners.tell(is_primary=False)
 
-    async def _tell_listeners(self, *, is_primary: bool) -> str:
-        """Tell all parts their role, in the right order; return what failed, to be tried again."""
-        failures: list[str] = []
-        for listener in self._listeners if is_primary else reversed(self._listeners):
-            try:
-                await (listener.make_primary() if is_primary else listener.make_non_primary())
-            except TabletdError as error:
-                failures.append(f"{type(listener).__name__}: {error}")
-                _logger.warning("change of role: %s", failures[-1])
-                if is_primary:
-                    break
-        return "; ".join(failures)
-
-    def _transition_failure(self) -> TabletdError | None:
-        if not self._transition_error:
-            return None
-        return TabletdError(
-            Reason.NOT_SERVING,
-            f"the change of role is not done: {self._transition_error}",
-            hint="it is tried again every second",
-        )
+    def _become(self, wanted: TabletType) -> None:
+        if wanted is self._type:
+            return
+        _logger.info("tablet type: %s -> %s", self._type, wanted)
+        self._former_type, self._type = self._type, wanted
+        self._changed_monotonic = self._clock.monotonic_seconds()
+        now_seconds = self._clock.wall_ns() // NANOSECONDS_PER_SECOND
+        self._term_start_seconds = now_seconds if self.is_primary else 0
 
     def _note_replication(self, look_error: TabletdError | None) -> None:
         if look_error is not None:
@@ -379,7 +317,7 @@ class Tablet:
         if self._is_stopping:
             return
         now = self._clock.monotonic_seconds()
-        error = self._server_error or self._transition_error
+        error = self._server_error or self._listeners.error
         if not error and self._server_state is not None:
             error = self._role.contradiction(self._server_state)
         health = assess(
@@ -401,7 +339,8 @@ class Tablet:
             health.serving,
             health.health_error,
         ):
-            _logger.info("%s %s %s", health.type, health.state_name, health.health_error)
+            level = logging.INFO if health.serving else logging.WARNING
+            _logger.log(level, "%s %s %s", health.type, health.state_name, health.health_error)
         self._told_monotonic = self._clock.monotonic_seconds()
         self._streams.publish(health)
 
