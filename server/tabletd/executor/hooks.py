@@ -111,6 +111,7 @@ def write_gh_ost_hooks(directory: Path, callback: Callback) -> None:
     _write_callback(directory, callback)
     program = directory / "hook_program.py"
     program.write_bytes(Path(hook_program.__file__).read_bytes())
+    program.chmod(0o600)
     for event in GH_OST_EVENTS:
         hook = directory / f"gh-ost-on-{event}"
         command = shlex.join([sys.executable, "-I", "-S", str(program), event])
@@ -123,6 +124,7 @@ def write_pt_osc_plugin(directory: Path, callback: Callback) -> Path:
     _write_callback(directory, callback)
     plugin = directory / "pt_osc_plugin.pm"
     plugin.write_bytes(_PLUGIN_SOURCE.read_bytes())
+    plugin.chmod(0o600)
     return plugin
 
 

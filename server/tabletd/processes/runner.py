@@ -69,7 +69,6 @@ class Run:
         keeper: the wrapper's identity.
         log_file: where the tool's output goes.
         log_offset: where in that file this tool's output begins, in bytes.
-        child: the wrapper's handle when this very process started it; only used to reap it.
     """
 
     def __init__(
@@ -80,14 +79,12 @@ class Run:
         keeper: ProcessIdentity,
         log_file: Path,
         log_offset: int,
-        child: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.directory = directory
         self.tool = tool
         self.log_file = log_file
         self.log_offset = log_offset
         self._keeper = keeper
-        self._child = child
 
     def is_alive(self) -> bool:
         """Say whether the tool itself runs."""
@@ -102,7 +99,6 @@ class Run:
         """Wait until tool and wrapper have ended; returns `exit_status()`."""
         await _wait_for_end(self._keeper)
         await _wait_for_end(self.tool)
-        self._reap()
         return self.exit_status()
 
     async def terminate(self, *, grace_seconds: float) -> int | None:
@@ -147,13 +143,7 @@ class Run:
             if self._keeper.is_alive():
                 os.kill(self._keeper.pid, signal.SIGKILL)
             await _wait_for_end(self._keeper)
-        self._reap()
         return self.exit_status()
-
-    def _reap(self) -> None:
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
 
 
 async def launch(spec: LaunchSpec) -> Run:
@@ -184,38 +174,38 @@ def _launch(spec: LaunchSpec) -> Run:
         "log_offset": offset,
     }
     wrapper.write_atomically(str(spec.directory / "launch.json"), launching)
-    ready_read, ready_write = os.pipe()
-    try:
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-S", wrapper.__file__, str(spec.directory), str(ready_write)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"PATH": SEARCH_PATH, "LANG": "C.UTF-8"},
-            cwd="/",
-            pass_fds=(ready_write,),
-            start_new_session=True,
-        )
-    finally:
-        os.close(ready_write)
-    try:
-        readable, _, _ = select.select([ready_read], [], [], _START_SECONDS_MAX)
-        is_ready = bool(readable) and os.read(ready_read, 1) == b"1"
-    finally:
-        os.close(ready_read)
-    assert child.stderr is not None
-    with child.stderr:
-        if not is_ready:
-            child.kill()
-            text = child.stderr.read().decode(errors="replace").strip()
-            child.wait()
-            raise TabletdError(
-                Reason.TOOL_FAILED,
-                f"cannot start {spec.argv[0]}: {text[-500:] or 'the directory is taken or sealed'}",
-            )
-    run = _read_run(spec.directory, child)
-    assert run is not None
+    failure = _start_wrapper(spec.directory)
+    run = _read_run(spec.directory)
+    if failure or run is None:
+        raise TabletdError(Reason.TOOL_FAILED, f"cannot start {spec.argv[0]}: {failure}")
     return run
+
+
+def _start_wrapper(directory: Path) -> str:
+    """Start the wrapper and wait until it has started the tool; returns why it has not."""
+    ready_read, ready_write = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", wrapper.__file__, str(directory), str(ready_write)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={"PATH": SEARCH_PATH, "LANG": "C.UTF-8"},
+        cwd="/",
+        pass_fds=(ready_write,),
+        start_new_session=True,
+    ) as child:
+        os.close(ready_write)
+        try:
+            readable, _, _ = select.select([ready_read], [], [], _START_SECONDS_MAX)
+            if not readable:
+                return f"the wrapper does not start it within {_START_SECONDS_MAX:g} s"
+            if os.read(ready_read, 1) == b"1":
+                return ""
+        finally:
+            os.close(ready_read)
+        assert child.stderr is not None
+        text = child.stderr.read().decode(errors="replace").strip()
+        return text[-500:] or "the directory is taken or sealed"
 
 
 async def attach(directory: Path) -> Run | None:
@@ -259,7 +249,7 @@ def _seal(directory: Path) -> bool:
     return True
 
 
-def _read_run(directory: Path, child: subprocess.Popen[bytes] | None = None) -> Run | None:
+def _read_run(directory: Path) -> Run | None:
     found = _read_json(directory / "process.json")
     launching = _read_json(directory / "launch.json")
     if found is None or launching is None:
@@ -271,7 +261,6 @@ def _read_run(directory: Path, child: subprocess.Popen[bytes] | None = None) -> 
         keeper=ProcessIdentity(boot_id=boot, **found["wrapper"]),
         log_file=Path(launching["log_file"]),
         log_offset=int(launching["log_offset"]),
-        child=child,
     )
 
 
@@ -292,7 +281,8 @@ async def _wait_for_end(identity: ProcessIdentity) -> None:
 
     def on_readable() -> None:
         loop.remove_reader(pidfd)
-        ended.set_result(None)
+        if not ended.done():
+            ended.set_result(None)
 
     loop.add_reader(pidfd, on_readable)
     try:

@@ -25,7 +25,8 @@ _LEFT_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 def write_atomically(path: str, value: dict[str, Any]) -> None:
     """Write JSON so that a reader sees all of it or nothing, even after a crash of the machine."""
     scratch = f"{path}.tmp"
-    with open(scratch, "w", encoding="utf-8") as file:
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(value, file)
         file.flush()
         os.fsync(file.fileno())
@@ -112,6 +113,9 @@ def await_end(pid: int) -> int:
 
 def main(directory: str, ready_fd: int) -> int:
     """Run the tool that `launch.json` in the directory describes."""
+    if os.fork() != 0:
+        # Nobody's child from the start, as it would be after the daemon's end anyway.
+        os._exit(0)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o077)

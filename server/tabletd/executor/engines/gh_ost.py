@@ -57,6 +57,7 @@ class GhOst:
         server.no_replication_filters,
         server.lock_instrument,
         table.is_base_table,
+        table.gh_ost_names,
         table.gh_ost_key,
         table.no_triggers,
         table.gh_ost_foreign_keys,

@@ -104,8 +104,8 @@ class ToolEngine:
             log_path=plan.workspace.log_path,
             log_file=str(plan.workspace.log_file),
         )
-        await record.add_artifacts(*plan.tables)
         try:
+            await record.add_artifacts(*plan.tables)
             outcome = await self._carry_out(plan, record, stop)
         except TabletdError:
             await self._end_connections(plan.account, plan.tables)
@@ -241,7 +241,10 @@ class ToolEngine:
     ) -> PhaseEnd:
         if stop.is_set():
             return PhaseEnd(None, "", stopped=True)
-        await record.stage(f"{self.strategy}: {phase.words}", self._tool.warnings(plan.facts))
+        try:
+            await record.stage(f"{self.strategy}: {phase.words}", self._tool.warnings(plan.facts))
+        except LostRace:
+            return PhaseEnd(None, "", stopped=True)
         argv = self._tool.argv(plan, phase)
         heading = f"{phase.words}: {argv[0]}, as {plan.account}"
         await asyncio.to_thread(plan.workspace.write_heading, heading)
@@ -270,25 +273,23 @@ class ToolEngine:
     ) -> bool:
         """Follow a tool to its end; returns whether we ended it."""
         began = time.monotonic()
-        lost: LostRace | None = None
+        must_end = False
         async with asyncio.TaskGroup() as tasks:
             ended = tasks.create_task(run.wait(), name=f"{self.strategy}: end")
             stopped = tasks.create_task(stop.wait(), name=f"{self.strategy}: stop")
-            while lost is None:
+            while not must_end:
                 pause = self._pause_seconds(time.monotonic() - began)
                 await asyncio.wait(
                     {ended, stopped}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
                 )
                 if ended.done() or stopped.done():
                     break
-                lost = await self._tell(run, workspace, phase, rows, record)
+                must_end = not await self._tell(run, workspace, phase, rows, record)
             must_end = not ended.done()
             ended.cancel()
             stopped.cancel()
         if must_end:
             await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
-        if lost is not None:
-            raise lost
         return must_end
 
     def _pause_seconds(self, elapsed_seconds: float) -> float:
@@ -298,19 +299,22 @@ class ToolEngine:
 
     async def _tell(
         self, run: Run, workspace: Workspace, phase: Phase, rows: int, record: RunRecord
-    ) -> LostRace | None:
-        """Write progress; a server that is away does not end the tool, a lost row does."""
+    ) -> bool:
+        """Write progress; returns whether the row is still this run's.
+
+        A server that is away does not end the tool.
+        """
         progress: Progress | None = None
         if phase is Phase.RUN:
             log_text = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
             progress = await self._tool.progress(workspace, log_text, rows)
         try:
             await record.progress(progress or Progress(stage=f"{self.strategy}: {phase.words}"))
-        except LostRace as error:
-            return error
+        except LostRace:
+            return False
         except TabletdError as error:
             _logger.warning("progress is not written: %s", error)
-        return None
+        return True
 
     # The end
 

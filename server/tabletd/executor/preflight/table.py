@@ -80,6 +80,18 @@ def _the_table(facts: Facts) -> Table:
     return facts.table
 
 
+def gh_ost_names(facts: Facts) -> None:
+    """gh-ost puts names between quotes as they are; grants cannot mean a `%` as gh-ost reads it."""
+    name = facts.migration.mysql_schema + facts.migration.mysql_table
+    odd = sorted(set(name) & set("`'\\")) + (["%"] if "%" in facts.migration.mysql_schema else [])
+    if odd:
+        raise _refused(
+            facts,
+            f"has a name that gh-ost cannot quote: it holds {' and '.join(odd)}",
+            "use the strategy direct, or rename it",
+        )
+
+
 def gh_ost_key(facts: Facts) -> None:
     """There is a key that gh-ost can go along."""
     allow_null = "--allow-nullable-unique-key" in facts.options

@@ -1,0 +1,34 @@
+"""Rigs for the tests of the engines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engines.rig import Rig, rig_on
+from tests.support.servers import RealServer
+
+
+@pytest.fixture
+async def mysql_rig(mysql57: RealServer, database: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    """Engines on MySQL 5.7."""
+    async with rig_on(mysql57, database, tmp_path) as rig:
+        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+        yield rig
+
+
+@pytest.fixture
+async def mariadb_rig(mariadb: RealServer, database: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    """Engines on MariaDB 10.11."""
+    async with rig_on(mariadb, database, tmp_path) as rig:
+        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+        yield rig
+
+
+@pytest.fixture(params=["mysql_rig", "mariadb_rig"])
+def any_rig(request: pytest.FixtureRequest) -> Rig:
+    """Each flavour's rig in turn."""
+    rig: Rig = request.getfixturevalue(request.param)
+    return rig

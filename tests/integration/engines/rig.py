@@ -1,0 +1,238 @@
+"""What the tests of the engines share: a record that remembers, migrations, leftovers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tabletd.errors import LostRace
+from tabletd.executor.engines.base import Engine, Outcome, Progress
+from tabletd.executor.engines.build import build_engines
+from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.migration import Migration, Strategy
+from tabletd.mysql.pool import Pool
+from tabletd.sandbox.daemons import gh_ost_path
+from tests.support.pools import pool_of
+from tests.support.servers import RealServer
+from tests.support.waiting import eventually
+
+
+@dataclass
+class Record:
+    """Implements `RunRecord`: keeps what the row would hold, and remembers the way there."""
+
+    migration: Migration
+    stages: list[str] = field(default_factory=list[str])
+    messages: list[str] = field(default_factory=list[str])
+    reported: list[Progress] = field(default_factory=list[Progress])
+    ended: bool = False
+    is_lost: bool = False
+
+    async def begin(self, **columns: str) -> None:
+        names = {
+            "nonce": "run_nonce",
+            "engine": "run_engine",
+            "directory": "run_directory",
+            "account": "run_account",
+            "token_hash": "run_token_hash",
+        }
+        changes = {names.get(name, name): value for name, value in columns.items()}
+        self.migration = replace(self.migration, **changes)  # type: ignore[arg-type]
+
+    async def add_artifacts(self, *tables: str) -> None:
+        names = dict.fromkeys((*self.migration.artifacts, *tables))
+        self.migration = replace(self.migration, artifacts=tuple(names))
+
+    async def stage(self, stage: str, message: str = "") -> None:
+        self.stages.append(stage)
+        if message:
+            self.messages.append(message)
+
+    async def progress(self, progress: Progress) -> None:
+        if self.is_lost:
+            raise LostRace("the row has gone on")
+        self.reported.append(progress)
+        if progress.stage != self.stages[-1]:
+            self.stages.append(progress.stage)
+
+    async def end(self) -> None:
+        self.ended = True
+
+
+@dataclass
+class Rig:
+    """One server, the engines on it, one schema."""
+
+    server: RealServer
+    pool: Pool
+    settings: EngineSettings
+    schema: str
+
+    def engine(self, strategy: Strategy, **settings: Any) -> Engine:
+        return build_engines(self.pool, replace(self.settings, **settings))[strategy]
+
+    def migration(
+        self, strategy: Strategy, statement: str, table: str = "orders", options: str = ""
+    ) -> Migration:
+        return Migration(
+            id=1,
+            migration_uuid=str(uuid.uuid1()).replace("-", "_"),
+            keyspace="ks",
+            shard="0",
+            mysql_schema=self.schema,
+            mysql_table=table,
+            migration_statement=statement,
+            strategy=strategy,
+            options=options,
+            ddl_action="alter",
+        )
+
+    async def run(
+        self,
+        strategy: Strategy,
+        statement: str,
+        table: str = "orders",
+        options: str = "",
+        **settings: Any,
+    ) -> tuple[Outcome, Record]:
+        """Run a migration to its end."""
+        migration = self.migration(strategy, statement, table, options)
+        record = Record(migration)
+        outcome = await self.engine(strategy, **settings).run(migration, record, asyncio.Event())
+        return outcome, record
+
+    @asynccontextmanager
+    async def running(
+        self, strategy: Strategy, statement: str, options: str, **settings: Any
+    ) -> AsyncGenerator[Running]:
+        """Start a migration and wait until it copies rows; the run is ended at the latest here."""
+        migration = self.migration(strategy, statement, options=options)
+        record = Record(migration)
+        stop = asyncio.Event()
+        engine = self.engine(strategy, **settings)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(engine.run(migration, record, stop))
+            try:
+                await eventually(lambda: task.done() or _copies(record), 30, "rows are copied")
+                assert not task.done(), task.result()
+                yield Running(engine, record, stop, task)
+            finally:
+                stop.set()
+
+    def create_orders(self, rows: int = 5000) -> None:
+        """Make a table of orders with codes that are unique."""
+        self.server.script(
+            "CREATE TABLE orders (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, "
+            "code VARCHAR(40) NOT NULL, amount DECIMAL(12,2) NOT NULL, note VARCHAR(120)) "
+            "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
+            "INSERT INTO orders (code, amount, note) WITH_NUMBERS".replace(
+                "WITH_NUMBERS", _numbers(rows)
+            ),
+            database=self.schema,
+        )
+
+    def columns(self, table: str = "orders") -> list[str]:
+        return [
+            str(name)
+            for (name,) in self.server.query(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = %s "
+                "AND table_name = %s ORDER BY ordinal_position",
+                (self.schema, table),
+            )
+        ]
+
+    def tables(self) -> set[str]:
+        return {str(name) for (name,) in self.server.query("SHOW TABLES", database=self.schema)}
+
+    def leftovers(self, *allowed_tables: str) -> list[str]:
+        """Return what is left of any run: nothing, if all is well."""
+        left = [f"table {name}" for name in self.tables() - {"orders", *allowed_tables}]
+        triggers = self.server.query("SHOW TRIGGERS", database=self.schema)
+        left += [f"trigger {row[0]}" for row in triggers]
+        accounts = self.server.query("SELECT user FROM mysql.user WHERE user LIKE 'tabletd\\_%%'")
+        left += [f"account {user}" for (user,) in accounts]
+        if self.settings.run_directory.is_dir():
+            left += [f"directory {path}" for path in self.settings.run_directory.iterdir()]
+        left += [f"process {line}" for line in self.processes()]
+        return left
+
+    def processes(self) -> list[str]:
+        """Return the command lines of all processes that have to do with this rig's runs."""
+        found: list[str] = []
+        for process in psutil.process_iter():
+            try:
+                line = " ".join(process.cmdline())
+            except psutil.Error:
+                continue
+            if str(self.settings.run_directory) in line:
+                found.append(line)
+        return found
+
+
+@dataclass
+class Running:
+    """A migration in the middle of its copy."""
+
+    engine: Engine
+    record: Record
+    stop: asyncio.Event
+    task: asyncio.Task[Outcome]
+
+
+async def abandon(
+    rig: Rig, strategy: Strategy, options: str, callback_url: Callable[[], str] = lambda: ""
+) -> Migration:
+    """Start a migration and let its daemon die in the middle of the copy; returns the row."""
+    migration = rig.migration(strategy, "ALTER TABLE orders ADD COLUMN extra INT", options=options)
+    record = Record(migration)
+    engine = rig.engine(strategy, callback_url=callback_url)
+    task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event()))
+    await eventually(lambda: task.done() or _copies(record), 30, "rows are copied")
+    assert not task.done(), task.result()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert not record.ended
+    return record.migration
+
+
+def _copies(record: Record) -> bool:
+    return any(progress.rows_copied > 0 for progress in record.reported)
+
+
+def _numbers(rows: int) -> str:
+    digits = "(SELECT 0 d" + "".join(f" UNION ALL SELECT {digit}" for digit in range(1, 10)) + ")"
+    tables = ", ".join(f"{digits} {name}" for name in "abcd")
+    number = "a.d + 10 * b.d + 100 * c.d + 1000 * d.d"
+    return (
+        f"SELECT CONCAT('code-', {number}), {number} / 7, REPEAT('x', 40) "
+        f"FROM {tables} WHERE {number} < {rows}"
+    )
+
+
+@asynccontextmanager
+async def rig_on(server: RealServer, schema: str, tmp_path: Path) -> AsyncGenerator[Rig]:
+    """Make a rig as root."""
+    async with pool_of(server, size_max=8) as pool:
+        yield Rig(
+            server=server,
+            pool=pool,
+            settings=EngineSettings(
+                tablet_alias="zone1-0000000100",
+                run_directory=tmp_path / "run",
+                log_directory=tmp_path / "log",
+                gh_ost_path=str(gh_ost_path()),
+                pt_osc_path="/usr/bin/pt-online-schema-change",
+                callback_url=lambda: "",
+                progress_interval_seconds=0.1,
+            ),
+            schema=schema,
+        )
