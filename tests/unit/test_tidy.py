@@ -19,6 +19,7 @@ OURS = sorted(
 )
 SLEEPERS = {
     # Commands and fixtures: there is no event loop to hold up.
+    "server/tabletd/sandbox/sandbox.py",
     "server/tabletd/sandbox/servers.py",
     "server/tabletd/sandbox/daemons.py",
     "tests/support/waiting.py",

@@ -107,6 +107,7 @@ def _report(found: SandboxStatus) -> None:
     for tablet in found["tablets"]:
         mysql = "running" if tablet["mysql_running"] else "ENDED"
         daemon = "running" if tablet["tabletd_running"] else "ENDED"
+        daemon += ", serving" if tablet["serving"] else ", NOT SERVING"
         typer.echo(
             f"  {tablet['alias']}  {tablet['type']:8} shard {tablet['shard']}  "
             f"MySQL {mysql}, tabletd {daemon}  "

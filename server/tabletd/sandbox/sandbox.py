@@ -14,11 +14,14 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
+import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, cast
 
@@ -37,6 +40,8 @@ _SHARD: Final = re.compile(r"0|(?:[0-9a-f]{2}){0,8}-(?:[0-9a-f]{2}){0,8}")
 _STATE_FILE: Final = "sandbox.json"
 _END_SECONDS: Final = 10.0
 _PARALLEL_STARTS: Final = 4
+_SERVING_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.05
 
 
 class TabletRecord(TypedDict):
@@ -65,6 +70,7 @@ class TabletStatus(TabletRecord):
 
     mysql_running: bool
     tabletd_running: bool
+    serving: bool
 
 
 class SandboxStatus(TypedDict):
@@ -157,7 +163,7 @@ def sandboxes_directory() -> Path:
     Raises:
         TabletdError: PERMISSION_DENIED when somebody else has made it.
     """
-    directory = Path(tempfile.gettempdir()) / f"tabletd-sandboxes-{os.geteuid()}"
+    directory = Path(tempfile.gettempdir()) / f"tabletd-{os.geteuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
     found = directory.lstat()
     if found.st_uid != os.geteuid() or directory.is_symlink() or found.st_mode & 0o077:
@@ -212,6 +218,7 @@ def sandbox_status(name: str) -> SandboxStatus:
             **tablet,
             "mysql_running": _runs(state["servers"], tablet["alias"]),
             "tabletd_running": _runs(state["daemons"], tablet["alias"]),
+            "serving": is_serving(tablet["http"]),
         }
         for tablet in state["tablets"]
     ]
@@ -311,6 +318,7 @@ class _Start:
                 chosen = [place for place in places if place.type == kind]
                 start = partial(self._start_daemon, servers, dict(daemons))
                 daemons.update(zip(chosen, threads.map(start, chosen), strict=True))
+            list(threads.map(_wait_until_serving, daemons.values()))
         tablets = tuple(
             Tablet(place.alias, place.type, place.shard, servers[place], daemons[place])
             for place in places
@@ -322,10 +330,10 @@ class _Start:
     def _places(self) -> list[_Place]:
         return [
             _Place(
-                alias := f"{CELL}-{100 * number + index:010d}",
+                f"{CELL}-{100 * number + index:010d}",
                 "replica" if index else "primary",
                 shard,
-                self._directory / alias,
+                self._directory / f"{100 * number + index}",
             )
             for number, shard in enumerate(self._request.shards, 1)
             for index in range(self._request.replicas + 1)
@@ -370,6 +378,25 @@ class _Start:
         part = self._directory / f".{_STATE_FILE}"
         part.write_text(json.dumps(self._state, indent=2))
         part.replace(self._directory / _STATE_FILE)
+
+
+def _wait_until_serving(daemon: Daemon) -> None:
+    deadline = time.monotonic() + _SERVING_SECONDS
+    while not is_serving(daemon.http):
+        if time.monotonic() > deadline or not daemon.is_running:
+            raise TabletdError(
+                Reason.TOOL_FAILED, f"tabletd {daemon.alias} does not serve:\n{daemon.log_tail()}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def is_serving(http: str) -> bool:
+    """Ask a daemon by its HTTP address whether it serves."""
+    try:
+        with urllib.request.urlopen(f"http://{http}/healthz", timeout=2) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 def _record(alias: str, kind: str, shard: str, server: Server, daemon: Daemon) -> TabletRecord:
