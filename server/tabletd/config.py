@@ -194,9 +194,6 @@ class Config(BaseModel):
     gc_check_interval: Positive = Field(
         3600.0, description="Time between two looks for old tables (duration)."
     )
-    gc_purge_check_interval: Positive = Field(
-        60.0, description="Time between two looks for tables to purge (duration)."
-    )
     stale_migration_minutes: int = Field(
         180, ge=1, description="A running migration without a sign of life for this is failed."
     )

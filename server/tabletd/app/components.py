@@ -7,18 +7,20 @@ import logging
 import os
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from tabletd import __version__
 from tabletd.admin.tablet_admin import TabletAdmin
+from tabletd.app.address import Address
+from tabletd.app.queue import build_executor, gc_settings
 from tabletd.clock import SystemClock
 from tabletd.config import Config
-from tabletd.errors import Reason, TabletdError
+from tabletd.executor.executor import Executor
+from tabletd.executor.gc import GarbageCollector
 from tabletd.heartbeat.repl_tracker import ReplTracker
 from tabletd.heartbeat.settings import HeartbeatSettings, TrackerMode, bounded_interval_seconds
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.result import ResultSet
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.tablet import Tablet, TabletAlias, TabletSettings, TabletType
 from tabletd.telemetry.vars import Registry
@@ -28,27 +30,34 @@ from tabletd.topology import ReplicaWatcher, WatcherSettings
 logger = logging.getLogger(__name__)
 
 _REMIND_SECONDS: Final = 60.0
-# Operators' calls and VExec; the heartbeat has connections of its own and never waits for these.
 _CALLS_POOL_SIZE: Final = 16
-_ADMIN_POOL_SIZE: Final = 4
-_EXECUTOR_POOL_SIZE: Final = 4
 
 
 @dataclass(frozen=True)
-class Address:
-    """A host and a port that we listen on."""
+class Pools:
+    """Connections by purpose, so that none waits for another's work.
 
-    host: str
-    port: int
+    Attributes:
+        heartbeat_write: one connection, for the heartbeat alone.
+        heartbeat_read: reading heartbeats, and the tablet's look at its server.
+        admin: what the daemon asks for an operator.
+        dba: operators' own statements.
+        app: the same with the application's account.
+        executor: the queue and its engines.
+        vexec: the SELECTs of VExec.
+    """
 
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    heartbeat_write: Pool
+    heartbeat_read: Pool
+    admin: Pool
+    dba: Pool
+    app: Pool
+    executor: Pool
+    vexec: Pool
 
-    @property
-    def local_url(self) -> str:
-        """How a program on this machine reaches it over HTTP."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://{Address(host, self.port)}"
+    def all(self) -> tuple[Pool, ...]:
+        """Return each of them."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True)
@@ -62,9 +71,9 @@ class Components:
         admin: operators' statements.
         tracker: measures lag.
         watcher: the replicas' daemons.
+        gc: old tables and logs.
         pools: connections, to be opened first and closed last.
         registry: the vars of all of them.
-        mysql_address: the server beside us, for messages.
     """
 
     tablet: Tablet
@@ -73,9 +82,9 @@ class Components:
     admin: TabletAdmin
     tracker: ReplTracker
     watcher: ReplicaWatcher
-    pools: tuple[Pool, ...]
+    gc: GarbageCollector
+    pools: Pools
     registry: Registry
-    mysql_address: str
 
     def background(self) -> tuple[tuple[str, Coroutine[Any, Any, None]], ...]:
         """Return what runs as long as the daemon, by name."""
@@ -98,6 +107,7 @@ class Components:
     def reload(self, config: Config) -> None:
         """Take over the settings that may change while running."""
         self.throttler.threshold_seconds = config.throttle_threshold
+        self.gc.settings = gc_settings(config)
 
 
 def build_components(config: Config, http: Address) -> Components:
@@ -108,69 +118,76 @@ def build_components(config: Config, http: Address) -> Components:
         http: where the tools reach us.
 
     Raises:
-        TabletdError: INVALID_CONFIG, a password's file cannot be read or the alias has no number.
+        TabletdError: INVALID_CONFIG, a password's file cannot be read.
     """
     clock, registry = SystemClock(), _process_registry()
-    dba, app = _accounts(config)
-    write_pool = Pool(dba, name="HeartbeatWritePool", size_max=1, registry=registry)
-    read_pool = Pool(dba, name="HeartbeatReadPool", size_max=2, registry=registry)
-    admin_pool = Pool(dba, name="AdminPool", size_max=_ADMIN_POOL_SIZE, registry=registry)
-    dba_pool = Pool(dba, name="DbaPool", size_max=_CALLS_POOL_SIZE, raw=True, registry=registry)
-    app_pool = Pool(app, name="AppPool", size_max=_CALLS_POOL_SIZE, raw=True, registry=registry)
+    pools = _build_pools(config, registry)
     alias = _alias(config.tablet_alias)
     tracker = ReplTracker(
-        write_pool=write_pool,
-        read_pool=read_pool,
-        settings=HeartbeatSettings(
-            keyspace=config.keyspace,
-            shard=config.shard,
-            tablet_uid=alias.uid,
-            mode=TrackerMode(config.replication_tracker_mode),
-            interval_seconds=bounded_interval_seconds(config.heartbeat_interval),
-        ),
+        write_pool=pools.heartbeat_write,
+        read_pool=pools.heartbeat_read,
+        settings=_heartbeat_settings(config, alias),
         clock=clock,
         registry=registry,
     )
-    watcher = ReplicaWatcher(
-        WatcherSettings(
-            addresses=config.replicas,
-            keyspace=config.keyspace,
-            shard=config.shard,
-            health_check_interval_seconds=config.health_check_interval,
-        ),
-        clock=clock,
-    )
+    watcher = ReplicaWatcher(_watcher_settings(config), clock=clock)
     throttler = Throttler(
         own_lag=tracker.status,
         replica_lags=watcher.lags,
         clock=clock,
         threshold_seconds=config.throttle_threshold,
     )
-    executor = Executor()
+    executor, gc = build_executor(
+        config,
+        http,
+        pools.executor,
+        pools.vexec,
+        throttler=throttler,
+        clock=clock,
+        registry=registry,
+    )
     tablet = Tablet(
         alias=alias,
         keyspace=config.keyspace,
         shard=config.shard,
         database=config.database,
-        pool=read_pool,
+        pool=pools.heartbeat_read,
         repl_tracker=tracker,
         listeners=[throttler, executor],
         settings=_tablet_settings(config),
         registry=registry,
         clock=clock,
     )
+    admin = TabletAdmin(
+        pool=pools.admin, dba_pool=pools.dba, app_pool=pools.app, database=config.database
+    )
     return Components(
         tablet=tablet,
         executor=executor,
         throttler=throttler,
-        admin=TabletAdmin(
-            pool=admin_pool, dba_pool=dba_pool, app_pool=app_pool, database=config.database
-        ),
+        admin=admin,
         tracker=tracker,
         watcher=watcher,
-        pools=(write_pool, read_pool, admin_pool, dba_pool, app_pool),
+        gc=gc,
+        pools=pools,
         registry=registry,
-        mysql_address=dba.address,
+    )
+
+
+def _build_pools(config: Config, registry: Registry) -> Pools:
+    dba, app = _accounts(config)
+
+    def pool(name: str, size_max: int, account: MySQLSettings = dba, *, raw: bool = False) -> Pool:
+        return Pool(account, name=name, size_max=size_max, raw=raw, registry=registry)
+
+    return Pools(
+        heartbeat_write=pool("HeartbeatWritePool", 1),
+        heartbeat_read=pool("HeartbeatReadPool", 2),
+        admin=pool("AdminPool", 4),
+        dba=pool("DbaPool", _CALLS_POOL_SIZE, raw=True),
+        app=pool("AppPool", _CALLS_POOL_SIZE, app, raw=True),
+        executor=pool("ExecutorPool", 6 + 2 * config.max_concurrent_migrations),
+        vexec=pool("VExecPool", _CALLS_POOL_SIZE, raw=True),
     )
 
 
@@ -198,6 +215,25 @@ def _alias(text: str) -> TabletAlias:
     return TabletAlias(cell, int(uid))
 
 
+def _heartbeat_settings(config: Config, alias: TabletAlias) -> HeartbeatSettings:
+    return HeartbeatSettings(
+        keyspace=config.keyspace,
+        shard=config.shard,
+        tablet_uid=alias.uid,
+        mode=TrackerMode(config.replication_tracker_mode),
+        interval_seconds=bounded_interval_seconds(config.heartbeat_interval),
+    )
+
+
+def _watcher_settings(config: Config) -> WatcherSettings:
+    return WatcherSettings(
+        addresses=config.replicas,
+        keyspace=config.keyspace,
+        shard=config.shard,
+        health_check_interval_seconds=config.health_check_interval,
+    )
+
+
 def _tablet_settings(config: Config) -> TabletSettings:
     types = {"auto": None, "primary": TabletType.PRIMARY, "replica": TabletType.REPLICA}
     return TabletSettings(
@@ -217,16 +253,3 @@ def _process_registry() -> Registry:
     registry.gauge("Pid", "process id", os.getpid)
     registry.gauge("UptimeSeconds", "seconds since the start", lambda: time.monotonic() - started)
     return registry
-
-
-class Executor:  # TEMPORARY until executor.executor lands
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-    async def make_primary(self) -> None: ...
-    async def make_non_primary(self) -> None: ...
-    async def close(self) -> None: ...
-    async def vexec(self, query: str) -> ResultSet:
-        raise TabletdError(Reason.INTERNAL, "no executor yet")
-
-    async def on_schema_migration_status(self, *a: Any, **k: Any) -> None: ...

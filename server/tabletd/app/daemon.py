@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from tabletd import __version__
-from tabletd.app.components import Address, Components, build_components
+from tabletd.app.address import Address
+from tabletd.app.components import Components, build_components
 from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.health import follow_health, set_serving
@@ -81,17 +82,19 @@ class _Daemon:
             listener = stack.enter_context(listen(config.http_bind, config.http_port))
             http_address = Address(config.http_bind, listener.getsockname()[1])
             parts = build_components(config, http_address)
-            for pool in parts.pools:
+            for pool in parts.pools.all():
                 await pool.open()
                 stack.push_async_callback(pool.close)
             http = HttpServer(build_application(self._web_ports(parts)), listener)
             grpc = self._grpc_server(parts)
             self._telemetry.publish(parts.registry)
+            await parts.executor.open()
             self._take_signals(parts)
-            logger.info("listening", extra={"facts": self._addresses(grpc, http_address)})
-            await self._run(parts, grpc, http)
+            await self._run(parts, grpc, http, self._addresses(grpc, http_address))
 
-    async def _run(self, parts: Components, grpc: GrpcServer, http: HttpServer) -> None:
+    async def _run(
+        self, parts: Components, grpc: GrpcServer, http: HttpServer, facts: dict[str, object]
+    ) -> None:
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work, name=name)
@@ -102,7 +105,7 @@ class _Daemon:
             ]
             serving = tasks.create_task(http.run(), name="http")
             await grpc.server.start()
-            logger.info("serving")
+            logger.info("serving", extra={"facts": facts})
             try:
                 await self._stop.wait()
             finally:
@@ -149,7 +152,7 @@ class _Daemon:
             metrics_page=self._telemetry.prometheus_page,
             metrics_content_type=METRICS_CONTENT_TYPE,
             recent_migrations=parts.admin.recent_migrations,
-            mysql_address=parts.mysql_address,
+            mysql_address=parts.pools.admin.settings.address,
             version=__version__,
         )
 

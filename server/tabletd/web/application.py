@@ -118,11 +118,12 @@ def _refuse_other_hosts(request: Request) -> None:
         )
 
 
-def _token(request: Request) -> str | None:
+def _token(request: Request) -> str:
+    """Return the caller's token, empty when there is none: a caller over HTTP always needs one."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return bearer.strip()
-    return request.headers.get("x-tabletd-token") or request.query_params.get("token")
+    return request.headers.get("x-tabletd-token") or request.query_params.get("token", "")
 
 
 def _number(text: str | None, name: str) -> float | None:
