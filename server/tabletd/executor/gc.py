@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -103,7 +103,7 @@ def next_state(state: TableGCState, lifecycle: Collection[TableGCState]) -> Tabl
 
 
 @contextmanager
-def _left_for_later(what: str) -> Iterator[None]:
+def _left_for_later(what: str) -> Generator[None]:
     """Keep a failure of one table from stopping the others; it is tried again at the next step."""
     try:
         yield

@@ -66,12 +66,18 @@ TABLET_FAILURES_SQL: Final = (
     " WHERE tablet_failure = 1 AND migration_status = 'failed' AND retries = 0 AND run_nonce = ''"
     " ORDER BY id"
 )
+# Rows that a Vitess left with strategies of its own are not ours to collect.
+_COLLECTABLE: Final = (
+    f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE cleanup_timestamp IS NULL"
+    " AND run_nonce = '' AND strategy IN ('direct', 'gh-ost', 'pt-osc')"
+)
 COLLECTABLE_SQL: Final = (
-    f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations"
-    " WHERE cleanup_timestamp IS NULL AND completed_timestamp IS NOT NULL AND run_nonce = ''"
-    " AND completed_timestamp <= NOW(6) - INTERVAL"
-    " IF(retain_artifacts_seconds = 0, %s, GREATEST(retain_artifacts_seconds, 0)) SECOND"
-    " ORDER BY completed_timestamp LIMIT %s"
+    f"{_COLLECTABLE} AND retain_artifacts_seconds = 0"
+    " AND completed_timestamp <= NOW(6) - INTERVAL %s SECOND ORDER BY completed_timestamp LIMIT %s"
+)
+_COLLECTABLE_BY_OWN_RETENTION: Final = (
+    f"{_COLLECTABLE} AND retain_artifacts_seconds <> 0 AND completed_timestamp <="
+    " NOW(6) - INTERVAL GREATEST(retain_artifacts_seconds, 0) SECOND LIMIT %s"
 )
 _FIRST_RETRIABLE: Final = (
     "SELECT migration_uuid FROM _vt.schema_migrations"
@@ -182,8 +188,10 @@ class Store:
             retain_seconds: for rows without a retention of their own.
             rows_max: rows at most.
         """
-        result = await self._pool.execute(COLLECTABLE_SQL, (int(retain_seconds), rows_max))
-        return [_to_migration(row) for row in result.dicts()]
+        async with self._pool.session() as session:
+            default = await session.execute(COLLECTABLE_SQL, (int(retain_seconds), rows_max))
+            own = await session.execute(_COLLECTABLE_BY_OWN_RETENTION, (rows_max,))
+        return [_to_migration(row) for row in (*default.dicts(), *own.dicts())]
 
     async def by_id(self, migration_id: int) -> Migration | None:
         """Return the migration of an id, None when there is none."""

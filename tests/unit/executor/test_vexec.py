@@ -67,7 +67,10 @@ def test_a_select_from_the_table_is_let_through_as_it_is(query: str) -> None:
         ("select * from _vt.schema_migrations /*! where sleep(1) */", "versioned comment"),
         ("select * from _vt.schema_migrations where id = '\\' union select 1 -- '", "backslash"),
         ('select * from _vt.schema_migrations where id = "\\" union select 1 -- "', "backslash"),
-        ("select * from _vt.schema_migrations; drop table x", "syntax error at position 37 near ';'"),
+        (
+            "select * from _vt.schema_migrations; drop table x",
+            "syntax error at position 37 near ';'",
+        ),
         ("bad", "syntax error at position 4 near 'bad'"),
         ("", "syntax error"),
         ("show tables", "query not supported by vexec: show tables"),

@@ -1,0 +1,404 @@
+"""The executor: a durable queue of schema migrations, and the loop that works it off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from tabletd.clock import Clock
+from tabletd.errors import (
+    ExecutorNotWritableTablet,
+    MigrationNotFound,
+    NotWritable,
+    Reason,
+    TabletdError,
+)
+from tabletd.executor.engines.base import Engine
+from tabletd.executor.gc import GarbageCollector
+from tabletd.executor.hooks import token_matches
+from tabletd.executor.migration import SCHEMA_MIGRATIONS_TABLE_NAME, Migration, Strategy
+from tabletd.executor.names import is_online_ddl_uuid
+from tabletd.executor.runs import Runs, StopReason
+from tabletd.executor.settings import ExecutorSettings
+from tabletd.executor.states import PENDING, Command, Status
+from tabletd.executor.store import Store
+from tabletd.executor.submit import NewMigration, not_a_uuid, read_submission
+from tabletd.executor.vexec import Insert, Select, Update, parse
+from tabletd.executor.worker import MOVED_ON, Worker
+from tabletd.loops import every
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.result import ResultSet
+from tabletd.telemetry.vars import Registry
+
+__all__ = ["SCHEMA_MIGRATIONS_TABLE_NAME", "Executor", "ExecutorSettings"]
+
+GC_PAUSE_SECONDS: Final = 1.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Executor:
+    """Takes migrations, runs one after the other, and knows what became of each.
+
+    What is true is in `_vt.schema_migrations`; nothing else is remembered, so that an executor that
+    is killed loses nothing. It works while it is open and its tablet is the primary.
+
+    Args:
+        pool: sessions for its own statements.
+        raw_pool: sessions that give the server's own text, for the SELECTs of VExec.
+        tablet_alias: `zone1-0000000101`.
+        engines: what carries out migrations, by strategy.
+        settings: see `ExecutorSettings`.
+        clock: for pauses.
+        registry: where StartedMigrations, SuccessfulMigrations and FailedMigrations are counted.
+        gc: carries away what finished migrations leave; None: it stays.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        raw_pool: Pool,
+        tablet_alias: str,
+        engines: Mapping[Strategy, Engine],
+        settings: ExecutorSettings,
+        clock: Clock,
+        registry: Registry,
+        gc: GarbageCollector | None = None,
+    ) -> None:
+        self.settings = settings
+        self._raw_pool = raw_pool
+        self._store = Store(pool, tablet=tablet_alias)
+        self._runs = Runs(
+            store=self._store,
+            engines=engines,
+            tablet=tablet_alias,
+            registry=registry,
+            clock=clock,
+            on_change=self._run_changed,
+        )
+        self._worker = Worker(
+            store=self._store, runs=self._runs, pool=pool, tablet=tablet_alias, settings=settings
+        )
+        self._gc = gc
+        self._gc_wake = asyncio.Event()
+        self._keyspace, self._shard, self._db_name = "", "", ""
+
+    def init_db_config(self, keyspace: str, shard: str, db_name: str) -> None:
+        """Say which keyspace, shard and schema the executor works for."""
+        self._keyspace, self._shard, self._db_name = keyspace, shard, db_name
+
+    async def open(self) -> None:
+        """Take migrations from now on; may be called again."""
+        self._worker.open()
+
+    async def close(self) -> None:
+        """Take no more; end running tools, clean up and put their migrations back into the queue.
+
+        Bounded by `close_grace_seconds`: what takes longer is recovered at the next start.
+        """
+        await self._worker.close()
+
+    async def make_primary(self) -> None:
+        """Work off the queue: this tablet takes writes. Runs left by others are settled first."""
+        self._worker.make_primary()
+        self._gc_wake.set()
+
+    async def make_non_primary(self) -> None:
+        """Stop working: tools are ended; the next primary settles what they leave."""
+        self._worker.make_non_primary()
+
+    async def run(self) -> None:
+        """Work until cancelled; the tasks of all migrations belong to this call."""
+        async with asyncio.TaskGroup() as group:
+            if self._gc is not None:
+                group.create_task(self._gc_loop(self._gc), name="executor: gc")
+            await self._worker.run(group)
+
+    async def vexec(self, query: str) -> ResultSet:
+        """Carry out one statement of the VExec RPC.
+
+        Args:
+            query: a SELECT, INSERT or UPDATE on `_vt.schema_migrations`, see `executor.vexec`.
+
+        Returns:
+            rows as the server's own text for a SELECT; else the number of rows affected.
+
+        Raises:
+            TabletdError: INVALID_REQUEST for any other statement, MIGRATION_NOT_FOUND for a cancel
+                of an unknown migration, NOT_PRIMARY for what writes on a replica.
+        """
+        match parse(query):
+            case Select(sql=sql):
+                return await self._select(sql)
+            case Insert(migration=migration):
+                return await self.submit(migration)
+            case Update() as update:
+                return ResultSet(rows_affected=await self._update(update))
+
+    async def submit(self, new: NewMigration) -> ResultSet:
+        """Put a migration into the queue.
+
+        Returns:
+            1 row and its id; 0 rows when the UUID is known already, which changes nothing.
+
+        Raises:
+            TabletdError: what the text alone shows to be impossible, see `submit.read_submission`;
+                NOT_PRIMARY, READ_ONLY.
+        """
+        submission = read_submission(
+            new,
+            keyspace=self._keyspace,
+            db_name=self._db_name,
+            allowed_schemas=self.settings.allowed_schemas,
+        )
+        await self._check_writable()
+        result = await self._store.insert(submission, shard=self._shard)
+        self._worker.wake()
+        return result
+
+    async def cancel(self, migration_uuid: str, *, message: str = "CANCEL issued by user") -> int:
+        """Cancel a migration; a running tool is ended and cleaned up in the background.
+
+        Returns:
+            1 if it was pending, else 0.
+
+        Raises:
+            MigrationNotFound: there is none of that UUID.
+        """
+        await self._check_writable()
+        try:
+            await self._store.transition(migration_uuid, Command.CANCEL, message=message)
+        except MigrationNotFound:
+            raise
+        except TabletdError as error:
+            if error.reason in MOVED_ON:
+                return 0
+            raise
+        finally:
+            # Also when the caller is gone in the middle: the loop stops what must not run.
+            self._worker.wake()
+        self._runs.stop(migration_uuid, StopReason.CANCEL)
+        return 1
+
+    async def cancel_all(self, mysql_schema: str | None = None) -> int:
+        """Cancel all pending migrations of this tablet.
+
+        Args:
+            mysql_schema: only those of one schema; None: of all the tablet's schemas.
+
+        Returns:
+            how many were pending.
+        """
+        await self._check_writable()
+        schemas = self._schemas() if mysql_schema is None else {mysql_schema}
+        pending, _, _ = await self._store.candidates()
+        cancelled = 0
+        for row in pending:
+            if row.table[0] in schemas:
+                cancelled += await self.cancel(
+                    row.migration_uuid, message="CANCEL ALL issued by user"
+                )
+        return cancelled
+
+    async def retry(self, migration_uuid: str) -> int:
+        """Queue a failed or cancelled migration again.
+
+        Returns:
+            1, or 0 when it is not failed or cancelled, or unknown.
+        """
+        await self._check_writable()
+        try:
+            await self._store.transition(migration_uuid, Command.RETRY, message="", stage="")
+        except TabletdError as error:
+            if error.reason in MOVED_ON:
+                return 0
+            raise
+        self._worker.wake()
+        return 1
+
+    async def execute_with_ghost(self, migration: Migration) -> None:
+        """Run a pending migration with gh-ost now, instead of when its turn comes.
+
+        Returns when it has been started; validation, dry run and run follow in the background.
+
+        Raises:
+            ExecutorNotWritableTablet: this tablet does not take writes.
+            ExecutorMigrationAlreadyRunning: no slot is free, or one runs on the table.
+            MigrationNotFound: it is not in the queue.
+        """
+        await self._worker.execute(migration.migration_uuid, Strategy.GH_OST)
+
+    async def execute_with_ptosc(self, migration: Migration) -> None:
+        """Run a pending migration with pt-online-schema-change now; see `execute_with_ghost`."""
+        await self._worker.execute(migration.migration_uuid, Strategy.PT_OSC)
+
+    async def on_schema_migration_status(
+        self,
+        migration_uuid: str,
+        status: str,
+        dry_run: bool | str,
+        progress: float | str | None = None,
+        *,
+        token: str | None = None,
+        eta_seconds: int | None = None,
+        rows_copied: int | None = None,
+    ) -> None:
+        """Take the report of a running tool's hook.
+
+        A report is a sign of life; how a run ended is for its engine to find out. Late and
+        impossible reports are ignored: of unknown or finished migrations, of a dry run that did not
+        fail, of a progress that is no percentage.
+
+        Args:
+            migration_uuid: whose tool reports.
+            status: running, complete or failed.
+            dry_run: whether it speaks of a dry run; as a text only `true` is.
+            progress: percent; what is no number counts as none.
+            token: the run's secret; None for callers inside the daemon.
+            eta_seconds: the tool's estimate.
+            rows_copied: rows copied so far.
+
+        Raises:
+            TabletdError: UNAUTHENTICATED without, PERMISSION_DENIED with a wrong token,
+                INVALID_REQUEST for an unknown status.
+        """
+        if status not in (Status.READY, Status.RUNNING, Status.COMPLETE, Status.FAILED):
+            raise TabletdError(
+                Reason.INVALID_REQUEST,
+                f"a report says running, complete or failed, not {status[:40]!r}",
+            )
+        try:
+            row = await self._store.read(migration_uuid)
+        except MigrationNotFound:
+            return
+        _check_token(row, token)
+        is_dry_run = dry_run is True or dry_run == "true"
+        if row.status is not Status.RUNNING or (is_dry_run and status != Status.FAILED):
+            return
+        if status in (Status.COMPLETE, Status.FAILED) and self._has_no_engine(row):
+            await self._settle_by_report(row, status)
+            return
+        await self._store.report(
+            migration_uuid,
+            progress=_percent(progress),
+            eta_seconds=eta_seconds if eta_seconds is not None and eta_seconds >= 0 else None,
+            rows_copied=rows_copied if rows_copied is not None and rows_copied >= 0 else None,
+        )
+
+    async def _select(self, sql: str) -> ResultSet:
+        if self._worker.is_working:
+            with suppress(NotWritable):
+                await self._worker.ensure_schema()
+        result = await self._raw_pool.execute(sql)
+        result.rows_affected = len(result.rows)
+        return result
+
+    async def _update(self, update: Update) -> int:
+        """Carry out the command that an UPDATE stands for; return the rows affected."""
+        if update.command not in ("retry", "cancel", "cancel-all"):
+            raise TabletdError(
+                Reason.INVALID_REQUEST,
+                f"Unexpected value for migration_status: {update.command[:40]}. "
+                "Supported values are: retry, cancel",
+            )
+        await self._check_writable()
+        if update.shard and update.shard != self._shard:
+            return 0
+        uuid = update.migration_uuid
+        match update.command:
+            case "cancel-all":
+                return await self._cancel_all_by_update(uuid, update.mysql_schema)
+            case "cancel":
+                return await self._cancel_by_update(uuid, update.mysql_schema)
+            case _:
+                return await self._retry_by_update(uuid, update.mysql_schema)
+
+    async def _cancel_all_by_update(self, uuid: str | None, mysql_schema: str) -> int:
+        if uuid is not None:
+            raise TabletdError(Reason.INVALID_REQUEST, f"Unexpetced UUID: {uuid[:100]}")
+        return await self.cancel_all(mysql_schema) if mysql_schema in self._schemas() else 0
+
+    async def _cancel_by_update(self, uuid: str | None, mysql_schema: str) -> int:
+        if uuid is None:
+            raise TabletdError(
+                Reason.INVALID_REQUEST, "Could not find value for column migration_uuid"
+            )
+        if not is_online_ddl_uuid(uuid):
+            raise not_a_uuid(uuid)
+        if mysql_schema not in self._schemas():
+            return 0
+        return await self.cancel(uuid)
+
+    async def _retry_by_update(self, uuid: str | None, mysql_schema: str) -> int:
+        if mysql_schema not in self._schemas():
+            return 0
+        found = uuid or await self._store.first_retriable(mysql_schema)
+        return await self.retry(found) if found else 0
+
+    def _schemas(self) -> set[str]:
+        return {self._db_name, *self.settings.allowed_schemas}
+
+    def _has_no_engine(self, row: Migration) -> bool:
+        return not row.run_nonce and row.migration_uuid not in self._runs.busy
+
+    async def _settle_by_report(self, row: Migration, status: str) -> None:
+        command = Command.COMPLETE if status == Status.COMPLETE else Command.FAIL
+        with suppress(TabletdError):
+            await self._store.transition(row.migration_uuid, command, run_nonce="")
+        self._worker.wake()
+
+    async def _check_writable(self) -> None:
+        """Refuse what writes on a tablet that is no primary."""
+        if not self._worker.is_open:
+            raise TabletdError(Reason.SHUTTING_DOWN, "the executor is closed")
+        if not self._worker.is_primary:
+            raise ExecutorNotWritableTablet()
+        await self._worker.ensure_schema()
+
+    async def _gc_loop(self, gc: GarbageCollector) -> None:
+        async def step() -> None:
+            is_ready = self._worker.is_working and self._worker.schema_is_ready
+            if is_ready and await gc.step(self._schemas()):
+                asyncio.get_running_loop().call_later(GC_PAUSE_SECONDS, self._gc_wake.set)
+
+        await every(
+            min(self.settings.check_interval_seconds, gc.settings.check_interval_seconds),
+            step,
+            name="executor: gc",
+            logger=_logger,
+            wake=self._gc_wake,
+            tolerate=(TabletdError,),
+        )
+
+    def _run_changed(self) -> None:
+        self._worker.wake()
+        self._gc_wake.set()
+
+
+def _check_token(row: Migration, token: str | None) -> None:
+    if token is None or row.status not in PENDING:
+        return
+    if not token:
+        raise TabletdError(
+            Reason.UNAUTHENTICATED,
+            f"a report on migration {row.migration_uuid} needs the token of its run",
+        )
+    if not token_matches(row.run_token_hash, token):
+        raise TabletdError(
+            Reason.PERMISSION_DENIED,
+            f"the token is not that of the run of migration {row.migration_uuid}",
+        )
+
+
+def _percent(progress: float | str | None) -> float | None:
+    """Return a percentage above 0, None for anything else."""
+    try:
+        percent = float(progress or 0.0)
+    except ValueError:
+        return None
+    return percent if math.isfinite(percent) and 0 < percent <= 100 else None

@@ -1,0 +1,24 @@
+"""What an operator can set about the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSettings:
+    """How the queue is worked off.
+
+    Attributes:
+        allowed_schemas: schemas beside the tablet's own that statements may name.
+        check_interval_seconds: how often the queue is looked at when nothing happens.
+        max_concurrent: migrations that run at one time; never two on one table.
+        stale_seconds: a run without a sign of life for longer, which cannot be recovered, fails.
+        close_grace_seconds: how long `close` waits for tools to be ended and cleaned up.
+    """
+
+    allowed_schemas: tuple[str, ...] = ()
+    check_interval_seconds: float = 60.0
+    max_concurrent: int = 1
+    stale_seconds: float = 180 * 60.0
+    close_grace_seconds: float = 30.0

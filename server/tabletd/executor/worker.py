@@ -1,0 +1,251 @@
+"""The loop that works off the queue: reads what is there, decides, performs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Final
+
+from tabletd.errors import (
+    ExecutorMigrationAlreadyRunning,
+    ExecutorNotWritableTablet,
+    Reason,
+    TabletdError,
+)
+from tabletd.executor.migration import Strategy
+from tabletd.executor.runs import Runs, StopReason
+from tabletd.executor.scheduler import (
+    Action,
+    FailStale,
+    FailTablet,
+    Limits,
+    Recover,
+    Requeue,
+    RetryTabletFailure,
+    Snapshot,
+    Start,
+    Stop,
+    decide,
+)
+from tabletd.executor.settings import ExecutorSettings
+from tabletd.executor.states import Command, Status
+from tabletd.executor.store import Store
+from tabletd.loops import every
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.sidecar import ensure_sidecar
+
+SCHEMA_TIMEOUT_SECONDS: Final = 60.0
+MOVED_ON: Final = frozenset(
+    {Reason.LOST_RACE, Reason.ILLEGAL_TRANSITION, Reason.MIGRATION_NOT_FOUND}
+)
+
+_logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Works off the queue while it is open and its tablet is the primary.
+
+    Args:
+        store: the migrations.
+        runs: the engines at work.
+        pool: for making `_vt` what it should be.
+        tablet: this tablet's alias.
+        settings: see `ExecutorSettings`.
+    """
+
+    def __init__(
+        self, *, store: Store, runs: Runs, pool: Pool, tablet: str, settings: ExecutorSettings
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._pool = pool
+        self._settings = settings
+        self._limits = Limits(
+            tablet=tablet,
+            max_concurrent=settings.max_concurrent,
+            stale_seconds=settings.stale_seconds,
+        )
+        self._wake = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._claiming = asyncio.Lock()
+        self._schema_lock = asyncio.Lock()
+        self._recovered = False
+        self.schema_is_ready = False
+        self.is_open = False
+        self.is_primary = False
+
+    @property
+    def is_working(self) -> bool:
+        """Whether migrations are started."""
+        return self.is_open and self.is_primary
+
+    def wake(self) -> None:
+        """Look at the queue at once."""
+        self._wake.set()
+
+    def open(self) -> None:
+        """Take migrations from now on."""
+        self.is_open = True
+        self.wake()
+
+    async def close(self) -> None:
+        """End what runs, within the grace time, and take no more."""
+        self.is_open = False
+        self._runs.stop_all(StopReason.SHUTDOWN)
+        await self._runs.drain(self._settings.close_grace_seconds)
+
+    def make_primary(self) -> None:
+        """Begin to work; runs left by others are settled before anything starts."""
+        if not self.is_primary:
+            self.is_primary = True
+            self._recovered = self.schema_is_ready = False
+            self._runs.forget_attempts()
+            self.wake()
+
+    def make_non_primary(self) -> None:
+        """Stop working: tools are ended, the next primary settles what they leave."""
+        self.is_primary = False
+        self._runs.stop_all(StopReason.ROLE)
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Work until cancelled; engines run in tasks of the group."""
+        self._group = group
+        try:
+            await every(
+                self._settings.check_interval_seconds,
+                self._tick,
+                name="executor: scheduler",
+                logger=_logger,
+                wake=self._wake,
+                tolerate=(TabletdError,),
+            )
+        finally:
+            self._group = None
+
+    async def execute(self, migration_uuid: str, strategy: Strategy) -> None:
+        """Start one pending migration now.
+
+        Raises:
+            ExecutorNotWritableTablet: this tablet does not take writes.
+            ExecutorMigrationAlreadyRunning: no slot is free, or one runs on the table.
+        """
+        if not self.is_working:
+            raise ExecutorNotWritableTablet()
+        async with self._claiming:
+            row = await self._store.read(migration_uuid)
+            is_full = len(self._runs.busy) >= self._settings.max_concurrent
+            if is_full or row.table_key in self._runs.tables or row.run_nonce:
+                raise ExecutorMigrationAlreadyRunning()
+            await self._start(migration_uuid, row.status, strategy)
+
+    async def ensure_schema(self) -> None:
+        """Make `_vt` what it should be, once for each time that this tablet becomes the primary."""
+        async with self._schema_lock:
+            if not self.schema_is_ready:
+                async with self._pool.session(timeout_seconds=SCHEMA_TIMEOUT_SECONDS) as session:
+                    await ensure_sidecar(session)
+                self.schema_is_ready = True
+
+    async def _tick(self) -> None:
+        if not self.is_working:
+            return
+        await self.ensure_schema()
+        async with self._claiming:
+            try:
+                snapshot = await self._snapshot()
+            except TabletdError as error:
+                # Somebody dropped the table: it is created anew by the next tick.
+                self.schema_is_ready = error.reason is not Reason.TABLE_NOT_FOUND
+                raise
+            for action in decide(snapshot, self._limits):
+                if self.is_working:
+                    await self._perform(action)
+
+    async def _snapshot(self) -> Snapshot:
+        pending, unsettled, failures = await self._store.candidates()
+        busy, attempted = self._runs.busy, self._runs.attempted
+        self._recovered = self._recovered or all(
+            row.migration_uuid in attempted - busy for row in unsettled
+        )
+        return Snapshot(
+            pending=pending,
+            unsettled=unsettled,
+            tablet_failures=failures,
+            running_here=self._runs.running,
+            busy_here=busy,
+            resting=self._runs.resting,
+            recovered=self._recovered,
+        )
+
+    async def _perform(self, action: Action) -> None:
+        """Do one thing; what somebody else did meanwhile is left as it is."""
+        try:
+            await self._do(action)
+        except TabletdError as error:
+            if error.reason not in MOVED_ON:
+                raise
+            _logger.info("%s: %s", type(action).__name__, error)
+
+    async def _do(self, action: Action) -> None:
+        uuid = action.migration_uuid
+        match action:
+            case Start(status=status):
+                await self._start(uuid, status)
+            case Stop():
+                self._runs.stop(uuid, StopReason.CANCEL)
+            case Recover():
+                if self._group is not None:
+                    self._runs.recover(self._group, await self._store.read(uuid))
+            case Requeue():
+                message = "the daemon ended before the run began; it starts again"
+                await self._store.transition(uuid, Command.REQUEUE, message=message, run_nonce="")
+                self.wake()
+            case FailTablet(tablet=tablet):
+                await self._store.transition(
+                    uuid,
+                    Command.FAIL,
+                    message=f"the tablet {tablet} ended before the run began",
+                    run_nonce="",
+                    tablet_failure=True,
+                )
+                self.wake()
+            case FailStale(quiet_seconds=quiet_seconds):
+                message = (
+                    f"no sign of life for {quiet_seconds // 60} minutes, and no way to recover"
+                )
+                await self._store.transition(uuid, Command.FAIL, message=message)
+            case RetryTabletFailure():
+                await self._store.transition(uuid, Command.RETRY)
+                self.wake()
+
+    async def _start(
+        self, migration_uuid: str, status: Status, strategy: Strategy | None = None
+    ) -> None:
+        """Claim a migration and hand it to its engine, or fail one that has none."""
+        if self._group is None:
+            raise TabletdError(Reason.NOT_SERVING, "the executor does not run yet")
+        if status is Status.QUEUED:
+            await self._store.transition(migration_uuid, Command.SCHEDULE, run_nonce="")
+        try:
+            migration = await self._store.read(migration_uuid)
+            strategy = strategy or migration.engine_strategy
+            self._runs.engine_for(strategy)
+        except TabletdError as error:
+            if error.reason not in (Reason.INVALID_REQUEST, Reason.TOOL_MISSING):
+                raise
+            await self._store.transition(migration_uuid, Command.FAIL, message=str(error))
+            return
+        await self._store.transition(
+            migration_uuid,
+            Command.CLAIM,
+            message="",
+            stage=f"{strategy}: starting",
+            run_nonce="",
+        )
+        claimed = replace(migration, status=Status.RUNNING, tablet=self._limits.tablet, message="")
+        self._runs.start(self._group, claimed, strategy)
+        if not self.is_open:
+            self._runs.stop(migration_uuid, StopReason.SHUTDOWN)
+        elif not self.is_primary:
+            self._runs.stop(migration_uuid, StopReason.ROLE)
