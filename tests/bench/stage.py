@@ -13,7 +13,8 @@ from typing import Any
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.sandbox.releases import ReleaseName
-from tabletd.sandbox.sandbox import Sandbox, SandboxRequest, start_sandbox, stop_sandbox
+from tabletd.sandbox.removal import stop_sandbox
+from tabletd.sandbox.sandbox import Sandbox, SandboxRequest, start_sandbox
 from tabletd.sandbox.servers import Server
 
 

@@ -8,16 +8,10 @@ from typing import Annotated
 import typer
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.sandbox.ledger import SandboxStatus, sandbox_names, sandbox_status
 from tabletd.sandbox.releases import ReleaseName
-from tabletd.sandbox.sandbox import (
-    Sandbox,
-    SandboxRequest,
-    SandboxStatus,
-    sandbox_names,
-    sandbox_status,
-    start_sandbox,
-    stop_sandbox,
-)
+from tabletd.sandbox.removal import stop_sandbox
+from tabletd.sandbox.sandbox import Sandbox, SandboxRequest, start_sandbox
 
 sandbox_app = typer.Typer(
     no_args_is_help=True,

@@ -31,15 +31,10 @@ from tabletd.sandbox.book import Book
 from tabletd.sandbox.daemons import gh_ost_path
 from tabletd.sandbox.demo_board import Board, Phase, Track
 from tabletd.sandbox.demo_proof import Expectation, Finding, account_names, prove
+from tabletd.sandbox.ledger import sandbox_names, sandboxes_directory
 from tabletd.sandbox.releases import ReleaseName, find_release
-from tabletd.sandbox.sandbox import (
-    Sandbox,
-    SandboxRequest,
-    sandbox_names,
-    sandboxes_directory,
-    start_sandbox,
-    stop_sandbox,
-)
+from tabletd.sandbox.removal import stop_sandbox
+from tabletd.sandbox.sandbox import Sandbox, SandboxRequest, start_sandbox
 from tabletd.sandbox.vexec_client import VExecClient, describe, vexec_client
 from tabletd.sandbox.workload import Workload, load
 

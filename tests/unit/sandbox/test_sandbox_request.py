@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.sandbox.sandbox import (
-    SandboxRequest,
-    sandbox_names,
-    sandboxes_directory,
-    start_sandbox,
-    stop_sandbox,
-)
+from tabletd.sandbox.ledger import sandbox_names, sandboxes_directory
+from tabletd.sandbox.removal import stop_sandbox
+from tabletd.sandbox.sandbox import SandboxRequest, start_sandbox
 
 
 @pytest.fixture(autouse=True)
