@@ -22,6 +22,9 @@ UPSERT_IF_WRITABLE: Final[LiteralString] = """
     SELECT %s, %s, %s FROM DUAL WHERE CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')
     ON DUPLICATE KEY UPDATE tabletUid = %s, ts = %s"""
 
+LOCK_TABLE: Final[LiteralString] = "LOCK TABLES _vt.heartbeat WRITE"
+UNLOCK_TABLE: Final[LiteralString] = "UNLOCK TABLES"
+
 BINLOG_FORMAT: Final[LiteralString] = "SHOW SESSION VARIABLES LIKE 'binlog_format'"
 
 SELECT_TIMESTAMP: Final[LiteralString] = "SELECT ts FROM _vt.heartbeat WHERE keyspaceShard = %s"

@@ -10,7 +10,13 @@ from typing import Final
 from tabletd.clock import Clock
 from tabletd.errors import NotWritable, Reason, TabletdError
 from tabletd.heartbeat.settings import HeartbeatSettings
-from tabletd.heartbeat.sql import BINLOG_FORMAT, UPSERT, UPSERT_IF_WRITABLE
+from tabletd.heartbeat.sql import (
+    BINLOG_FORMAT,
+    LOCK_TABLE,
+    UNLOCK_TABLE,
+    UPSERT,
+    UPSERT_IF_WRITABLE,
+)
 from tabletd.heartbeat.ticker import Ticker
 from tabletd.loops import ThrottledLogger
 from tabletd.mysql.errors import MySQLError
@@ -109,8 +115,9 @@ class Writer:
         except NotWritable:
             raise
         except TabletdError as error:
-            _logger.warning("the sidecar schema could not be created: %s", error)
-            raise cause from error
+            raise TabletdError(
+                error.reason, f"{cause.message}; and the sidecar schema cannot be made: {error}"
+            ) from error
 
     async def _write_once(self) -> None:
         limit_seconds = self._settings.interval_seconds
@@ -142,8 +149,22 @@ class Writer:
         uid, ts = self._settings.tablet_uid, self._clock.wall_ns()
         values = (self._settings.keyspace_shard, uid, ts, uid, ts)
         if self._binlog_is_statements:
-            if await is_read_only(session):
-                raise NotWritable
-            await session.execute(UPSERT, values)
+            await _upsert_under_lock(session, values)
         elif (await session.execute(UPSERT_IF_WRITABLE, values)).rows_affected == 0:
             raise NotWritable
+
+
+async def _upsert_under_lock(session: Session, values: tuple[str | int, ...]) -> None:
+    """Write where the statement itself must not ask for `read_only`.
+
+    `SET GLOBAL read_only` waits for the table lock, so what was found stays true until the end.
+    """
+    await session.execute(LOCK_TABLE)
+    try:
+        if await is_read_only(session):
+            raise NotWritable
+        await session.execute(UPSERT, values)
+    except BaseException:
+        session.drop_afterwards()
+        raise
+    await session.execute(UNLOCK_TABLE)

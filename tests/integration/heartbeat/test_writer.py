@@ -101,7 +101,7 @@ async def test_columns_that_others_have_added_do_not_matter(any_server: RealServ
         assert one.counts == (2, 0)
 
 
-async def test_without_the_right_to_create_the_beats_own_error_is_counted_and_logged_once(
+async def test_without_the_right_to_create_both_errors_are_told_and_logged_once(
     any_server: RealServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     any_server.script(
@@ -118,8 +118,8 @@ async def test_without_the_right_to_create_the_beats_own_error_is_counted_and_lo
             assert one.counts == (0, 3)
     errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 1
-    assert errors[0].startswith("HeartbeatWriter: ")
-    assert "heartbeat" in errors[0]
+    assert errors[0].startswith("HeartbeatWriter: MySQL error 11")
+    assert "and the sidecar schema cannot be made: " in errors[0]
 
 
 async def test_errors_are_logged_once_a_minute_with_the_number_of_those_left_out(
@@ -213,7 +213,12 @@ async def test_beats_replicate_and_respect_read_only_in_every_binlog_format(
         assert one.counts == (3, 1)
 
 
-async def test_no_beat_slips_through_while_read_only_is_being_set(any_server: RealServer) -> None:
+@pytest.mark.parametrize("binlog_format", ["STATEMENT", "ROW"])
+async def test_no_beat_slips_through_while_read_only_is_being_set(
+    any_server: RealServer, binlog_format: str
+) -> None:
+    any_server.query(f"SET GLOBAL binlog_format = {binlog_format}")
+
     def toggle() -> list[tuple[str, str]]:
         seen: list[tuple[str, str]] = []
         with any_server.connect() as connection, connection.cursor() as cursor:
