@@ -145,9 +145,10 @@ def server_error(errno: int, sqlstate: str, text: str) -> TabletdError:
     if errno in _CONNECTION_ENDED:
         return MySQLUnavailable(f"the connection was ended by the server: {message}", errno=errno)
     reason = _REASONS.get(errno, Reason.MYSQL_ERROR)
-    if reason is Reason.READ_ONLY and "read" in text and "secure-file-priv" not in text:
-        return NotWritable(f"nothing was written: {message}")
     if reason is Reason.READ_ONLY:
+        # 1290 stands for any server option that forbids something; its name is in the text.
+        if errno != 1290 or "read-only" in text or "read_only" in text:
+            return NotWritable(f"nothing was written: {message}")
         reason = Reason.MYSQL_ERROR
     return MySQLError(
         reason,
