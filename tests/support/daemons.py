@@ -112,12 +112,9 @@ class TabletPair:
         found += [f"table {name}" for name in sorted(self._table_names() - self.tables)]
         accounts = sorted(self._account_names() - self._accounts)
         found += [f"account {account}" for account in accounts]
-        if self.primary.run_directory.is_dir():
-            found += [
-                f"directory {path.name}"
-                for path in sorted(self.primary.run_directory.rglob("*"))
-                if path.is_dir() and any(path.iterdir()) and not _holds_only_logs(path)
-            ]
+        runs = self.primary.run_directory / "runs"
+        if runs.is_dir():
+            found += [f"directory {path.name}" for path in sorted(runs.iterdir())]
         found += [f"process {' '.join(command)[:120]}" for command in self.tool_commands()]
         if migration_uuid:
             nonce = self.servers.primary.scalar(
@@ -189,10 +186,6 @@ class TabletPair:
         return ",".join(
             gtid for gtid in state.split(",") if re.fullmatch(rf"\d+-{replica.port}-\d+", gtid)
         )
-
-
-def _holds_only_logs(directory: Path) -> bool:
-    return all(path.suffix == ".log" or path.is_dir() for path in directory.iterdir())
 
 
 def _command_of(process: psutil.Process) -> list[str]:

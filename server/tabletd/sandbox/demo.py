@@ -22,7 +22,6 @@ import grpc
 import grpc.aio
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.pool import Pool
@@ -110,20 +109,19 @@ def run_demo(rows: int) -> bool:
 
 
 def _print_figures(console: Console, tracks: Sequence[Track]) -> None:
-    table = Table(box=None, padding=(0, 2), title_justify="left")
-    for heading in ("", "rows", "migration", "commits", "lag median", "most"):
-        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    console.print("\n[bold]Figures[/bold]", highlight=False)
     for track in tracks:
         lags_ms = track.lags_ms or [0.0]
-        table.add_row(
-            track.title,
-            f"{track.rows:,}",
-            f"{track.migration_seconds:.1f} s" if track.migration_seconds else "-",
-            f"{track.migration_commits:,}",
-            f"{statistics.median(lags_ms):.1f} ms",
-            f"{max(lags_ms):.1f} ms",
+        migration = (
+            f"migration {track.migration_seconds:.1f} s" if track.percent else "no migration"
         )
-    console.print("\n[bold]Figures[/bold]", table, sep="\n", highlight=False)
+        console.print(
+            f"{track.title}: {track.rows:,} rows; {migration}, {track.migration_commits:,} commits "
+            f"meanwhile; lag {statistics.median(lags_ms):.1f} ms in the median, "
+            f"{max(lags_ms):.1f} ms at most",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _end_by_signal(number: int, frame: FrameType | None) -> None:
@@ -212,7 +210,8 @@ async def _run_track(sandbox: Sandbox, plan: _Plan, track: Track) -> list[Findin
             track.phase = Phase.SETTLING
             await asyncio.sleep(_GO_ON_SECONDS)
         track.phase = Phase.PROVING
-        findings = await prove(sandbox, Expectation(_TABLE, _COLUMN, book, accounts))
+        expected = Expectation(_TABLE, _COLUMN, book, accounts)
+        findings = await prove(sandbox, expected, track.saw_compared)
         track.phase = Phase.DONE
         return findings
     finally:

@@ -77,6 +77,7 @@ class Track:
         lags_ms: every measurement of the lag.
         migration_seconds: how long the migration took, from its submission.
         migration_commits: transactions committed in that time.
+        compared: how far the proof is.
     """
 
     title: str
@@ -91,6 +92,11 @@ class Track:
     lags_ms: list[float] = field(default_factory=list[float])
     migration_seconds: float = 0.0
     migration_commits: int = 0
+    compared: str = ""
+
+    def saw_compared(self, role: str, rows: int) -> None:
+        """Take over how many rows of a server were read for the proof."""
+        self.compared = f"{rows:,} on the {role}"
 
     @property
     def share(self) -> float:
@@ -113,6 +119,8 @@ class Track:
         """The phase with its details, in one line."""
         if self.phase is Phase.LOADING:
             return f"{self.rows_loaded:,} of {self.rows:,} rows loaded"
+        if self.phase is Phase.PROVING and self.compared:
+            return f"{self.phase}: {self.compared}"
         if self.phase is not Phase.MIGRATING:
             return self.phase
         eta = f", {self.eta_seconds} s left" if self.eta_seconds >= 0 else ""
@@ -172,7 +180,7 @@ class Board:
                 continue
             self._last_lines[track.title] = (track.phase, now)
             parts = [track.phase_text]
-            if track.phase not in (Phase.STARTING, Phase.LOADING):
+            if track.phase in (Phase.WATCHING, Phase.MIGRATING, Phase.SETTLING):
                 parts += [track.lag_text, f"{track.commits:,} transactions"]
             self._console.print(
                 f"{track.title}: {'; '.join(parts)}", highlight=False, soft_wrap=True

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from tabletd.mysql.pool import Pool
@@ -57,18 +58,26 @@ def account_names(server: Server) -> frozenset[str]:
     return frozenset(server.sql("SELECT CONCAT(user, '@', host) FROM mysql.user").splitlines())
 
 
-async def prove(sandbox: Sandbox, expected: Expectation) -> list[Finding]:
-    """Look at everything that has to hold; the writers have stopped."""
+async def prove(
+    sandbox: Sandbox, expected: Expectation, on_read: Callable[[str, int], None]
+) -> list[Finding]:
+    """Look at everything that has to hold; the writers have stopped.
+
+    Args:
+        sandbox: where.
+        expected: what has to be there.
+        on_read: told the role of the server and how many of its rows were read.
+    """
     primary, replica = sandbox.primary.server, sandbox.replicas[0].server
     caught_up = await _within(
         _CAUGHT_UP_WITHIN_SECONDS, lambda: [] if _executed(replica) == _executed(primary) else ["-"]
     )
     findings = [_column_is_there(sandbox, expected)]
-    findings.append(await _table_equals_book(sandbox, primary, expected, "primary"))
+    findings.append(await _table_equals_book(sandbox, primary, expected, "primary", on_read))
     if caught_up:
         findings.append(Finding("the replica has every transaction", False, _executed(replica)))
     else:
-        findings.append(await _table_equals_book(sandbox, replica, expected, "replica"))
+        findings.append(await _table_equals_book(sandbox, replica, expected, "replica", on_read))
     for what, look in _leftovers(sandbox, expected).items():
         found = await _within(_CLEANED_UP_WITHIN_SECONDS, look)
         findings.append(Finding(f"no {what} left", not found, ", ".join(found) or "none"))
@@ -86,12 +95,18 @@ def _column_is_there(sandbox: Sandbox, expected: Expectation) -> Finding:
 
 
 async def _table_equals_book(
-    sandbox: Sandbox, server: Server, expected: Expectation, role: str
+    sandbox: Sandbox,
+    server: Server,
+    expected: Expectation,
+    role: str,
+    on_read: Callable[[str, int], None],
 ) -> Finding:
     pool = Pool(MySQLSettings(unix_socket=str(server.socket)), name=f"demo proof {role}")
     await pool.open()
     try:
-        verdict = await verify_table(pool, sandbox.keyspace, expected.table, expected.book)
+        verdict = await verify_table(
+            pool, sandbox.keyspace, expected.table, expected.book, partial(on_read, role)
+        )
     finally:
         await pool.close()
     return Finding(f"every row on the {role} is what was committed", verdict.holds, str(verdict))
@@ -99,7 +114,7 @@ async def _table_equals_book(
 
 def _leftovers(sandbox: Sandbox, expected: Expectation) -> dict[str, Callable[[], list[str]]]:
     server, schema = sandbox.primary.server, sandbox.keyspace
-    run_directory = sandbox.primary.daemon.run_directory
+    runs = sandbox.primary.daemon.run_directory / "runs"
 
     def triggers() -> list[str]:
         return server.sql(
@@ -117,9 +132,7 @@ def _leftovers(sandbox: Sandbox, expected: Expectation) -> dict[str, Callable[[]
         return sorted(account_names(server) - expected.accounts)
 
     def directories() -> list[str]:
-        if not run_directory.is_dir():
-            return []
-        return sorted(path.name for path in run_directory.rglob("*") if path.is_dir())
+        return sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
 
     def processes() -> list[str]:
         return stray_processes(sandbox)

@@ -321,6 +321,8 @@ def _launch(
         "--log-bin=binlog",
         "--binlog-format=ROW",
         "--log-slave-updates=1",
+        # pt-osc makes triggers, and no migration's account gets SUPER.
+        "--log-bin-trust-function-creators=1",
         # Accounts without SUPER, such as that of a migration, may create triggers.
         "--log-bin-trust-function-creators=1",
         "--relay-log=relay",

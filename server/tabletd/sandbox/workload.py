@@ -92,8 +92,22 @@ async def load(
     return Book(seeded_rows=rows)
 
 
-async def verify_table(pool: Pool, schema: str, table: str, book: Book) -> Verdict:
-    """Read a whole table, by primary key, and hold it against the book."""
+async def verify_table(
+    pool: Pool,
+    schema: str,
+    table: str,
+    book: Book,
+    on_read: Callable[[int], None] = lambda rows: None,
+) -> Verdict:
+    """Read a whole table, by primary key, and hold it against the book.
+
+    Args:
+        pool: to the server whose copy is looked at.
+        schema: the table's schema.
+        table: the table.
+        book: what was committed; nobody may write meanwhile.
+        on_read: told now and then how many rows were read.
+    """
     columns: tuple[str, ...] = ()
     rows: list[tuple[object, ...]] = []
     key = 0
@@ -102,6 +116,7 @@ async def verify_table(pool: Pool, schema: str, table: str, book: Book) -> Verdi
         chunk = await pool.execute(statement, (key, _READ_CHUNK_ROWS), timeout_seconds=30)
         columns = tuple(column.name for column in chunk.columns)
         rows += chunk.rows
+        on_read(len(rows))
         if len(chunk.rows) < _READ_CHUNK_ROWS:
             return await asyncio.to_thread(book.verify, columns, rows)
         key = chunk.rows[-1][columns.index("id")]
