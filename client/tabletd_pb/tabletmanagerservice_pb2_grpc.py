@@ -55,6 +55,11 @@ class TabletManagerStub(object):
                 request_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.ReloadSchemaRequest.SerializeToString,
                 response_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.ReloadSchemaResponse.FromString,
                 _registered_method=True)
+        self.GetPermissions = channel.unary_unary(
+                '/tabletmanagerservice.TabletManager/GetPermissions',
+                request_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetPermissionsRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetPermissionsResponse.FromString,
+                _registered_method=True)
         self.SetReadOnly = channel.unary_unary(
                 '/tabletmanagerservice.TabletManager/SetReadOnly',
                 request_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.SetReadOnlyRequest.SerializeToString,
@@ -135,6 +140,16 @@ class TabletManagerStub(object):
                 request_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.FullStatusRequest.SerializeToString,
                 response_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.FullStatusResponse.FromString,
                 _registered_method=True)
+        self.CheckThrottler = channel.unary_unary(
+                '/tabletmanagerservice.TabletManager/CheckThrottler',
+                request_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.CheckThrottlerRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.CheckThrottlerResponse.FromString,
+                _registered_method=True)
+        self.GetThrottlerStatus = channel.unary_unary(
+                '/tabletmanagerservice.TabletManager/GetThrottlerStatus',
+                request_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetThrottlerStatusRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetThrottlerStatusResponse.FromString,
+                _registered_method=True)
 
 
 class TabletManagerServicer(object):
@@ -164,6 +179,13 @@ class TabletManagerServicer(object):
 
     def ReloadSchema(self, request, context):
         """ReloadSchema forgets what is known of the schema and reads it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPermissions(self, request, context):
+        """GetPermissions lists the accounts of the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,6 +303,20 @@ class TabletManagerServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckThrottler(self, request, context):
+        """CheckThrottler says whether an app may go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetThrottlerStatus(self, request, context):
+        """GetThrottlerStatus tells the state of the throttler.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TabletManagerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -303,6 +339,11 @@ def add_TabletManagerServicer_to_server(servicer, server):
                     servicer.ReloadSchema,
                     request_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.ReloadSchemaRequest.FromString,
                     response_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.ReloadSchemaResponse.SerializeToString,
+            ),
+            'GetPermissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPermissions,
+                    request_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetPermissionsRequest.FromString,
+                    response_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetPermissionsResponse.SerializeToString,
             ),
             'SetReadOnly': grpc.unary_unary_rpc_method_handler(
                     servicer.SetReadOnly,
@@ -383,6 +424,16 @@ def add_TabletManagerServicer_to_server(servicer, server):
                     servicer.FullStatus,
                     request_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.FullStatusRequest.FromString,
                     response_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.FullStatusResponse.SerializeToString,
+            ),
+            'CheckThrottler': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckThrottler,
+                    request_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.CheckThrottlerRequest.FromString,
+                    response_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.CheckThrottlerResponse.SerializeToString,
+            ),
+            'GetThrottlerStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThrottlerStatus,
+                    request_deserializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetThrottlerStatusRequest.FromString,
+                    response_serializer=tabletd__pb_dot_tabletmanagerdata__pb2.GetThrottlerStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -494,6 +545,33 @@ class TabletManager(object):
             '/tabletmanagerservice.TabletManager/ReloadSchema',
             tabletd__pb_dot_tabletmanagerdata__pb2.ReloadSchemaRequest.SerializeToString,
             tabletd__pb_dot_tabletmanagerdata__pb2.ReloadSchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPermissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tabletmanagerservice.TabletManager/GetPermissions',
+            tabletd__pb_dot_tabletmanagerdata__pb2.GetPermissionsRequest.SerializeToString,
+            tabletd__pb_dot_tabletmanagerdata__pb2.GetPermissionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -926,6 +1004,60 @@ class TabletManager(object):
             '/tabletmanagerservice.TabletManager/FullStatus',
             tabletd__pb_dot_tabletmanagerdata__pb2.FullStatusRequest.SerializeToString,
             tabletd__pb_dot_tabletmanagerdata__pb2.FullStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckThrottler(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tabletmanagerservice.TabletManager/CheckThrottler',
+            tabletd__pb_dot_tabletmanagerdata__pb2.CheckThrottlerRequest.SerializeToString,
+            tabletd__pb_dot_tabletmanagerdata__pb2.CheckThrottlerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThrottlerStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tabletmanagerservice.TabletManager/GetThrottlerStatus',
+            tabletd__pb_dot_tabletmanagerdata__pb2.GetThrottlerStatusRequest.SerializeToString,
+            tabletd__pb_dot_tabletmanagerdata__pb2.GetThrottlerStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,8 @@ class TabletManagerStub:
     """GetSchema describes the tables of the tablet's database."""
     ReloadSchema: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.ReloadSchemaRequest, _tabletmanagerdata_pb2.ReloadSchemaResponse]
     """ReloadSchema forgets what is known of the schema and reads it again."""
+    GetPermissions: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.GetPermissionsRequest, _tabletmanagerdata_pb2.GetPermissionsResponse]
+    """GetPermissions lists the accounts of the server."""
     SetReadOnly: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.SetReadOnlyRequest, _tabletmanagerdata_pb2.SetReadOnlyResponse]
     """SetReadOnly makes the server refuse writes."""
     SetReadWrite: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.SetReadWriteRequest, _tabletmanagerdata_pb2.SetReadWriteResponse]
@@ -56,6 +58,10 @@ class TabletManagerStub:
     """MasterPosition is PrimaryPosition under the name that v8 to v13 clients know."""
     FullStatus: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.FullStatusRequest, _tabletmanagerdata_pb2.FullStatusResponse]
     """FullStatus tells everything that matters to replication."""
+    CheckThrottler: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.CheckThrottlerRequest, _tabletmanagerdata_pb2.CheckThrottlerResponse]
+    """CheckThrottler says whether an app may go on."""
+    GetThrottlerStatus: _aio.UnaryUnaryMultiCallable[_tabletmanagerdata_pb2.GetThrottlerStatusRequest, _tabletmanagerdata_pb2.GetThrottlerStatusResponse]
+    """GetThrottlerStatus tells the state of the throttler."""
 
 class TabletManagerServicer(metaclass=_abc_1.ABCMeta):
     """TabletManager manages one tablet. Methods of Vitess that are not listed are answered with UNIMPLEMENTED."""
@@ -91,6 +97,14 @@ class TabletManagerServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_tabletmanagerdata_pb2.ReloadSchemaRequest, _abc.Awaitable[_tabletmanagerdata_pb2.ReloadSchemaResponse]],
     ) -> _abc.Awaitable[_tabletmanagerdata_pb2.ReloadSchemaResponse]:
         """ReloadSchema forgets what is known of the schema and reads it again."""
+
+    @_abc_1.abstractmethod
+    def GetPermissions(
+        self,
+        request: _tabletmanagerdata_pb2.GetPermissionsRequest,
+        context: _aio.ServicerContext[_tabletmanagerdata_pb2.GetPermissionsRequest, _abc.Awaitable[_tabletmanagerdata_pb2.GetPermissionsResponse]],
+    ) -> _abc.Awaitable[_tabletmanagerdata_pb2.GetPermissionsResponse]:
+        """GetPermissions lists the accounts of the server."""
 
     @_abc_1.abstractmethod
     def SetReadOnly(
@@ -219,5 +233,21 @@ class TabletManagerServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_tabletmanagerdata_pb2.FullStatusRequest, _abc.Awaitable[_tabletmanagerdata_pb2.FullStatusResponse]],
     ) -> _abc.Awaitable[_tabletmanagerdata_pb2.FullStatusResponse]:
         """FullStatus tells everything that matters to replication."""
+
+    @_abc_1.abstractmethod
+    def CheckThrottler(
+        self,
+        request: _tabletmanagerdata_pb2.CheckThrottlerRequest,
+        context: _aio.ServicerContext[_tabletmanagerdata_pb2.CheckThrottlerRequest, _abc.Awaitable[_tabletmanagerdata_pb2.CheckThrottlerResponse]],
+    ) -> _abc.Awaitable[_tabletmanagerdata_pb2.CheckThrottlerResponse]:
+        """CheckThrottler says whether an app may go on."""
+
+    @_abc_1.abstractmethod
+    def GetThrottlerStatus(
+        self,
+        request: _tabletmanagerdata_pb2.GetThrottlerStatusRequest,
+        context: _aio.ServicerContext[_tabletmanagerdata_pb2.GetThrottlerStatusRequest, _abc.Awaitable[_tabletmanagerdata_pb2.GetThrottlerStatusResponse]],
+    ) -> _abc.Awaitable[_tabletmanagerdata_pb2.GetThrottlerStatusResponse]:
+        """GetThrottlerStatus tells the state of the throttler."""
 
 def add_TabletManagerServicer_to_server(servicer: TabletManagerServicer, server: _aio.Server) -> None: ...

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tabletd_pb import vtctldata_pb2 as tabletd__pb_dot_vtctldata__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -25,7 +26,7 @@ if _version_not_supported:
 
 
 class VtctldStub(object):
-    """Vtctld is what `vtctldclient` calls. Its methods are added as they come to be offered; until then each is answered with UNIMPLEMENTED.
+    """Vtctld is what `vtctldclient` calls. Methods of Vitess that are not listed are answered with UNIMPLEMENTED.
     """
 
     def __init__(self, channel):
@@ -34,15 +35,729 @@ class VtctldStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.ApplySchema = channel.unary_unary(
+                '/vtctlservice.Vtctld/ApplySchema',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ApplySchemaRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ApplySchemaResponse.FromString,
+                _registered_method=True)
+        self.GetSchemaMigrations = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetSchemaMigrations',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaMigrationsRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaMigrationsResponse.FromString,
+                _registered_method=True)
+        self.CancelSchemaMigration = channel.unary_unary(
+                '/vtctlservice.Vtctld/CancelSchemaMigration',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.CancelSchemaMigrationRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.CancelSchemaMigrationResponse.FromString,
+                _registered_method=True)
+        self.CleanupSchemaMigration = channel.unary_unary(
+                '/vtctlservice.Vtctld/CleanupSchemaMigration',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.CleanupSchemaMigrationRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.CleanupSchemaMigrationResponse.FromString,
+                _registered_method=True)
+        self.CompleteSchemaMigration = channel.unary_unary(
+                '/vtctlservice.Vtctld/CompleteSchemaMigration',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.CompleteSchemaMigrationRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.CompleteSchemaMigrationResponse.FromString,
+                _registered_method=True)
+        self.ForceCutOverSchemaMigration = channel.unary_unary(
+                '/vtctlservice.Vtctld/ForceCutOverSchemaMigration',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ForceCutOverSchemaMigrationRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ForceCutOverSchemaMigrationResponse.FromString,
+                _registered_method=True)
+        self.LaunchSchemaMigration = channel.unary_unary(
+                '/vtctlservice.Vtctld/LaunchSchemaMigration',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.LaunchSchemaMigrationRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.LaunchSchemaMigrationResponse.FromString,
+                _registered_method=True)
+        self.RetrySchemaMigration = channel.unary_unary(
+                '/vtctlservice.Vtctld/RetrySchemaMigration',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.RetrySchemaMigrationRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.RetrySchemaMigrationResponse.FromString,
+                _registered_method=True)
+        self.UpdateThrottlerConfig = channel.unary_unary(
+                '/vtctlservice.Vtctld/UpdateThrottlerConfig',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.UpdateThrottlerConfigRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.UpdateThrottlerConfigResponse.FromString,
+                _registered_method=True)
+        self.CheckThrottler = channel.unary_unary(
+                '/vtctlservice.Vtctld/CheckThrottler',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.CheckThrottlerRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.CheckThrottlerResponse.FromString,
+                _registered_method=True)
+        self.GetThrottlerStatus = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetThrottlerStatus',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetThrottlerStatusRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetThrottlerStatusResponse.FromString,
+                _registered_method=True)
+        self.GetKeyspaces = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetKeyspaces',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspacesRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspacesResponse.FromString,
+                _registered_method=True)
+        self.GetKeyspace = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetKeyspace',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspaceRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspaceResponse.FromString,
+                _registered_method=True)
+        self.GetShard = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetShard',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetShardRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetShardResponse.FromString,
+                _registered_method=True)
+        self.FindAllShardsInKeyspace = channel.unary_unary(
+                '/vtctlservice.Vtctld/FindAllShardsInKeyspace',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.FindAllShardsInKeyspaceRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.FindAllShardsInKeyspaceResponse.FromString,
+                _registered_method=True)
+        self.GetSrvKeyspaces = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetSrvKeyspaces',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetSrvKeyspacesRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetSrvKeyspacesResponse.FromString,
+                _registered_method=True)
+        self.GetTablets = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetTablets',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetTabletsRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetTabletsResponse.FromString,
+                _registered_method=True)
+        self.GetTablet = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetTablet',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetTabletRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetTabletResponse.FromString,
+                _registered_method=True)
+        self.GetCellInfoNames = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetCellInfoNames',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoNamesRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoNamesResponse.FromString,
+                _registered_method=True)
+        self.GetCellInfo = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetCellInfo',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoResponse.FromString,
+                _registered_method=True)
+        self.GetCellsAliases = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetCellsAliases',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetCellsAliasesRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetCellsAliasesResponse.FromString,
+                _registered_method=True)
+        self.GetSchema = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetSchema',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaResponse.FromString,
+                _registered_method=True)
+        self.ReloadSchema = channel.unary_unary(
+                '/vtctlservice.Vtctld/ReloadSchema',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaResponse.FromString,
+                _registered_method=True)
+        self.ReloadSchemaKeyspace = channel.unary_unary(
+                '/vtctlservice.Vtctld/ReloadSchemaKeyspace',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaKeyspaceRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaKeyspaceResponse.FromString,
+                _registered_method=True)
+        self.ReloadSchemaShard = channel.unary_unary(
+                '/vtctlservice.Vtctld/ReloadSchemaShard',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaShardRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaShardResponse.FromString,
+                _registered_method=True)
+        self.PingTablet = channel.unary_unary(
+                '/vtctlservice.Vtctld/PingTablet',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.PingTabletRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.PingTabletResponse.FromString,
+                _registered_method=True)
+        self.RunHealthCheck = channel.unary_unary(
+                '/vtctlservice.Vtctld/RunHealthCheck',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.RunHealthCheckRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.RunHealthCheckResponse.FromString,
+                _registered_method=True)
+        self.RefreshState = channel.unary_unary(
+                '/vtctlservice.Vtctld/RefreshState',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.RefreshStateRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.RefreshStateResponse.FromString,
+                _registered_method=True)
+        self.GetVersion = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetVersion',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetVersionRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetVersionResponse.FromString,
+                _registered_method=True)
+        self.GetFullStatus = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetFullStatus',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetFullStatusRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetFullStatusResponse.FromString,
+                _registered_method=True)
+        self.GetPermissions = channel.unary_unary(
+                '/vtctlservice.Vtctld/GetPermissions',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.GetPermissionsRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.GetPermissionsResponse.FromString,
+                _registered_method=True)
+        self.SetWritable = channel.unary_unary(
+                '/vtctlservice.Vtctld/SetWritable',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.SetWritableRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.SetWritableResponse.FromString,
+                _registered_method=True)
+        self.ExecuteFetchAsDBA = channel.unary_unary(
+                '/vtctlservice.Vtctld/ExecuteFetchAsDBA',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsDBARequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsDBAResponse.FromString,
+                _registered_method=True)
+        self.ExecuteMultiFetchAsDBA = channel.unary_unary(
+                '/vtctlservice.Vtctld/ExecuteMultiFetchAsDBA',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteMultiFetchAsDBARequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteMultiFetchAsDBAResponse.FromString,
+                _registered_method=True)
+        self.ExecuteFetchAsApp = channel.unary_unary(
+                '/vtctlservice.Vtctld/ExecuteFetchAsApp',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsAppRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsAppResponse.FromString,
+                _registered_method=True)
+        self.ShardReplicationPositions = channel.unary_unary(
+                '/vtctlservice.Vtctld/ShardReplicationPositions',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ShardReplicationPositionsRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ShardReplicationPositionsResponse.FromString,
+                _registered_method=True)
+        self.Validate = channel.unary_unary(
+                '/vtctlservice.Vtctld/Validate',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateResponse.FromString,
+                _registered_method=True)
+        self.ValidateKeyspace = channel.unary_unary(
+                '/vtctlservice.Vtctld/ValidateKeyspace',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateKeyspaceRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateKeyspaceResponse.FromString,
+                _registered_method=True)
+        self.ValidateShard = channel.unary_unary(
+                '/vtctlservice.Vtctld/ValidateShard',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateShardRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateShardResponse.FromString,
+                _registered_method=True)
+        self.ValidateSchemaKeyspace = channel.unary_unary(
+                '/vtctlservice.Vtctld/ValidateSchemaKeyspace',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateSchemaKeyspaceRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateSchemaKeyspaceResponse.FromString,
+                _registered_method=True)
+        self.ValidateVersionKeyspace = channel.unary_unary(
+                '/vtctlservice.Vtctld/ValidateVersionKeyspace',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionKeyspaceRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionKeyspaceResponse.FromString,
+                _registered_method=True)
+        self.ValidateVersionShard = channel.unary_unary(
+                '/vtctlservice.Vtctld/ValidateVersionShard',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardResponse.FromString,
+                _registered_method=True)
 
 
 class VtctldServicer(object):
-    """Vtctld is what `vtctldclient` calls. Its methods are added as they come to be offered; until then each is answered with UNIMPLEMENTED.
+    """Vtctld is what `vtctldclient` calls. Methods of Vitess that are not listed are answered with UNIMPLEMENTED.
     """
+
+    def ApplySchema(self, request, context):
+        """ApplySchema submits schema changes to every shard of a keyspace, and controls those submitted before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSchemaMigrations(self, request, context):
+        """GetSchemaMigrations lists the migrations of a keyspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelSchemaMigration(self, request, context):
+        """CancelSchemaMigration ends migrations.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CleanupSchemaMigration(self, request, context):
+        """CleanupSchemaMigration gives up what migrations left behind before its time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteSchemaMigration(self, request, context):
+        """CompleteSchemaMigration lets migrations end that were held before their end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForceCutOverSchemaMigration(self, request, context):
+        """ForceCutOverSchemaMigration makes the next cut-over end what stands in its way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LaunchSchemaMigration(self, request, context):
+        """LaunchSchemaMigration lets migrations start that were held before their start.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetrySchemaMigration(self, request, context):
+        """RetrySchemaMigration puts a failed or cancelled migration into the queue again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateThrottlerConfig(self, request, context):
+        """UpdateThrottlerConfig changes a keyspace's throttler settings on every shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckThrottler(self, request, context):
+        """CheckThrottler asks a tablet whether an app may go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetThrottlerStatus(self, request, context):
+        """GetThrottlerStatus tells the state of a tablet's throttler.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKeyspaces(self, request, context):
+        """GetKeyspaces lists the keyspaces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKeyspace(self, request, context):
+        """GetKeyspace tells of one keyspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShard(self, request, context):
+        """GetShard tells of one shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindAllShardsInKeyspace(self, request, context):
+        """FindAllShardsInKeyspace lists the shards of a keyspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSrvKeyspaces(self, request, context):
+        """GetSrvKeyspaces tells of a keyspace as each cell sees it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTablets(self, request, context):
+        """GetTablets lists tablets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTablet(self, request, context):
+        """GetTablet tells of one tablet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCellInfoNames(self, request, context):
+        """GetCellInfoNames lists the cells.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCellInfo(self, request, context):
+        """GetCellInfo tells of one cell.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCellsAliases(self, request, context):
+        """GetCellsAliases lists groups of cells; there are none here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSchema(self, request, context):
+        """GetSchema describes the tables of a tablet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadSchema(self, request, context):
+        """ReloadSchema makes a tablet read its schema again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadSchemaKeyspace(self, request, context):
+        """ReloadSchemaKeyspace makes the tablets of a keyspace read their schema again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadSchemaShard(self, request, context):
+        """ReloadSchemaShard makes the tablets of a shard read their schema again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PingTablet(self, request, context):
+        """PingTablet asks for a tablet's sign of life.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunHealthCheck(self, request, context):
+        """RunHealthCheck makes a tablet check its health now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshState(self, request, context):
+        """RefreshState makes a tablet find its role again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVersion(self, request, context):
+        """GetVersion tells the version of a tablet's daemon.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFullStatus(self, request, context):
+        """GetFullStatus tells everything about a tablet's server that matters to replication.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPermissions(self, request, context):
+        """GetPermissions lists the accounts of a tablet's server.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetWritable(self, request, context):
+        """SetWritable makes a tablet's server accept or refuse writes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExecuteFetchAsDBA(self, request, context):
+        """ExecuteFetchAsDBA runs a statement on a tablet with the administrator's account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExecuteMultiFetchAsDBA(self, request, context):
+        """ExecuteMultiFetchAsDBA runs several statements on a tablet with the administrator's account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExecuteFetchAsApp(self, request, context):
+        """ExecuteFetchAsApp runs a statement on a tablet with the application's account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShardReplicationPositions(self, request, context):
+        """ShardReplicationPositions tells how far the tablets of a shard are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Validate(self, request, context):
+        """Validate checks everything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateKeyspace(self, request, context):
+        """ValidateKeyspace checks a keyspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateShard(self, request, context):
+        """ValidateShard checks a shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateSchemaKeyspace(self, request, context):
+        """ValidateSchemaKeyspace compares the schemas of a keyspace's tablets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateVersionKeyspace(self, request, context):
+        """ValidateVersionKeyspace compares the versions of a keyspace's tablets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateVersionShard(self, request, context):
+        """ValidateVersionShard compares the versions of a shard's tablets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
 
 def add_VtctldServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ApplySchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplySchema,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ApplySchemaRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ApplySchemaResponse.SerializeToString,
+            ),
+            'GetSchemaMigrations': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSchemaMigrations,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaMigrationsRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaMigrationsResponse.SerializeToString,
+            ),
+            'CancelSchemaMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelSchemaMigration,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.CancelSchemaMigrationRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.CancelSchemaMigrationResponse.SerializeToString,
+            ),
+            'CleanupSchemaMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CleanupSchemaMigration,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.CleanupSchemaMigrationRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.CleanupSchemaMigrationResponse.SerializeToString,
+            ),
+            'CompleteSchemaMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteSchemaMigration,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.CompleteSchemaMigrationRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.CompleteSchemaMigrationResponse.SerializeToString,
+            ),
+            'ForceCutOverSchemaMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceCutOverSchemaMigration,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ForceCutOverSchemaMigrationRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ForceCutOverSchemaMigrationResponse.SerializeToString,
+            ),
+            'LaunchSchemaMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.LaunchSchemaMigration,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.LaunchSchemaMigrationRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.LaunchSchemaMigrationResponse.SerializeToString,
+            ),
+            'RetrySchemaMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetrySchemaMigration,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.RetrySchemaMigrationRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.RetrySchemaMigrationResponse.SerializeToString,
+            ),
+            'UpdateThrottlerConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateThrottlerConfig,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.UpdateThrottlerConfigRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.UpdateThrottlerConfigResponse.SerializeToString,
+            ),
+            'CheckThrottler': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckThrottler,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.CheckThrottlerRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.CheckThrottlerResponse.SerializeToString,
+            ),
+            'GetThrottlerStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThrottlerStatus,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetThrottlerStatusRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetThrottlerStatusResponse.SerializeToString,
+            ),
+            'GetKeyspaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKeyspaces,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspacesRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspacesResponse.SerializeToString,
+            ),
+            'GetKeyspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKeyspace,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspaceRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetKeyspaceResponse.SerializeToString,
+            ),
+            'GetShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShard,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetShardRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetShardResponse.SerializeToString,
+            ),
+            'FindAllShardsInKeyspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindAllShardsInKeyspace,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.FindAllShardsInKeyspaceRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.FindAllShardsInKeyspaceResponse.SerializeToString,
+            ),
+            'GetSrvKeyspaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSrvKeyspaces,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetSrvKeyspacesRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetSrvKeyspacesResponse.SerializeToString,
+            ),
+            'GetTablets': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTablets,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetTabletsRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetTabletsResponse.SerializeToString,
+            ),
+            'GetTablet': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTablet,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetTabletRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetTabletResponse.SerializeToString,
+            ),
+            'GetCellInfoNames': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCellInfoNames,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoNamesRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoNamesResponse.SerializeToString,
+            ),
+            'GetCellInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCellInfo,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetCellInfoResponse.SerializeToString,
+            ),
+            'GetCellsAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCellsAliases,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetCellsAliasesRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetCellsAliasesResponse.SerializeToString,
+            ),
+            'GetSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSchema,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetSchemaResponse.SerializeToString,
+            ),
+            'ReloadSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadSchema,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaResponse.SerializeToString,
+            ),
+            'ReloadSchemaKeyspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadSchemaKeyspace,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaKeyspaceRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaKeyspaceResponse.SerializeToString,
+            ),
+            'ReloadSchemaShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadSchemaShard,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaShardRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ReloadSchemaShardResponse.SerializeToString,
+            ),
+            'PingTablet': grpc.unary_unary_rpc_method_handler(
+                    servicer.PingTablet,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.PingTabletRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.PingTabletResponse.SerializeToString,
+            ),
+            'RunHealthCheck': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunHealthCheck,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.RunHealthCheckRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.RunHealthCheckResponse.SerializeToString,
+            ),
+            'RefreshState': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshState,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.RefreshStateRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.RefreshStateResponse.SerializeToString,
+            ),
+            'GetVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVersion,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetVersionRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetVersionResponse.SerializeToString,
+            ),
+            'GetFullStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFullStatus,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetFullStatusRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetFullStatusResponse.SerializeToString,
+            ),
+            'GetPermissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPermissions,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.GetPermissionsRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.GetPermissionsResponse.SerializeToString,
+            ),
+            'SetWritable': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetWritable,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.SetWritableRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.SetWritableResponse.SerializeToString,
+            ),
+            'ExecuteFetchAsDBA': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExecuteFetchAsDBA,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsDBARequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsDBAResponse.SerializeToString,
+            ),
+            'ExecuteMultiFetchAsDBA': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExecuteMultiFetchAsDBA,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteMultiFetchAsDBARequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteMultiFetchAsDBAResponse.SerializeToString,
+            ),
+            'ExecuteFetchAsApp': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExecuteFetchAsApp,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsAppRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsAppResponse.SerializeToString,
+            ),
+            'ShardReplicationPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShardReplicationPositions,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ShardReplicationPositionsRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ShardReplicationPositionsResponse.SerializeToString,
+            ),
+            'Validate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Validate,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateResponse.SerializeToString,
+            ),
+            'ValidateKeyspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateKeyspace,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateKeyspaceRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateKeyspaceResponse.SerializeToString,
+            ),
+            'ValidateShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateShard,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateShardRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateShardResponse.SerializeToString,
+            ),
+            'ValidateSchemaKeyspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateSchemaKeyspace,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateSchemaKeyspaceRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateSchemaKeyspaceResponse.SerializeToString,
+            ),
+            'ValidateVersionKeyspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateVersionKeyspace,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionKeyspaceRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionKeyspaceResponse.SerializeToString,
+            ),
+            'ValidateVersionShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateVersionShard,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'vtctlservice.Vtctld', rpc_method_handlers)
@@ -52,5 +767,1215 @@ def add_VtctldServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Vtctld(object):
-    """Vtctld is what `vtctldclient` calls. Its methods are added as they come to be offered; until then each is answered with UNIMPLEMENTED.
+    """Vtctld is what `vtctldclient` calls. Methods of Vitess that are not listed are answered with UNIMPLEMENTED.
     """
+
+    @staticmethod
+    def ApplySchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ApplySchema',
+            tabletd__pb_dot_vtctldata__pb2.ApplySchemaRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ApplySchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSchemaMigrations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetSchemaMigrations',
+            tabletd__pb_dot_vtctldata__pb2.GetSchemaMigrationsRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetSchemaMigrationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelSchemaMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/CancelSchemaMigration',
+            tabletd__pb_dot_vtctldata__pb2.CancelSchemaMigrationRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.CancelSchemaMigrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CleanupSchemaMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/CleanupSchemaMigration',
+            tabletd__pb_dot_vtctldata__pb2.CleanupSchemaMigrationRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.CleanupSchemaMigrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteSchemaMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/CompleteSchemaMigration',
+            tabletd__pb_dot_vtctldata__pb2.CompleteSchemaMigrationRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.CompleteSchemaMigrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceCutOverSchemaMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ForceCutOverSchemaMigration',
+            tabletd__pb_dot_vtctldata__pb2.ForceCutOverSchemaMigrationRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ForceCutOverSchemaMigrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LaunchSchemaMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/LaunchSchemaMigration',
+            tabletd__pb_dot_vtctldata__pb2.LaunchSchemaMigrationRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.LaunchSchemaMigrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetrySchemaMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/RetrySchemaMigration',
+            tabletd__pb_dot_vtctldata__pb2.RetrySchemaMigrationRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.RetrySchemaMigrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateThrottlerConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/UpdateThrottlerConfig',
+            tabletd__pb_dot_vtctldata__pb2.UpdateThrottlerConfigRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.UpdateThrottlerConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckThrottler(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/CheckThrottler',
+            tabletd__pb_dot_vtctldata__pb2.CheckThrottlerRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.CheckThrottlerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThrottlerStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetThrottlerStatus',
+            tabletd__pb_dot_vtctldata__pb2.GetThrottlerStatusRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetThrottlerStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKeyspaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetKeyspaces',
+            tabletd__pb_dot_vtctldata__pb2.GetKeyspacesRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetKeyspacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKeyspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetKeyspace',
+            tabletd__pb_dot_vtctldata__pb2.GetKeyspaceRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetKeyspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetShard',
+            tabletd__pb_dot_vtctldata__pb2.GetShardRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindAllShardsInKeyspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/FindAllShardsInKeyspace',
+            tabletd__pb_dot_vtctldata__pb2.FindAllShardsInKeyspaceRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.FindAllShardsInKeyspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSrvKeyspaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetSrvKeyspaces',
+            tabletd__pb_dot_vtctldata__pb2.GetSrvKeyspacesRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetSrvKeyspacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTablets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetTablets',
+            tabletd__pb_dot_vtctldata__pb2.GetTabletsRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetTabletsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTablet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetTablet',
+            tabletd__pb_dot_vtctldata__pb2.GetTabletRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetTabletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCellInfoNames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetCellInfoNames',
+            tabletd__pb_dot_vtctldata__pb2.GetCellInfoNamesRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetCellInfoNamesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCellInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetCellInfo',
+            tabletd__pb_dot_vtctldata__pb2.GetCellInfoRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetCellInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCellsAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetCellsAliases',
+            tabletd__pb_dot_vtctldata__pb2.GetCellsAliasesRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetCellsAliasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetSchema',
+            tabletd__pb_dot_vtctldata__pb2.GetSchemaRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetSchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ReloadSchema',
+            tabletd__pb_dot_vtctldata__pb2.ReloadSchemaRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ReloadSchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadSchemaKeyspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ReloadSchemaKeyspace',
+            tabletd__pb_dot_vtctldata__pb2.ReloadSchemaKeyspaceRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ReloadSchemaKeyspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadSchemaShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ReloadSchemaShard',
+            tabletd__pb_dot_vtctldata__pb2.ReloadSchemaShardRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ReloadSchemaShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PingTablet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/PingTablet',
+            tabletd__pb_dot_vtctldata__pb2.PingTabletRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.PingTabletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunHealthCheck(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/RunHealthCheck',
+            tabletd__pb_dot_vtctldata__pb2.RunHealthCheckRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.RunHealthCheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/RefreshState',
+            tabletd__pb_dot_vtctldata__pb2.RefreshStateRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.RefreshStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetVersion',
+            tabletd__pb_dot_vtctldata__pb2.GetVersionRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFullStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetFullStatus',
+            tabletd__pb_dot_vtctldata__pb2.GetFullStatusRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetFullStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPermissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/GetPermissions',
+            tabletd__pb_dot_vtctldata__pb2.GetPermissionsRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.GetPermissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetWritable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/SetWritable',
+            tabletd__pb_dot_vtctldata__pb2.SetWritableRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.SetWritableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteFetchAsDBA(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ExecuteFetchAsDBA',
+            tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsDBARequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsDBAResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteMultiFetchAsDBA(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ExecuteMultiFetchAsDBA',
+            tabletd__pb_dot_vtctldata__pb2.ExecuteMultiFetchAsDBARequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ExecuteMultiFetchAsDBAResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteFetchAsApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ExecuteFetchAsApp',
+            tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsAppRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ExecuteFetchAsAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShardReplicationPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ShardReplicationPositions',
+            tabletd__pb_dot_vtctldata__pb2.ShardReplicationPositionsRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ShardReplicationPositionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Validate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/Validate',
+            tabletd__pb_dot_vtctldata__pb2.ValidateRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateKeyspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ValidateKeyspace',
+            tabletd__pb_dot_vtctldata__pb2.ValidateKeyspaceRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidateKeyspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ValidateShard',
+            tabletd__pb_dot_vtctldata__pb2.ValidateShardRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidateShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateSchemaKeyspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ValidateSchemaKeyspace',
+            tabletd__pb_dot_vtctldata__pb2.ValidateSchemaKeyspaceRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidateSchemaKeyspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateVersionKeyspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ValidateVersionKeyspace',
+            tabletd__pb_dot_vtctldata__pb2.ValidateVersionKeyspaceRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidateVersionKeyspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateVersionShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ValidateVersionShard',
+            tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class VtctlStub(object):
+    """Vtctl takes the commands of v8 to v17 clients as words.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ExecuteVtctlCommand = channel.unary_stream(
+                '/vtctlservice.Vtctl/ExecuteVtctlCommand',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteVtctlCommandRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteVtctlCommandResponse.FromString,
+                _registered_method=True)
+
+
+class VtctlServicer(object):
+    """Vtctl takes the commands of v8 to v17 clients as words.
+    """
+
+    def ExecuteVtctlCommand(self, request, context):
+        """ExecuteVtctlCommand runs a command; each message is a piece of its output.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_VtctlServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ExecuteVtctlCommand': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExecuteVtctlCommand,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ExecuteVtctlCommandRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ExecuteVtctlCommandResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'vtctlservice.Vtctl', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('vtctlservice.Vtctl', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Vtctl(object):
+    """Vtctl takes the commands of v8 to v17 clients as words.
+    """
+
+    @staticmethod
+    def ExecuteVtctlCommand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vtctlservice.Vtctl/ExecuteVtctlCommand',
+            tabletd__pb_dot_vtctldata__pb2.ExecuteVtctlCommandRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ExecuteVtctlCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

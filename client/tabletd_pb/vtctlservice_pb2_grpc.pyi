@@ -5,6 +5,7 @@ Control of a whole cluster."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tabletd_pb import vtctldata_pb2 as _vtctldata_pb2
 import abc as _abc_1
 
 
@@ -12,13 +13,451 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VtctldStub:
-    """Vtctld is what `vtctldclient` calls. Its methods are added as they come to be offered; until then each is answered with UNIMPLEMENTED."""
+    """Vtctld is what `vtctldclient` calls. Methods of Vitess that are not listed are answered with UNIMPLEMENTED."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ApplySchema: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ApplySchemaRequest, _vtctldata_pb2.ApplySchemaResponse]
+    """ApplySchema submits schema changes to every shard of a keyspace, and controls those submitted before."""
+    GetSchemaMigrations: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetSchemaMigrationsRequest, _vtctldata_pb2.GetSchemaMigrationsResponse]
+    """GetSchemaMigrations lists the migrations of a keyspace."""
+    CancelSchemaMigration: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.CancelSchemaMigrationRequest, _vtctldata_pb2.CancelSchemaMigrationResponse]
+    """CancelSchemaMigration ends migrations."""
+    CleanupSchemaMigration: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.CleanupSchemaMigrationRequest, _vtctldata_pb2.CleanupSchemaMigrationResponse]
+    """CleanupSchemaMigration gives up what migrations left behind before its time."""
+    CompleteSchemaMigration: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.CompleteSchemaMigrationRequest, _vtctldata_pb2.CompleteSchemaMigrationResponse]
+    """CompleteSchemaMigration lets migrations end that were held before their end."""
+    ForceCutOverSchemaMigration: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ForceCutOverSchemaMigrationRequest, _vtctldata_pb2.ForceCutOverSchemaMigrationResponse]
+    """ForceCutOverSchemaMigration makes the next cut-over end what stands in its way."""
+    LaunchSchemaMigration: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.LaunchSchemaMigrationRequest, _vtctldata_pb2.LaunchSchemaMigrationResponse]
+    """LaunchSchemaMigration lets migrations start that were held before their start."""
+    RetrySchemaMigration: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.RetrySchemaMigrationRequest, _vtctldata_pb2.RetrySchemaMigrationResponse]
+    """RetrySchemaMigration puts a failed or cancelled migration into the queue again."""
+    UpdateThrottlerConfig: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.UpdateThrottlerConfigRequest, _vtctldata_pb2.UpdateThrottlerConfigResponse]
+    """UpdateThrottlerConfig changes a keyspace's throttler settings on every shard."""
+    CheckThrottler: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.CheckThrottlerRequest, _vtctldata_pb2.CheckThrottlerResponse]
+    """CheckThrottler asks a tablet whether an app may go on."""
+    GetThrottlerStatus: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetThrottlerStatusRequest, _vtctldata_pb2.GetThrottlerStatusResponse]
+    """GetThrottlerStatus tells the state of a tablet's throttler."""
+    GetKeyspaces: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetKeyspacesRequest, _vtctldata_pb2.GetKeyspacesResponse]
+    """GetKeyspaces lists the keyspaces."""
+    GetKeyspace: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetKeyspaceRequest, _vtctldata_pb2.GetKeyspaceResponse]
+    """GetKeyspace tells of one keyspace."""
+    GetShard: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetShardRequest, _vtctldata_pb2.GetShardResponse]
+    """GetShard tells of one shard."""
+    FindAllShardsInKeyspace: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.FindAllShardsInKeyspaceRequest, _vtctldata_pb2.FindAllShardsInKeyspaceResponse]
+    """FindAllShardsInKeyspace lists the shards of a keyspace."""
+    GetSrvKeyspaces: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetSrvKeyspacesRequest, _vtctldata_pb2.GetSrvKeyspacesResponse]
+    """GetSrvKeyspaces tells of a keyspace as each cell sees it."""
+    GetTablets: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetTabletsRequest, _vtctldata_pb2.GetTabletsResponse]
+    """GetTablets lists tablets."""
+    GetTablet: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetTabletRequest, _vtctldata_pb2.GetTabletResponse]
+    """GetTablet tells of one tablet."""
+    GetCellInfoNames: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetCellInfoNamesRequest, _vtctldata_pb2.GetCellInfoNamesResponse]
+    """GetCellInfoNames lists the cells."""
+    GetCellInfo: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetCellInfoRequest, _vtctldata_pb2.GetCellInfoResponse]
+    """GetCellInfo tells of one cell."""
+    GetCellsAliases: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetCellsAliasesRequest, _vtctldata_pb2.GetCellsAliasesResponse]
+    """GetCellsAliases lists groups of cells; there are none here."""
+    GetSchema: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetSchemaRequest, _vtctldata_pb2.GetSchemaResponse]
+    """GetSchema describes the tables of a tablet."""
+    ReloadSchema: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ReloadSchemaRequest, _vtctldata_pb2.ReloadSchemaResponse]
+    """ReloadSchema makes a tablet read its schema again."""
+    ReloadSchemaKeyspace: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ReloadSchemaKeyspaceRequest, _vtctldata_pb2.ReloadSchemaKeyspaceResponse]
+    """ReloadSchemaKeyspace makes the tablets of a keyspace read their schema again."""
+    ReloadSchemaShard: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ReloadSchemaShardRequest, _vtctldata_pb2.ReloadSchemaShardResponse]
+    """ReloadSchemaShard makes the tablets of a shard read their schema again."""
+    PingTablet: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.PingTabletRequest, _vtctldata_pb2.PingTabletResponse]
+    """PingTablet asks for a tablet's sign of life."""
+    RunHealthCheck: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.RunHealthCheckRequest, _vtctldata_pb2.RunHealthCheckResponse]
+    """RunHealthCheck makes a tablet check its health now."""
+    RefreshState: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.RefreshStateRequest, _vtctldata_pb2.RefreshStateResponse]
+    """RefreshState makes a tablet find its role again."""
+    GetVersion: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetVersionRequest, _vtctldata_pb2.GetVersionResponse]
+    """GetVersion tells the version of a tablet's daemon."""
+    GetFullStatus: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetFullStatusRequest, _vtctldata_pb2.GetFullStatusResponse]
+    """GetFullStatus tells everything about a tablet's server that matters to replication."""
+    GetPermissions: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.GetPermissionsRequest, _vtctldata_pb2.GetPermissionsResponse]
+    """GetPermissions lists the accounts of a tablet's server."""
+    SetWritable: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.SetWritableRequest, _vtctldata_pb2.SetWritableResponse]
+    """SetWritable makes a tablet's server accept or refuse writes."""
+    ExecuteFetchAsDBA: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ExecuteFetchAsDBARequest, _vtctldata_pb2.ExecuteFetchAsDBAResponse]
+    """ExecuteFetchAsDBA runs a statement on a tablet with the administrator's account."""
+    ExecuteMultiFetchAsDBA: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ExecuteMultiFetchAsDBARequest, _vtctldata_pb2.ExecuteMultiFetchAsDBAResponse]
+    """ExecuteMultiFetchAsDBA runs several statements on a tablet with the administrator's account."""
+    ExecuteFetchAsApp: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ExecuteFetchAsAppRequest, _vtctldata_pb2.ExecuteFetchAsAppResponse]
+    """ExecuteFetchAsApp runs a statement on a tablet with the application's account."""
+    ShardReplicationPositions: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ShardReplicationPositionsRequest, _vtctldata_pb2.ShardReplicationPositionsResponse]
+    """ShardReplicationPositions tells how far the tablets of a shard are."""
+    Validate: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateRequest, _vtctldata_pb2.ValidateResponse]
+    """Validate checks everything."""
+    ValidateKeyspace: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateKeyspaceRequest, _vtctldata_pb2.ValidateKeyspaceResponse]
+    """ValidateKeyspace checks a keyspace."""
+    ValidateShard: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateShardRequest, _vtctldata_pb2.ValidateShardResponse]
+    """ValidateShard checks a shard."""
+    ValidateSchemaKeyspace: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateSchemaKeyspaceRequest, _vtctldata_pb2.ValidateSchemaKeyspaceResponse]
+    """ValidateSchemaKeyspace compares the schemas of a keyspace's tablets."""
+    ValidateVersionKeyspace: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateVersionKeyspaceRequest, _vtctldata_pb2.ValidateVersionKeyspaceResponse]
+    """ValidateVersionKeyspace compares the versions of a keyspace's tablets."""
+    ValidateVersionShard: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateVersionShardRequest, _vtctldata_pb2.ValidateVersionShardResponse]
+    """ValidateVersionShard compares the versions of a shard's tablets."""
 
 class VtctldServicer(metaclass=_abc_1.ABCMeta):
-    """Vtctld is what `vtctldclient` calls. Its methods are added as they come to be offered; until then each is answered with UNIMPLEMENTED."""
+    """Vtctld is what `vtctldclient` calls. Methods of Vitess that are not listed are answered with UNIMPLEMENTED."""
 
-    ...
+    @_abc_1.abstractmethod
+    def ApplySchema(
+        self,
+        request: _vtctldata_pb2.ApplySchemaRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ApplySchemaRequest, _abc.Awaitable[_vtctldata_pb2.ApplySchemaResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ApplySchemaResponse]:
+        """ApplySchema submits schema changes to every shard of a keyspace, and controls those submitted before."""
+
+    @_abc_1.abstractmethod
+    def GetSchemaMigrations(
+        self,
+        request: _vtctldata_pb2.GetSchemaMigrationsRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetSchemaMigrationsRequest, _abc.Awaitable[_vtctldata_pb2.GetSchemaMigrationsResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetSchemaMigrationsResponse]:
+        """GetSchemaMigrations lists the migrations of a keyspace."""
+
+    @_abc_1.abstractmethod
+    def CancelSchemaMigration(
+        self,
+        request: _vtctldata_pb2.CancelSchemaMigrationRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.CancelSchemaMigrationRequest, _abc.Awaitable[_vtctldata_pb2.CancelSchemaMigrationResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.CancelSchemaMigrationResponse]:
+        """CancelSchemaMigration ends migrations."""
+
+    @_abc_1.abstractmethod
+    def CleanupSchemaMigration(
+        self,
+        request: _vtctldata_pb2.CleanupSchemaMigrationRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.CleanupSchemaMigrationRequest, _abc.Awaitable[_vtctldata_pb2.CleanupSchemaMigrationResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.CleanupSchemaMigrationResponse]:
+        """CleanupSchemaMigration gives up what migrations left behind before its time."""
+
+    @_abc_1.abstractmethod
+    def CompleteSchemaMigration(
+        self,
+        request: _vtctldata_pb2.CompleteSchemaMigrationRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.CompleteSchemaMigrationRequest, _abc.Awaitable[_vtctldata_pb2.CompleteSchemaMigrationResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.CompleteSchemaMigrationResponse]:
+        """CompleteSchemaMigration lets migrations end that were held before their end."""
+
+    @_abc_1.abstractmethod
+    def ForceCutOverSchemaMigration(
+        self,
+        request: _vtctldata_pb2.ForceCutOverSchemaMigrationRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ForceCutOverSchemaMigrationRequest, _abc.Awaitable[_vtctldata_pb2.ForceCutOverSchemaMigrationResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ForceCutOverSchemaMigrationResponse]:
+        """ForceCutOverSchemaMigration makes the next cut-over end what stands in its way."""
+
+    @_abc_1.abstractmethod
+    def LaunchSchemaMigration(
+        self,
+        request: _vtctldata_pb2.LaunchSchemaMigrationRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.LaunchSchemaMigrationRequest, _abc.Awaitable[_vtctldata_pb2.LaunchSchemaMigrationResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.LaunchSchemaMigrationResponse]:
+        """LaunchSchemaMigration lets migrations start that were held before their start."""
+
+    @_abc_1.abstractmethod
+    def RetrySchemaMigration(
+        self,
+        request: _vtctldata_pb2.RetrySchemaMigrationRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.RetrySchemaMigrationRequest, _abc.Awaitable[_vtctldata_pb2.RetrySchemaMigrationResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.RetrySchemaMigrationResponse]:
+        """RetrySchemaMigration puts a failed or cancelled migration into the queue again."""
+
+    @_abc_1.abstractmethod
+    def UpdateThrottlerConfig(
+        self,
+        request: _vtctldata_pb2.UpdateThrottlerConfigRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.UpdateThrottlerConfigRequest, _abc.Awaitable[_vtctldata_pb2.UpdateThrottlerConfigResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.UpdateThrottlerConfigResponse]:
+        """UpdateThrottlerConfig changes a keyspace's throttler settings on every shard."""
+
+    @_abc_1.abstractmethod
+    def CheckThrottler(
+        self,
+        request: _vtctldata_pb2.CheckThrottlerRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.CheckThrottlerRequest, _abc.Awaitable[_vtctldata_pb2.CheckThrottlerResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.CheckThrottlerResponse]:
+        """CheckThrottler asks a tablet whether an app may go on."""
+
+    @_abc_1.abstractmethod
+    def GetThrottlerStatus(
+        self,
+        request: _vtctldata_pb2.GetThrottlerStatusRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetThrottlerStatusRequest, _abc.Awaitable[_vtctldata_pb2.GetThrottlerStatusResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetThrottlerStatusResponse]:
+        """GetThrottlerStatus tells the state of a tablet's throttler."""
+
+    @_abc_1.abstractmethod
+    def GetKeyspaces(
+        self,
+        request: _vtctldata_pb2.GetKeyspacesRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetKeyspacesRequest, _abc.Awaitable[_vtctldata_pb2.GetKeyspacesResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetKeyspacesResponse]:
+        """GetKeyspaces lists the keyspaces."""
+
+    @_abc_1.abstractmethod
+    def GetKeyspace(
+        self,
+        request: _vtctldata_pb2.GetKeyspaceRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetKeyspaceRequest, _abc.Awaitable[_vtctldata_pb2.GetKeyspaceResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetKeyspaceResponse]:
+        """GetKeyspace tells of one keyspace."""
+
+    @_abc_1.abstractmethod
+    def GetShard(
+        self,
+        request: _vtctldata_pb2.GetShardRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetShardRequest, _abc.Awaitable[_vtctldata_pb2.GetShardResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetShardResponse]:
+        """GetShard tells of one shard."""
+
+    @_abc_1.abstractmethod
+    def FindAllShardsInKeyspace(
+        self,
+        request: _vtctldata_pb2.FindAllShardsInKeyspaceRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.FindAllShardsInKeyspaceRequest, _abc.Awaitable[_vtctldata_pb2.FindAllShardsInKeyspaceResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.FindAllShardsInKeyspaceResponse]:
+        """FindAllShardsInKeyspace lists the shards of a keyspace."""
+
+    @_abc_1.abstractmethod
+    def GetSrvKeyspaces(
+        self,
+        request: _vtctldata_pb2.GetSrvKeyspacesRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetSrvKeyspacesRequest, _abc.Awaitable[_vtctldata_pb2.GetSrvKeyspacesResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetSrvKeyspacesResponse]:
+        """GetSrvKeyspaces tells of a keyspace as each cell sees it."""
+
+    @_abc_1.abstractmethod
+    def GetTablets(
+        self,
+        request: _vtctldata_pb2.GetTabletsRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetTabletsRequest, _abc.Awaitable[_vtctldata_pb2.GetTabletsResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetTabletsResponse]:
+        """GetTablets lists tablets."""
+
+    @_abc_1.abstractmethod
+    def GetTablet(
+        self,
+        request: _vtctldata_pb2.GetTabletRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetTabletRequest, _abc.Awaitable[_vtctldata_pb2.GetTabletResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetTabletResponse]:
+        """GetTablet tells of one tablet."""
+
+    @_abc_1.abstractmethod
+    def GetCellInfoNames(
+        self,
+        request: _vtctldata_pb2.GetCellInfoNamesRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetCellInfoNamesRequest, _abc.Awaitable[_vtctldata_pb2.GetCellInfoNamesResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetCellInfoNamesResponse]:
+        """GetCellInfoNames lists the cells."""
+
+    @_abc_1.abstractmethod
+    def GetCellInfo(
+        self,
+        request: _vtctldata_pb2.GetCellInfoRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetCellInfoRequest, _abc.Awaitable[_vtctldata_pb2.GetCellInfoResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetCellInfoResponse]:
+        """GetCellInfo tells of one cell."""
+
+    @_abc_1.abstractmethod
+    def GetCellsAliases(
+        self,
+        request: _vtctldata_pb2.GetCellsAliasesRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetCellsAliasesRequest, _abc.Awaitable[_vtctldata_pb2.GetCellsAliasesResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetCellsAliasesResponse]:
+        """GetCellsAliases lists groups of cells; there are none here."""
+
+    @_abc_1.abstractmethod
+    def GetSchema(
+        self,
+        request: _vtctldata_pb2.GetSchemaRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetSchemaRequest, _abc.Awaitable[_vtctldata_pb2.GetSchemaResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetSchemaResponse]:
+        """GetSchema describes the tables of a tablet."""
+
+    @_abc_1.abstractmethod
+    def ReloadSchema(
+        self,
+        request: _vtctldata_pb2.ReloadSchemaRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ReloadSchemaRequest, _abc.Awaitable[_vtctldata_pb2.ReloadSchemaResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ReloadSchemaResponse]:
+        """ReloadSchema makes a tablet read its schema again."""
+
+    @_abc_1.abstractmethod
+    def ReloadSchemaKeyspace(
+        self,
+        request: _vtctldata_pb2.ReloadSchemaKeyspaceRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ReloadSchemaKeyspaceRequest, _abc.Awaitable[_vtctldata_pb2.ReloadSchemaKeyspaceResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ReloadSchemaKeyspaceResponse]:
+        """ReloadSchemaKeyspace makes the tablets of a keyspace read their schema again."""
+
+    @_abc_1.abstractmethod
+    def ReloadSchemaShard(
+        self,
+        request: _vtctldata_pb2.ReloadSchemaShardRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ReloadSchemaShardRequest, _abc.Awaitable[_vtctldata_pb2.ReloadSchemaShardResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ReloadSchemaShardResponse]:
+        """ReloadSchemaShard makes the tablets of a shard read their schema again."""
+
+    @_abc_1.abstractmethod
+    def PingTablet(
+        self,
+        request: _vtctldata_pb2.PingTabletRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.PingTabletRequest, _abc.Awaitable[_vtctldata_pb2.PingTabletResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.PingTabletResponse]:
+        """PingTablet asks for a tablet's sign of life."""
+
+    @_abc_1.abstractmethod
+    def RunHealthCheck(
+        self,
+        request: _vtctldata_pb2.RunHealthCheckRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.RunHealthCheckRequest, _abc.Awaitable[_vtctldata_pb2.RunHealthCheckResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.RunHealthCheckResponse]:
+        """RunHealthCheck makes a tablet check its health now."""
+
+    @_abc_1.abstractmethod
+    def RefreshState(
+        self,
+        request: _vtctldata_pb2.RefreshStateRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.RefreshStateRequest, _abc.Awaitable[_vtctldata_pb2.RefreshStateResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.RefreshStateResponse]:
+        """RefreshState makes a tablet find its role again."""
+
+    @_abc_1.abstractmethod
+    def GetVersion(
+        self,
+        request: _vtctldata_pb2.GetVersionRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetVersionRequest, _abc.Awaitable[_vtctldata_pb2.GetVersionResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetVersionResponse]:
+        """GetVersion tells the version of a tablet's daemon."""
+
+    @_abc_1.abstractmethod
+    def GetFullStatus(
+        self,
+        request: _vtctldata_pb2.GetFullStatusRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetFullStatusRequest, _abc.Awaitable[_vtctldata_pb2.GetFullStatusResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetFullStatusResponse]:
+        """GetFullStatus tells everything about a tablet's server that matters to replication."""
+
+    @_abc_1.abstractmethod
+    def GetPermissions(
+        self,
+        request: _vtctldata_pb2.GetPermissionsRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.GetPermissionsRequest, _abc.Awaitable[_vtctldata_pb2.GetPermissionsResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.GetPermissionsResponse]:
+        """GetPermissions lists the accounts of a tablet's server."""
+
+    @_abc_1.abstractmethod
+    def SetWritable(
+        self,
+        request: _vtctldata_pb2.SetWritableRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.SetWritableRequest, _abc.Awaitable[_vtctldata_pb2.SetWritableResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.SetWritableResponse]:
+        """SetWritable makes a tablet's server accept or refuse writes."""
+
+    @_abc_1.abstractmethod
+    def ExecuteFetchAsDBA(
+        self,
+        request: _vtctldata_pb2.ExecuteFetchAsDBARequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ExecuteFetchAsDBARequest, _abc.Awaitable[_vtctldata_pb2.ExecuteFetchAsDBAResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ExecuteFetchAsDBAResponse]:
+        """ExecuteFetchAsDBA runs a statement on a tablet with the administrator's account."""
+
+    @_abc_1.abstractmethod
+    def ExecuteMultiFetchAsDBA(
+        self,
+        request: _vtctldata_pb2.ExecuteMultiFetchAsDBARequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ExecuteMultiFetchAsDBARequest, _abc.Awaitable[_vtctldata_pb2.ExecuteMultiFetchAsDBAResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ExecuteMultiFetchAsDBAResponse]:
+        """ExecuteMultiFetchAsDBA runs several statements on a tablet with the administrator's account."""
+
+    @_abc_1.abstractmethod
+    def ExecuteFetchAsApp(
+        self,
+        request: _vtctldata_pb2.ExecuteFetchAsAppRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ExecuteFetchAsAppRequest, _abc.Awaitable[_vtctldata_pb2.ExecuteFetchAsAppResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ExecuteFetchAsAppResponse]:
+        """ExecuteFetchAsApp runs a statement on a tablet with the application's account."""
+
+    @_abc_1.abstractmethod
+    def ShardReplicationPositions(
+        self,
+        request: _vtctldata_pb2.ShardReplicationPositionsRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ShardReplicationPositionsRequest, _abc.Awaitable[_vtctldata_pb2.ShardReplicationPositionsResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ShardReplicationPositionsResponse]:
+        """ShardReplicationPositions tells how far the tablets of a shard are."""
+
+    @_abc_1.abstractmethod
+    def Validate(
+        self,
+        request: _vtctldata_pb2.ValidateRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidateRequest, _abc.Awaitable[_vtctldata_pb2.ValidateResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidateResponse]:
+        """Validate checks everything."""
+
+    @_abc_1.abstractmethod
+    def ValidateKeyspace(
+        self,
+        request: _vtctldata_pb2.ValidateKeyspaceRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidateKeyspaceRequest, _abc.Awaitable[_vtctldata_pb2.ValidateKeyspaceResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidateKeyspaceResponse]:
+        """ValidateKeyspace checks a keyspace."""
+
+    @_abc_1.abstractmethod
+    def ValidateShard(
+        self,
+        request: _vtctldata_pb2.ValidateShardRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidateShardRequest, _abc.Awaitable[_vtctldata_pb2.ValidateShardResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidateShardResponse]:
+        """ValidateShard checks a shard."""
+
+    @_abc_1.abstractmethod
+    def ValidateSchemaKeyspace(
+        self,
+        request: _vtctldata_pb2.ValidateSchemaKeyspaceRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidateSchemaKeyspaceRequest, _abc.Awaitable[_vtctldata_pb2.ValidateSchemaKeyspaceResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidateSchemaKeyspaceResponse]:
+        """ValidateSchemaKeyspace compares the schemas of a keyspace's tablets."""
+
+    @_abc_1.abstractmethod
+    def ValidateVersionKeyspace(
+        self,
+        request: _vtctldata_pb2.ValidateVersionKeyspaceRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidateVersionKeyspaceRequest, _abc.Awaitable[_vtctldata_pb2.ValidateVersionKeyspaceResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidateVersionKeyspaceResponse]:
+        """ValidateVersionKeyspace compares the versions of a keyspace's tablets."""
+
+    @_abc_1.abstractmethod
+    def ValidateVersionShard(
+        self,
+        request: _vtctldata_pb2.ValidateVersionShardRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidateVersionShardRequest, _abc.Awaitable[_vtctldata_pb2.ValidateVersionShardResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidateVersionShardResponse]:
+        """ValidateVersionShard compares the versions of a shard's tablets."""
 
 def add_VtctldServicer_to_server(servicer: VtctldServicer, server: _aio.Server) -> None: ...
+
+class VtctlStub:
+    """Vtctl takes the commands of v8 to v17 clients as words."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ExecuteVtctlCommand: _aio.UnaryStreamMultiCallable[_vtctldata_pb2.ExecuteVtctlCommandRequest, _vtctldata_pb2.ExecuteVtctlCommandResponse]
+    """ExecuteVtctlCommand runs a command; each message is a piece of its output."""
+
+class VtctlServicer(metaclass=_abc_1.ABCMeta):
+    """Vtctl takes the commands of v8 to v17 clients as words."""
+
+    @_abc_1.abstractmethod
+    def ExecuteVtctlCommand(
+        self,
+        request: _vtctldata_pb2.ExecuteVtctlCommandRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ExecuteVtctlCommandRequest, _abc.AsyncIterator[_vtctldata_pb2.ExecuteVtctlCommandResponse]],
+    ) -> _abc.AsyncIterator[_vtctldata_pb2.ExecuteVtctlCommandResponse]:
+        """ExecuteVtctlCommand runs a command; each message is a piece of its output."""
+
+def add_VtctlServicer_to_server(servicer: VtctlServicer, server: _aio.Server) -> None: ...

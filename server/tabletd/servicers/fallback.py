@@ -10,12 +10,12 @@ import grpc
 from tabletd.errors import Reason, TabletdError
 
 SERVICES: Final = (
+    "tabletd.v1.Throttling",
     "tabletmanagerservice.TabletManager",
     "queryservice.Query",
     "vtctlservice.Vtctld",
     "vtctlservice.Vtctl",
 )
-_VEXEC: Final = "TabletManager.VExec with a statement on _vt.schema_migrations"
 _DBA: Final = "TabletManager.ExecuteFetchAsDba"
 _REPLICATION: Final = "your own failover tool: tabletd follows read_only and the replication state"
 _TRANSACTIONS: Final = "a connection to the MySQL server itself: there are no transactions here"
@@ -25,30 +25,14 @@ _ROUTING: Final = "nothing: there is no routing here, clients connect to MySQL t
 
 SUGGESTIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        (
-            "TabletManager/ApplySchema",
-            "TabletManager/PreflightSchema",
-            "Vtctld/ApplySchema",
-            "Vtctld/GetSchemaMigrations",
-            "Vtctld/CancelSchemaMigration",
-            "Vtctld/CleanupSchemaMigration",
-            "Vtctld/CompleteSchemaMigration",
-            "Vtctld/ForceCutOverSchemaMigration",
-            "Vtctld/LaunchSchemaMigration",
-            "Vtctld/RetrySchemaMigration",
-            "Vtctl/ExecuteVtctlCommand",
-        ),
-        _VEXEC,
+        ("TabletManager/ApplySchema", "TabletManager/PreflightSchema"), "Vtctld.ApplySchema"
     ),
     **dict.fromkeys(
         (
             "TabletManager/ExecuteFetchAsAllPrivs",
-            "TabletManager/GetPermissions",
             "TabletManager/GetGlobalStatusVars",
             "TabletManager/LockTables",
             "TabletManager/UnlockTables",
-            "Vtctld/ExecuteFetchAsDBA",
-            "Vtctld/ExecuteMultiFetchAsDBA",
         ),
         _DBA,
     ),
@@ -82,19 +66,7 @@ SUGGESTIONS: Final[Mapping[str, str]] = {
     "TabletManager/MasterStatus": "TabletManager.PrimaryStatus",
     "TabletManager/SlaveStatus": "TabletManager.ReplicationStatus",
     "TabletManager/GetReplicas": "TabletManager.FullStatus",
-    "TabletManager/CheckThrottler": "HTTP GET /throttler/check",
-    "TabletManager/GetThrottlerStatus": "HTTP GET /throttler/check",
-    "Vtctld/CheckThrottler": "HTTP GET /throttler/check",
-    "Vtctld/GetThrottlerStatus": "HTTP GET /throttler/check",
-    "Vtctld/PingTablet": "TabletManager.Ping",
-    "Vtctld/GetSchema": "TabletManager.GetSchema",
-    "Vtctld/ReloadSchema": "TabletManager.ReloadSchema",
-    "Vtctld/RunHealthCheck": "TabletManager.RunHealthCheck",
-    "Vtctld/RefreshState": "TabletManager.RefreshState",
-    "Vtctld/GetFullStatus": "TabletManager.FullStatus",
     "Vtctld/ChangeTabletType": "TabletManager.ChangeType",
-    "Vtctld/SetWritable": "TabletManager.SetReadWrite or SetReadOnly",
-    "Vtctld/ExecuteFetchAsApp": "TabletManager.ExecuteFetchAsApp",
     "Vtctld/SleepTablet": "TabletManager.Sleep",
     **dict.fromkeys(
         ("TabletManager/Backup", "TabletManager/RestoreFromBackup", "Vtctld/Backup"), _BACKUP

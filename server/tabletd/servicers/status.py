@@ -28,6 +28,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.INVALID_CONFIG: StatusCode.INVALID_ARGUMENT,
         Reason.MIGRATION_NOT_FOUND: StatusCode.NOT_FOUND,
         Reason.TABLE_NOT_FOUND: StatusCode.NOT_FOUND,
+        Reason.TOPOLOGY_NOT_FOUND: StatusCode.NOT_FOUND,
         Reason.TABLE_EXISTS: StatusCode.ALREADY_EXISTS,
         Reason.ILLEGAL_TRANSITION: StatusCode.FAILED_PRECONDITION,
         Reason.MIGRATION_RUNNING: StatusCode.FAILED_PRECONDITION,
@@ -50,6 +51,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.TOO_MANY_CALLS: StatusCode.RESOURCE_EXHAUSTED,
         Reason.SLOW_READER: StatusCode.RESOURCE_EXHAUSTED,
         Reason.RESULT_TOO_LARGE: StatusCode.RESOURCE_EXHAUSTED,
+        Reason.NO_PRIMARY: StatusCode.UNAVAILABLE,
         Reason.MYSQL_UNAVAILABLE: StatusCode.UNAVAILABLE,
         # The daemon's own account is refused: an operator mends it while callers wait.
         Reason.MYSQL_ACCESS_DENIED: StatusCode.UNAVAILABLE,
