@@ -240,18 +240,32 @@ async def test_a_configured_account_with_an_odd_password_is_used(mariadb_rig: Ri
     assert outcome.status is Status.COMPLETE, outcome
 
 
-async def test_names_beyond_ascii_are_altered(any_rig: Rig) -> None:
+async def test_odd_table_names_and_columns_beyond_ascii_are_altered(any_rig: Rig) -> None:
     rig = any_rig
-    name = "тест, " + "t" * 58
+    name = 'a, "b" %T=' + "t" * 53
     rig.server.script(
-        f"CREATE TABLE `{name}` (`select` INT PRIMARY KEY, `a b` TEXT)",
-        f"INSERT INTO `{name}` VALUES (1, 'é☃')",
+        f"CREATE TABLE `{name}` (`ключ` VARCHAR(20) PRIMARY KEY, `a b` TEXT) CHARSET utf8mb4",
+        *(f"INSERT INTO `{name}` VALUES ('é☃{number}', '🐘')" for number in range(30)),
         database=rig.schema,
     )
     outcome, _ = await rig.run(
-        PT_OSC, f"ALTER TABLE `{name}` ADD COLUMN `x,y` INT COMMENT 'é☃'", name
+        PT_OSC,
+        f"ALTER TABLE `{name}` ADD COLUMN `x,й` INT COMMENT 'é☃'",
+        name,
+        options="--chunk-size 10",
     )
     assert outcome.status is Status.COMPLETE, outcome
-    assert "x,y" in rig.columns(name)
+    assert "x,й" in rig.columns(name)
     assert "é☃" in rig.server.query(f"SHOW CREATE TABLE `{name}`", database=rig.schema)[0][1]
-    assert rig.server.scalar(f"SELECT `a b` FROM `{name}`", database=rig.schema) == "é☃"
+    rows = rig.server.query(f"SELECT `ключ`, `a b` FROM `{name}`", database=rig.schema)
+    assert sorted(rows) == sorted((f"é☃{number}", "🐘") for number in range(30))
+    assert rig.leftovers(name, outcome.old_table) == []
+
+
+async def test_a_cause_beyond_ascii_is_told(any_rig: Rig) -> None:
+    rig = any_rig
+    rig.create_orders(10)
+    outcome, _ = await rig.run(PT_OSC, "ALTER TABLE orders DROP COLUMN `нет☃`")
+    assert outcome.status is Status.FAILED
+    assert "Can't DROP" in outcome.message, outcome.message
+    assert "нет☃" in outcome.message, outcome.message

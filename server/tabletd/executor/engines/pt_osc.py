@@ -52,6 +52,7 @@ class PtOsc:
         server.no_replication_filters,
         server.trigger_creators,
         table.is_base_table,
+        table.pt_osc_names,
         table.pt_osc_key,
         table.no_triggers,
         table.pt_osc_foreign_keys,

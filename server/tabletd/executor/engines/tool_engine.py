@@ -106,6 +106,13 @@ class ToolEngine:
         )
         try:
             await record.add_artifacts(*plan.tables)
+            await asyncio.to_thread(self._write_files, plan)
+            await self._make_account(plan)
+        except TabletdError:
+            await self._clean_up(migration, plan.tables, plan.workspace, account=None)
+            await record.end()
+            raise
+        try:
             outcome = await self._carry_out(plan, record, stop)
         except TabletdError:
             await self._end_connections(plan.account, plan.tables)
@@ -202,8 +209,6 @@ class ToolEngine:
     # The run
 
     async def _carry_out(self, plan: RunPlan, record: RunRecord, stop: asyncio.Event) -> Outcome:
-        await asyncio.to_thread(self._write_files, plan)
-        await self._make_account(plan)
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.DRY_RUN, record, stop)
         if end.stopped:
