@@ -48,10 +48,11 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """How an outcome is written."""
+    """How an outcome is written; without a command the row keeps the state it was moved to."""
 
-    command: Command
+    command: Command | None
     message: str
+    old_table: str = ""
     tablet_failure: bool = False
 
 
@@ -235,11 +236,11 @@ class Runs:
     def _verdict(self, run: _Run, outcome: Outcome) -> _Verdict | None:
         """Return what to write, None where the next primary will."""
         if outcome.status is Status.COMPLETE:
-            return _Verdict(Command.COMPLETE, outcome.message)
+            return _Verdict(Command.COMPLETE, outcome.message, outcome.old_table)
         if run.reason is StopReason.ROLE:
             return None
         if run.reason is StopReason.CANCEL:
-            return _Verdict(Command.CANCEL, outcome.message)
+            return _Verdict(None, outcome.message)
         if outcome.status is Status.FAILED:
             return _Verdict(Command.FAIL, outcome.message)
         if run.reason is StopReason.SHUTDOWN:
@@ -250,7 +251,7 @@ class Runs:
 
     def _recovered(self, migration: Migration, outcome: Outcome | None) -> _Verdict:
         if outcome is not None and outcome.status is Status.COMPLETE:
-            return _Verdict(Command.COMPLETE, outcome.message)
+            return _Verdict(Command.COMPLETE, outcome.message, outcome.old_table)
         if outcome is not None and outcome.status is Status.FAILED:
             return _Verdict(Command.FAIL, outcome.message)
         if migration.tablet == self._tablet:
@@ -285,6 +286,9 @@ class Runs:
 
     async def _write(self, migration: Migration, record: StoredRun, verdict: _Verdict) -> None:
         uuid = migration.migration_uuid
+        if verdict.command is None:
+            await self._write_late(uuid, record, verdict)
+            return
         try:
             await self._store.transition(
                 uuid,
@@ -292,8 +296,9 @@ class Runs:
                 message=verdict.message,
                 stage=f"{migration.engine_strategy}: {_STAGES[verdict.command]}",
                 run_nonce=record.nonce,
-                end_run=record.ended,
+                end_run=record.left_tables(verdict.old_table),
                 tablet_failure=verdict.tablet_failure,
+                running=True,
             )
         except TabletdError as error:
             if error.reason is Reason.ILLEGAL_TRANSITION:
@@ -312,11 +317,13 @@ class Runs:
                 message="the tables had been swapped before the cancel took effect; "
                 f"the change is in place. {verdict.message}".rstrip(),
                 run_nonce=record.nonce,
-                end_run=record.ended,
+                end_run=record.left_tables(verdict.old_table),
             )
             self._count(Command.COMPLETE)
-        elif record.ended and record.nonce:
-            await self._store.end_run(uuid, record.nonce)
+            return
+        left = record.left_tables(verdict.old_table)
+        if left is not None and record.nonce:
+            await self._store.end_run(uuid, record.nonce, left)
 
     def _count(self, command: Command) -> None:
         if command is Command.COMPLETE:
@@ -328,7 +335,6 @@ class Runs:
 _STAGES: Final[Mapping[Command, str]] = {
     Command.COMPLETE: "complete",
     Command.FAIL: "failed",
-    Command.CANCEL: "cancelled",
     Command.REQUEUE: "queued again",
 }
 

@@ -138,7 +138,8 @@ def decide(snapshot: Snapshot, limits: Limits) -> list[Action]:
     """
     actions: list[Action] = [*_stops(snapshot), *_settlements(snapshot, limits)]
     actions += [RetryTabletFailure(row.migration_uuid) for row in snapshot.tablet_failures]
-    if snapshot.recovered:
+    # What is retried keeps its place: nothing starts before it is back in the queue.
+    if snapshot.recovered and not snapshot.tablet_failures:
         actions += _starts(snapshot, limits)
     return actions
 

@@ -112,7 +112,8 @@ _WRITES: Final[Mapping[Command, str]] = {
     ),
 }
 _RUN_ENDED: Final = (
-    "run_nonce = '', run_engine = '', run_directory = '', run_account = '', run_token_hash = ''"
+    "run_nonce = '', run_engine = '', run_directory = '', run_account = '', run_token_hash = '',"
+    " artifacts = %s"
 )
 
 
@@ -212,8 +213,9 @@ class Store:
         message: str | None = None,
         stage: str | None = None,
         run_nonce: str | None = None,
-        end_run: bool = False,
+        end_run: tuple[str, ...] | None = None,
         tablet_failure: bool = False,
+        running: bool = False,
     ) -> None:
         """Move a migration from a state that the command may start from to its target.
 
@@ -223,8 +225,10 @@ class Store:
             message: written with the status; None leaves what is there.
             stage: likewise.
             run_nonce: only while the row belongs to this run (empty: to no run); None: whatever.
-            end_run: clear the run_* columns in the same statement.
+            end_run: the tables that are left of a run which is cleaned up; clears the run_*
+                columns in the same statement. None: nothing is cleaned up.
             tablet_failure: set the mark for one automatic retry.
+            running: only if it is running, whatever else the command may start from.
 
         Raises:
             MigrationNotFound: there is none of that UUID.
@@ -240,11 +244,12 @@ class Store:
         if stage is not None:
             assignments.append("stage = %s")
             values.append(fit(stage))
-        if end_run:
+        if end_run is not None:
             assignments.append(_RUN_ENDED)
+            values.append(join_artifacts(end_run))
         if tablet_failure:
             assignments.append("tablet_failure = 1")
-        sources = sorted(move.sources)
+        sources = [Status.RUNNING] if running else sorted(move.sources)
         where = f"migration_uuid = %s AND migration_status IN ({_marks(sources)})"
         if run_nonce is not None:
             where += " AND run_nonce = %s"
@@ -258,13 +263,16 @@ class Store:
             *([] if run_nonce is None else [run_nonce]),
         )
         if result.rows_affected == 0:
-            await self._explain(migration_uuid, command, run_nonce)
+            await self._explain(migration_uuid, command, sources, run_nonce)
 
-    async def end_run(self, migration_uuid: str, run_nonce: str) -> None:
-        """Clear the run_* columns of a row that keeps its state."""
+    async def end_run(
+        self, migration_uuid: str, run_nonce: str, artifacts: tuple[str, ...]
+    ) -> None:
+        """Clear the run_* columns of a row that keeps its state; `artifacts` are left of it."""
         await self.write(
             f"UPDATE _vt.schema_migrations SET {_RUN_ENDED}"
             " WHERE migration_uuid = %s AND run_nonce = %s",
+            join_artifacts(artifacts),
             migration_uuid,
             run_nonce,
         )
@@ -372,10 +380,16 @@ class Store:
         """Run a statement that writes, never on a read-only server."""
         return await self._pool.execute(sql, values, writable=True)
 
-    async def _explain(self, migration_uuid: str, command: Command, run_nonce: str | None) -> None:
+    async def _explain(
+        self,
+        migration_uuid: str,
+        command: Command,
+        sources: Collection[Status],
+        run_nonce: str | None,
+    ) -> None:
         """Raise why a compare-and-set changed nothing."""
         row = await self.read(migration_uuid)
-        if row.status not in COMMANDS[command].sources:
+        if row.status not in sources:
             raise TabletdError(
                 Reason.ILLEGAL_TRANSITION,
                 f"migration {migration_uuid} is {row.status}: {command} does not apply",
