@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tabletd.errors import NotWritable
 from tabletd.executor.hooks import token_matches
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
@@ -269,3 +271,69 @@ async def test_a_cause_beyond_ascii_is_told(any_rig: Rig) -> None:
     assert outcome.status is Status.FAILED
     assert "Can't DROP" in outcome.message, outcome.message
     assert "нет☃" in outcome.message, outcome.message
+
+
+async def test_a_swap_that_waits_for_a_lock_does_not_happen_after_the_stop(any_rig: Rig) -> None:
+    rig = any_rig
+    rig.create_orders(500)
+    migration = rig.migration(PT_OSC, ADD_EXTRA, options="--chunk-size 100 --sleep 0.2")
+    record = Record(migration)
+    stop = asyncio.Event()
+    async with callback_server() as server, asyncio.TaskGroup() as tasks:
+        engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
+        task = tasks.create_task(engine.run(migration, record, stop))
+        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
+            holder.cursor().execute("SELECT * FROM orders LIMIT 1")
+            await eventually(lambda: _renames(rig), 30)
+            stop.set()
+            await eventually(lambda: not _renames(rig), 30)
+    assert task.result().status is Status.CANCELLED
+    assert "extra" not in rig.columns()
+    assert rig.leftovers() == []
+
+
+async def test_a_tool_that_says_success_but_swapped_nothing_has_failed(
+    mariadb_rig: Rig, tmp_path: Path
+) -> None:
+    rig = mariadb_rig
+    rig.create_orders(10)
+    liar = tmp_path / "pt-osc"
+    liar.write_text("#!/bin/sh\necho pt-online-schema-change 3.2.1\necho Successfully altered\n")
+    liar.chmod(0o755)
+    outcome, _ = await rig.run(PT_OSC, ADD_EXTRA, pt_osc_path=str(liar))
+    assert outcome.status is Status.FAILED
+    assert "ended with 0, but the table was not swapped: found orders" in outcome.message
+    assert rig.leftovers() == []
+
+
+async def test_a_server_that_becomes_read_only_leaves_the_run_to_be_recovered(
+    mariadb_rig: Rig,
+) -> None:
+    rig = mariadb_rig
+    rig.create_orders()
+    rig.server.query("SET GLOBAL read_only = 0")
+    async with callback_server() as server:
+        migration = rig.migration(PT_OSC, ADD_EXTRA, options=SLOW)
+        record = Record(migration)
+        stop = asyncio.Event()
+        engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
+        task = asyncio.ensure_future(engine.run(migration, record, stop))
+        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        rig.server.query("SET GLOBAL read_only = 1")
+        stop.set()
+        with pytest.raises(NotWritable):
+            await task
+    assert not record.ended
+    assert rig.processes() == []
+    rig.server.query("SET GLOBAL read_only = 0")
+    assert await rig.engine(PT_OSC).recover(record.migration, record) is None
+    assert rig.leftovers() == []
+
+
+def _renames(rig: Rig) -> list[object]:
+    return list(
+        rig.server.query(
+            "SELECT id FROM information_schema.processlist WHERE info LIKE 'RENAME TABLE%%'"
+        )
+    )
