@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from tabletd.errors import LostRace, MigrationNotFound, Reason, TabletdError
+from tabletd.errors import LostRace, MigrationNotFound, NotWritable, Reason, TabletdError
 from tabletd.executor.migration import Migration, join_artifacts, split_artifacts
 from tabletd.executor.scheduler import Candidate
 from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
@@ -20,6 +20,7 @@ from tabletd.executor.submit import Submission
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.result import ResultSet
+from tabletd.mysql.variables import is_read_only
 
 # 16383 characters of four bytes fill a TEXT column.
 TEXT_CHARACTERS_MAX: Final = 16_383
@@ -33,10 +34,10 @@ _INSERT: Final = """
         reviewed_timestamp, log_path, artifacts, message, stage, removed_unique_key_names,
         dropped_no_default_column_names, expanded_column_names, revertible_notes,
         removed_foreign_key_names, special_plan, component_throttled, reason_throttled
-    ) VALUES (
+    ) SELECT
         %s, %s, %s, %s, %s, %s, %s, %s, %s, COALESCE(FROM_UNIXTIME(%s), NOW()), %s, 'queued', %s,
         NOW(), '', '', '', '', '', '', '', '', '', '', '', ''
-    )"""
+    FROM DUAL WHERE 1 = 1"""
 
 _MIGRATION_COLUMNS: Final = (
     "id, migration_uuid, keyspace, shard, mysql_schema, mysql_table, migration_statement, strategy,"
@@ -111,6 +112,11 @@ _WRITES: Final[Mapping[Command, str]] = {
         " cleanup_timestamp = NULL, " + _NOT_STARTED
     ),
 }
+# Ends each statement that writes: between a look at read_only and the write it may be set, and an
+# account with SUPER would write all the same. A replica that runs the statement itself
+# (binlog_format=STATEMENT) is read-only: there the look has to do.
+_IF_WRITABLE: Final = " AND CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')"
+_BINLOG_FORMAT: Final = "SHOW SESSION VARIABLES LIKE 'binlog_format'"
 _RUN_ENDED: Final = (
     "run_nonce = '', run_engine = '', run_directory = '', run_account = '', run_token_hash = '',"
     " artifacts = %s"
@@ -377,8 +383,14 @@ class Store:
             )
 
     async def write(self, sql: str, *values: Any) -> ResultSet:
-        """Run a statement that writes, never on a read-only server."""
-        return await self._pool.execute(sql, values, writable=True)
+        """Run a statement that ends in a WHERE and writes, never on a read-only server."""
+        async with self._pool.session(writable=True) as session:
+            binlog_format = (await session.execute(_BINLOG_FORMAT)).rows
+            by_statement = any(row[1] == "STATEMENT" for row in binlog_format)
+            result = await session.execute(sql if by_statement else sql + _IF_WRITABLE, values)
+            if result.rows_affected == 0 and await is_read_only(session):
+                raise NotWritable()
+            return result
 
     async def _explain(
         self,

@@ -120,7 +120,7 @@ def test_a_random_walk_over_the_states(mariadb: RealServer) -> None:
     run_state_machine_as_test(
         WalkOnServer,
         settings=settings(
-            max_examples=12,
+            max_examples=8,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from tabletd.errors import LostRace, MigrationNotFound, Reason, TabletdError
+from tabletd.errors import LostRace, MigrationNotFound, NotWritable, Reason, TabletdError
 from tabletd.executor.migration import Strategy
 from tabletd.executor.names import create_uuid
 from tabletd.executor.states import Command, Status
@@ -18,6 +19,7 @@ from tabletd.executor.store import (
 from tabletd.executor.submit import Submission
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
+from tests.conftest import StartServer
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
 
@@ -81,6 +83,41 @@ async def test_a_command_that_does_not_apply_changes_nothing(any_server: RealSer
         with pytest.raises(MigrationNotFound):
             await store.transition(create_uuid(), Command.CANCEL)
         assert (await store.read(uuid)).status is Status.QUEUED
+
+
+async def test_nothing_is_written_when_read_only_is_set_after_the_look_at_it(
+    any_server: RealServer,
+) -> None:
+    async with pool_of(any_server, size_max=8) as pool:
+        store, uuid = await queue(pool)
+        stop = asyncio.Event()
+
+        async def write() -> None:
+            while not stop.is_set():
+                with contextlib.suppress(NotWritable):
+                    await store.report(uuid, progress=1.0, eta_seconds=None, rows_copied=None)
+                    await store.transition(uuid, Command.SCHEDULE)
+                    await store.transition(uuid, Command.CANCEL)
+                    await store.transition(uuid, Command.RETRY)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write())
+            for _ in range(25):
+                await asyncio.to_thread(any_server.query, "SET GLOBAL read_only = 1")
+                before = await asyncio.to_thread(any_server.gtid_executed)
+                await asyncio.sleep(0.01)
+                assert await asyncio.to_thread(any_server.gtid_executed) == before
+                await asyncio.to_thread(any_server.query, "SET GLOBAL read_only = 0")
+            stop.set()
+
+
+async def test_a_statement_logged_queue_works_too(start_server: StartServer) -> None:
+    options = ("--binlog-format=STATEMENT",)
+    server = await asyncio.to_thread(start_server, "mariadb", options=options)
+    async with pool_of(server) as pool:
+        store, uuid = await queue(pool)
+        await store.transition(uuid, Command.SCHEDULE)
+        assert (await store.read(uuid)).status is Status.READY
 
 
 async def test_what_does_not_fit_is_refused_and_not_cut(any_server: RealServer) -> None:
