@@ -121,8 +121,8 @@ class _Daemon:
         parts.tablet.begin_shutdown()
         await set_serving(grpc.health, SERVICE_NAMES, False)
         await grpc.health.enter_graceful_shutdown()
-        await grpc.server.stop(self._config.shutdown_grace)
-        # The tools still report over HTTP while they are ended.
+        # No migration is begun from here on; the tools still report over HTTP while they are ended.
+        await asyncio.gather(parts.executor.close(), grpc.server.stop(self._config.shutdown_grace))
         await parts.tablet.stop()
         for task in background:
             task.cancel()

@@ -60,7 +60,7 @@ def build_executor(
         pool=pool,
         settings=gc_settings(config),
         clock=clock,
-        may_purge=lambda: throttler.check("tabletd:table-gc").is_ok,
+        may_purge=lambda: throttler.check("tabletd:table-gc", low_priority=True).is_ok,
     )
     executor = Executor(
         pool=pool,
