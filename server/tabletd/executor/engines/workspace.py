@@ -133,3 +133,31 @@ def read_log(log_file: Path, offset: int = 0) -> str:
             return file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def prune_logs(settings: EngineSettings, *, retention_seconds: float, now_seconds: float) -> int:
+    """Remove the logs of runs that ended long ago; blocks for as long as the file system does.
+
+    Args:
+        settings: where logs and private directories are.
+        retention_seconds: how long a log is kept after its last line.
+        now_seconds: the wall clock, as file times are.
+
+    Returns:
+        how many were removed.
+    """
+    unfinished = {
+        path.name.removeprefix(f"{settings.tablet_alias}-")
+        for path in settings.run_directory.glob(f"{settings.tablet_alias}-*")
+    }
+    removed = 0
+    for path in settings.log_directory.glob("*.log"):
+        if path.stem in unfinished:
+            continue
+        try:
+            if now_seconds - path.stat().st_mtime > retention_seconds:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue
+    return removed
