@@ -16,7 +16,7 @@ from tabletd.executor.engines.base import Engine, Outcome
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.run_record import StoredRun
 from tabletd.executor.states import Command, Status
-from tabletd.executor.store import Store
+from tabletd.executor.store import MOVED_ON, Store
 from tabletd.mysql.errors import MySQLError
 from tabletd.telemetry.tracing import span
 from tabletd.telemetry.vars import Registry
@@ -278,7 +278,7 @@ class Runs:
                 _logger.info("migration %s: %s", migration.migration_uuid, error)
                 return
             except TabletdError as error:
-                if error.reason is Reason.MIGRATION_NOT_FOUND:
+                if error.reason in MOVED_ON:
                     return
                 _logger.warning("migration %s: not settled: %s", migration.migration_uuid, error)
             await asyncio.sleep(pause_seconds)

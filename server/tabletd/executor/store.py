@@ -24,6 +24,10 @@ from tabletd.mysql.variables import is_read_only
 
 # 16383 characters of four bytes fill a TEXT column.
 TEXT_CHARACTERS_MAX: Final = 16_383
+# Why a compare-and-set changes nothing: somebody else was faster.
+MOVED_ON: Final = frozenset(
+    {Reason.LOST_RACE, Reason.ILLEGAL_TRANSITION, Reason.MIGRATION_NOT_FOUND}
+)
 _DUPLICATE_KEY: Final = 1062
 _ELLIPSIS: Final = " ..."
 
@@ -103,7 +107,10 @@ _WRITES: Final[Mapping[Command, str]] = {
     Command.COMPLETE: _DONE,
     Command.SETTLE: _DONE,
     Command.FAIL: "completed_timestamp = NOW(6), eta_seconds = -1",
-    Command.CANCEL: "cancelled_timestamp = NOW(), completed_timestamp = NOW(6), eta_seconds = -1",
+    Command.CANCEL: (
+        "cancelled_timestamp = NOW(), completed_timestamp = NOW(6), eta_seconds = -1,"
+        " stage = IF(run_nonce = '', stage, CONCAT(run_engine, ': cancelled, cleaning up'))"
+    ),
     Command.REQUEUE: _NOT_STARTED,
     Command.RETRY: (
         "retries = retries + 1, tablet = {tablet}, tablet_failure = 0, cutover_attempts = 0,"
@@ -276,8 +283,9 @@ class Store:
     ) -> None:
         """Clear the run_* columns of a row that keeps its state; `artifacts` are left of it."""
         await self.write(
-            f"UPDATE _vt.schema_migrations SET {_RUN_ENDED}"
-            " WHERE migration_uuid = %s AND run_nonce = %s",
+            "UPDATE _vt.schema_migrations SET"
+            " stage = IF(migration_status = 'cancelled', CONCAT(run_engine, ': cancelled'), stage),"
+            f" {_RUN_ENDED} WHERE migration_uuid = %s AND run_nonce = %s",
             join_artifacts(artifacts),
             migration_uuid,
             run_nonce,

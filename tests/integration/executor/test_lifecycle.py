@@ -156,7 +156,9 @@ async def test_a_cancelled_migration_is_not_started_again_while_its_run_is_clean
         await asyncio.wait_for(run.cleaning.wait(), 5)
         await run.record.add_artifacts("_late_gho")
         await run.record.progress(Progress("gh-ost: copying rows", percent=50.0))
-        assert test.row(uuid)["message"] == "CANCEL issued by user"
+        row = test.row(uuid)
+        assert row["message"] == "CANCEL issued by user"
+        assert row["stage"] == "gh-ost: cancelled, cleaning up"
         assert await test.executor.retry(uuid) == 1
         other = await submit(test, "t")
         assert test.row(uuid)["migration_status"] == "queued"
