@@ -250,9 +250,9 @@ class Executor:
     ) -> None:
         """Take the report of a running tool's hook.
 
-        A report is a sign of life; how a run ended is for its engine to find out. Late and
-        impossible reports are ignored: of unknown or finished migrations, of a dry run that did not
-        fail, of a progress that is no percentage.
+        A report is a sign of life; how a run ended is for its engine to find out. Ignored are
+        reports on unknown or finished migrations, on a dry run that did not fail, and a progress
+        that is no percentage.
 
         Args:
             migration_uuid: whose tool reports.

@@ -248,9 +248,32 @@ class Store:
             LostRace: the row belongs to another run.
             TabletdError: ILLEGAL_TRANSITION when the row is in another state.
         """
-        move = COMMANDS[command]
-        assignments = [_WRITES[command].format(tablet="%s")]
-        values: list[Any] = [self._tablet] * _WRITES[command].count("{tablet}")
+        assignments, values = self._assignments(command, message, stage, end_run, tablet_failure)
+        sources = [Status.RUNNING] if running else sorted(COMMANDS[command].sources)
+        where = f"migration_uuid = %s AND migration_status IN ({_marks(sources)})"
+        keys = [migration_uuid, *sources]
+        if run_nonce is not None:
+            where += " AND run_nonce = %s"
+            keys.append(run_nonce)
+        result = await self.write(
+            f"UPDATE _vt.schema_migrations SET {assignments} WHERE {where}", *values, *keys
+        )
+        if result.rows_affected == 0:
+            await self._explain(migration_uuid, command, sources, run_nonce)
+
+    def _assignments(
+        self,
+        command: Command,
+        message: str | None,
+        stage: str | None,
+        end_run: tuple[str, ...] | None,
+        tablet_failure: bool,
+    ) -> tuple[str, list[Any]]:
+        """Return what a transition writes, and the values for its marks."""
+        writes = _WRITES[command]
+        assignments = ["migration_status = %s", writes.format(tablet="%s")]
+        values: list[Any] = [COMMANDS[command].target]
+        values += [self._tablet] * writes.count("{tablet}")
         if message is not None:
             assignments.append("message = %s, message_timestamp = NOW(6)")
             values.append(fit(message))
@@ -262,21 +285,7 @@ class Store:
             values.append(join_artifacts(end_run))
         if tablet_failure:
             assignments.append("tablet_failure = 1")
-        sources = [Status.RUNNING] if running else sorted(move.sources)
-        where = f"migration_uuid = %s AND migration_status IN ({_marks(sources)})"
-        if run_nonce is not None:
-            where += " AND run_nonce = %s"
-        result = await self.write(
-            f"UPDATE _vt.schema_migrations SET migration_status = %s, {', '.join(assignments)}"
-            f" WHERE {where}",
-            move.target,
-            *values,
-            migration_uuid,
-            *sources,
-            *([] if run_nonce is None else [run_nonce]),
-        )
-        if result.rows_affected == 0:
-            await self._explain(migration_uuid, command, sources, run_nonce)
+        return ", ".join(assignments), values
 
     async def end_run(
         self, migration_uuid: str, run_nonce: str, artifacts: tuple[str, ...]
