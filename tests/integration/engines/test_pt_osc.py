@@ -6,18 +6,19 @@ import asyncio
 import os
 import signal
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tabletd.errors import NotWritable
 from tabletd.executor.hooks import token_matches
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tabletd.processes.runner import attach
 from tabletd.sandbox.workload import Workload, load, verify_table
+from tests.conftest import StartServer
 from tests.integration.engines.callbacks import callback_server
-from tests.integration.engines.rig import Record, Rig, abandon
+from tests.integration.engines.rig import Record, Rig, abandon, rig_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -322,8 +323,7 @@ async def test_a_server_that_becomes_read_only_leaves_the_run_to_be_recovered(
         await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
         rig.server.query("SET GLOBAL read_only = 1")
         stop.set()
-        with pytest.raises(NotWritable):
-            await task
+        assert (await task).status is Status.CANCELLED
     assert not record.ended
     assert rig.processes() == []
     rig.server.query("SET GLOBAL read_only = 0")
@@ -337,3 +337,51 @@ def _renames(rig: Rig) -> list[object]:
             "SELECT id FROM information_schema.processlist WHERE info LIKE 'RENAME TABLE%%'"
         )
     )
+
+
+async def test_a_tool_that_somebody_kills_has_failed_and_leaves_nothing(any_rig: Rig) -> None:
+    rig = any_rig
+    rig.create_orders()
+    async with (
+        callback_server() as server,
+        rig.running(PT_OSC, ADD_EXTRA, SLOW, callback_url=lambda: server.url) as running,
+    ):
+        run = await attach(Path(running.record.migration.run_directory) / "run")
+        assert run is not None
+        os.kill(run.tool.pid, signal.SIGTERM)
+        outcome = await running.task
+    assert outcome.status is Status.FAILED
+    assert "Exiting on SIGTERM" in outcome.message
+    assert rig.leftovers() == []
+
+
+async def test_a_run_that_had_just_begun_is_recovered(mariadb_rig: Rig) -> None:
+    rig = mariadb_rig
+    rig.create_orders(1)
+    left = replace(
+        rig.migration(PT_OSC, ADD_EXTRA),
+        run_nonce="n",
+        run_directory=str(rig.settings.run_directory / "zone1-0000000100-x-1"),
+        run_account="tabletd_12345678@127.0.0.1",
+    )
+    record = Record(left)
+    assert await rig.engine(PT_OSC).recover(left, record) is None
+    assert record.ended
+
+
+async def test_names_in_capitals_on_a_server_that_folds_them(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    options = ("--lower-case-table-names=1",)
+    server = await asyncio.to_thread(start_server, "mariadb", options=options)
+    async with rig_on(server, server.create_database(), tmp_path) as rig:
+        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+        rig.create_orders(5000)
+        rig.server.query("CREATE TABLE _orders_old (theirs INT)", database=rig.schema)
+        async with callback_server() as answers:
+            left = await abandon(rig, PT_OSC, SLOW, lambda: answers.url, table="ORDERS")
+            assert await rig.engine(PT_OSC).recover(left, Record(left)) is None
+            outcome, _ = await rig.run(PT_OSC, "ALTER TABLE ORDERS ADD COLUMN extra INT", "ORDERS")
+        assert outcome.status is Status.COMPLETE, outcome
+        assert outcome.old_table == "__orders_old"
+        assert rig.leftovers("_orders_old", "__orders_old") == []

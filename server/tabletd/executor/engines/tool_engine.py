@@ -119,8 +119,12 @@ class ToolEngine:
             await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
             await record.end()
             raise
-        await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
-        await record.end()
+        try:
+            await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
+            await record.end()
+        except TabletdError as error:
+            # How it ended is known and must not be lost; `recover` will clean up what is left.
+            _logger.warning("migration %s: cleaning up: %s", migration.migration_uuid, error)
         return outcome
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
@@ -324,14 +328,12 @@ class ToolEngine:
     # The end
 
     def _failure(self, phase: Phase, end: PhaseEnd) -> str:
+        who = f"{self.strategy} {phase.words}"
         if end.exit_code is None:
-            how = "ended without a trace: its wrapper was killed"
-        elif end.exit_code < 0:
-            how = f"was ended by signal {-end.exit_code}"
-        else:
-            how = f"ended with {end.exit_code}"
-        cause = self._tool.failure_cause(end.output)
-        return f"{self.strategy} {phase.words} {how}: {cause}"
+            return f"{who} ended without a trace: its wrapper was killed"
+        if end.exit_code < 0:
+            return f"{who} was ended from outside by signal {-end.exit_code}"
+        return f"{who} ended with {end.exit_code}: {self._tool.failure_cause(end.output)}"
 
     def _judge(self, end: PhaseEnd, swap: Swap) -> Outcome:
         losses = self._tool.losses(end.output)
