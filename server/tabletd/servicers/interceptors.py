@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -126,8 +126,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with self._telemetry.call(name, partial(_metadata, context)) as call:
                 try:
                     with self._slot(self._streams):
-                        async for response in behaviour(request, context):
-                            yield response
+                        async with aclosing(behaviour(request, context)) as responses:
+                            async for response in responses:
+                                yield response
                 except GeneratorExit:
                     raise
                 except BaseException as error:

@@ -236,3 +236,43 @@ def test_a_server_that_comes_later_is_waited_for(start_server: StartServer, tmp_
         server.restart()
         wait_until_serving(channel)
         assert "Traceback" not in tabletd.log.read_text()
+
+
+def test_a_missing_grant_is_named_in_the_health(shop: RealServer, tmp_path: Path) -> None:
+    shop.query("CREATE USER weak@'127.0.0.1' IDENTIFIED BY 'weak-secret'")
+    settings = {"mysql_user": "weak", "mysql_password": "weak-secret"}
+    with (
+        daemon(shop, tmp_path, **settings) as tabletd,
+        grpc.insecure_channel(tabletd.grpc) as channel,
+    ):
+        eventually_blocking(lambda: "GRANT" in error_of(channel))
+        assert "SLAVE MONITOR" in error_of(channel)
+        assert not health(channel).serving
+        with pytest.raises(grpc.RpcError) as caught:
+            manager(channel).ExecuteFetchAsDba(
+                tm.ExecuteFetchAsDbaRequest(query=b"CREATE TABLE shop.t (id INT)")
+            )
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "shop" in str(caught.value.details())
+        assert "Traceback" not in tabletd.log.read_text()
+
+
+def test_the_password_is_in_no_argument_environment_or_log(
+    shop: RealServer, tmp_path: Path
+) -> None:
+    shop.script(
+        "CREATE USER tabletd@'127.0.0.1' IDENTIFIED BY 'open-sesame'",
+        "GRANT ALL ON *.* TO tabletd@'127.0.0.1'",
+    )
+    password_file = tmp_path / "password"
+    password_file.write_text("open-sesame\n")
+    settings = {"mysql_user": "tabletd", "mysql_password_file": str(password_file)}
+    with (
+        daemon(shop, tmp_path, log_level="debug", **settings) as tabletd,
+        grpc.insecure_channel(tabletd.grpc) as channel,
+    ):
+        wait_until_serving(channel)
+        process = psutil.Process(tabletd.identity.pid)
+        seen = [*process.cmdline(), *process.environ().values(), tabletd.log.read_text()]
+        seen += [page(tabletd.http, path) for path in ("/", "/debug/vars", "/metrics")]
+        assert not [text for text in seen if "sesame" in text]
