@@ -22,6 +22,7 @@ from tabletd.telemetry.tracing import span
 from tabletd.telemetry.vars import Registry
 
 REST_SECONDS: Final = 5.0
+CANCEL_SECONDS_MAX: Final = 5.0
 SETTLE_PAUSE_SECONDS_MAX: Final = 5.0
 
 _logger = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ class Runs:
             _logger.warning("%s did not end within %g s", task.get_name(), grace_seconds)
             task.cancel()
         if late:
-            await asyncio.wait(late)
+            await asyncio.wait(late, timeout=CANCEL_SECONDS_MAX)
 
     def _spawn(
         self, group: asyncio.TaskGroup, run: _Run, work: Coroutine[None, None, None]

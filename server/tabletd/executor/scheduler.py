@@ -118,6 +118,7 @@ class FailStale:
 
     migration_uuid: str
     quiet_seconds: int
+    tablet_failure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ def _settlements(snapshot: Snapshot, limits: Limits) -> Iterator[Action]:
         if row.migration_uuid in snapshot.busy_here:
             continue
         if row.status is Status.RUNNING and row.quiet_seconds > limits.stale_seconds:
-            yield FailStale(row.migration_uuid, row.quiet_seconds)
+            is_others = row.tablet != limits.tablet
+            yield FailStale(row.migration_uuid, row.quiet_seconds, is_others)
         elif row.migration_uuid not in snapshot.resting:
             yield Recover(row.migration_uuid)
     for row in snapshot.pending:

@@ -214,11 +214,13 @@ class Worker:
                     tablet_failure=True,
                 )
                 self.wake()
-            case FailStale(quiet_seconds=quiet_seconds):
+            case FailStale(quiet_seconds=quiet_seconds, tablet_failure=tablet_failure):
                 message = (
                     f"no sign of life for {quiet_seconds // 60} minutes, and no way to recover"
                 )
-                await self._store.transition(uuid, Command.FAIL, message=message)
+                await self._store.transition(
+                    uuid, Command.FAIL, message=message, tablet_failure=tablet_failure
+                )
             case RetryTabletFailure():
                 await self._store.transition(uuid, Command.RETRY)
                 self.wake()
