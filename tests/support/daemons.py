@@ -25,7 +25,7 @@ KEYSPACE: Final = "shop"
 # A run that is ended by force takes its daemons along.
 _LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 _SETTINGS: Final = {
-    "heartbeat_interval": "100ms",
+    "heartbeat_interval": "250ms",
     "health_check_interval": "1s",
     "throttle_threshold": "1s",
     # Nothing is kept, so that whatever is found after a migration was forgotten.
@@ -97,9 +97,9 @@ class TabletPair:
         if not self.replica.is_running:
             self.replica = restart_daemon(self.replica)
         for trigger in self.triggers():
-            self.servers.primary.script(f"DROP TRIGGER {KEYSPACE}.`{trigger}`")
+            self.servers.primary.script(f"DROP TRIGGER IF EXISTS {KEYSPACE}.`{trigger}`")
         for table in self._table_names():
-            self.servers.primary.script(f"DROP TABLE {KEYSPACE}.`{table}`")
+            self.servers.primary.script(f"DROP TABLE IF EXISTS {KEYSPACE}.`{table}`")
         self.tables.clear()
         self.servers.catch_up()
 
@@ -288,7 +288,10 @@ async def connected(daemon: Daemon) -> AsyncGenerator[VExecClient]:
 def wait_until_primary(pair: TabletPair, within_seconds: float = 15.0) -> None:
     """Wait until the primary's daemon has taken up its role and made its tables."""
     eventually_blocking(
-        lambda: pair.servers.primary.query("SHOW TABLES FROM _vt LIKE 'schema_migrations'"),
+        lambda: pair.servers.primary.query(
+            "SELECT 1 FROM information_schema.tables "
+            "WHERE table_schema = '_vt' AND table_name = 'schema_migrations'"
+        ),
         within_seconds,
         "the daemon of the primary makes _vt.schema_migrations",
     )
@@ -302,6 +305,7 @@ class Case:
         tablets: the pair and its daemons.
         strategy: the tool.
         slow: options that make a table of 20,000 rows last far longer than any test.
+        brief: options that make a table of 5,000 rows last for some seconds.
     """
 
     tablets: TabletPair
@@ -312,6 +316,12 @@ class Case:
         if self.strategy == "gh-ost":
             return "--chunk-size=20 --nice-ratio=20"
         return "--chunk-size=20 --chunk-time=0 --sleep=0.1"
+
+    @property
+    def brief(self) -> str:
+        if self.strategy == "gh-ost":
+            return "--chunk-size=50 --nice-ratio=4"
+        return "--chunk-size=50 --chunk-time=0 --sleep=0.03"
 
 
 def is_tool(command: list[str]) -> bool:

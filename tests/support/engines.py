@@ -46,11 +46,13 @@ class FakeRun:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     cleaning: asyncio.Event = field(default_factory=asyncio.Event)
     may_clean: asyncio.Event = field(default_factory=asyncio.Event)
-    outcome: asyncio.Future[Outcome] = field(default_factory=asyncio.Future)
+    outcome: asyncio.Future[Outcome] = field(default_factory=asyncio.Future[Outcome])
 
-    def finish(self, status: Status = Status.COMPLETE, message: str = "") -> None:
+    def finish(
+        self, status: Status = Status.COMPLETE, message: str = "", old_table: str = ""
+    ) -> None:
         """Let the tool end."""
-        self.outcome.set_result(Outcome(status, message))
+        self.outcome.set_result(Outcome(status, message, old_table))
 
 
 Script = Callable[[FakeRun], Awaitable[Outcome]]

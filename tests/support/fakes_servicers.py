@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import grpc.aio
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
@@ -53,7 +53,7 @@ class FakeTablet:
         self.asked.append("run_health_check")
 
     @asynccontextmanager
-    async def subscribe(self) -> AsyncIterator[Subscription]:
+    async def subscribe(self) -> AsyncGenerator[Subscription]:
         subscription = Subscription(self.health, buffer_max=20)
         self.subscriptions.add(subscription)
         try:
@@ -169,7 +169,7 @@ async def failure(call: Awaitable[Any]) -> grpc.aio.AioRpcError:
 
 def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     """Return the `google.rpc.ErrorInfo` of an error."""
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status: Any = cast(Any, rpc_status).from_call(error)
     assert status is not None, "no details"
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)

@@ -13,11 +13,9 @@ from typing import Any, Final
 from tabletd import __version__
 from tabletd.admin.tablet_admin import TabletAdmin
 from tabletd.app.address import Address
-from tabletd.app.queue import build_executor, gc_settings
+from tabletd.app.queue import Queue, build_queue
 from tabletd.clock import SystemClock
 from tabletd.config import Config
-from tabletd.executor.executor import Executor
-from tabletd.executor.gc import GarbageCollector
 from tabletd.heartbeat.repl_tracker import ReplTracker
 from tabletd.heartbeat.settings import HeartbeatSettings, TrackerMode, bounded_interval_seconds
 from tabletd.mysql.pool import Pool
@@ -66,23 +64,21 @@ class Components:
 
     Attributes:
         tablet: role and health.
-        executor: the queue of migrations.
+        queue: migrations and their leavings.
         throttler: the answer behind `/throttler/check`.
         admin: operators' statements.
         tracker: measures lag.
         watcher: the replicas' daemons.
-        gc: old tables and logs.
         pools: connections, to be opened first and closed last.
         registry: the vars of all of them.
     """
 
     tablet: Tablet
-    executor: Executor
+    queue: Queue
     throttler: Throttler
     admin: TabletAdmin
     tracker: ReplTracker
     watcher: ReplicaWatcher
-    gc: GarbageCollector
     pools: Pools
     registry: Registry
 
@@ -91,7 +87,7 @@ class Components:
         return (
             ("heartbeat", self.tracker.run()),
             ("replica watcher", self.watcher.run()),
-            ("executor", self.executor.run()),
+            ("executor", self.queue.executor.run()),
             ("tablet", self.tablet.run()),
             ("reminder", self._remind()),
         )
@@ -107,7 +103,7 @@ class Components:
     def reload(self, config: Config) -> None:
         """Take over the settings that may change while running."""
         self.throttler.threshold_seconds = config.throttle_threshold
-        self.gc.settings = gc_settings(config)
+        self.queue.reload(config)
 
 
 def build_components(config: Config, http: Address) -> Components:
@@ -137,7 +133,7 @@ def build_components(config: Config, http: Address) -> Components:
         clock=clock,
         threshold_seconds=config.throttle_threshold,
     )
-    executor, gc = build_executor(
+    queue = build_queue(
         config,
         http,
         pools.executor,
@@ -153,7 +149,7 @@ def build_components(config: Config, http: Address) -> Components:
         database=config.database,
         pool=pools.heartbeat_read,
         repl_tracker=tracker,
-        listeners=[throttler, executor],
+        listeners=[throttler, queue.executor],
         settings=_tablet_settings(config),
         registry=registry,
         clock=clock,
@@ -163,12 +159,11 @@ def build_components(config: Config, http: Address) -> Components:
     )
     return Components(
         tablet=tablet,
-        executor=executor,
+        queue=queue,
         throttler=throttler,
         admin=admin,
         tracker=tracker,
         watcher=watcher,
-        gc=gc,
         pools=pools,
         registry=registry,
     )

@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 EXIT_CLEAN: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
-_TELEMETRY_CLOSE_SECONDS: Final = 5.0
 
 
 def serve(config: Config, *, reread: Callable[[], Config]) -> int:
@@ -78,7 +77,7 @@ class _Daemon:
     async def run(self) -> None:
         config = self._config
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(_close_telemetry, self._telemetry)
+            stack.push_async_callback(self._telemetry.close)
             listener = stack.enter_context(listen(config.http_bind, config.http_port))
             http_address = Address(config.http_bind, listener.getsockname()[1])
             parts = build_components(config, http_address)
@@ -88,7 +87,7 @@ class _Daemon:
             http = HttpServer(build_application(self._web_ports(parts)), listener)
             grpc = self._grpc_server(parts)
             self._telemetry.publish(parts.registry)
-            await parts.executor.open()
+            await parts.queue.executor.open()
             self._take_signals(parts)
             await self._run(parts, grpc, http, self._addresses(grpc, http_address))
 
@@ -121,8 +120,10 @@ class _Daemon:
         parts.tablet.begin_shutdown()
         await set_serving(grpc.health, SERVICE_NAMES, False)
         await grpc.health.enter_graceful_shutdown()
-        await grpc.server.stop(self._config.shutdown_grace)
-        # The tools still report over HTTP while they are ended.
+        # No migration is begun from here on; the tools still report over HTTP while they are ended.
+        await asyncio.gather(
+            parts.queue.executor.close(), grpc.server.stop(self._config.shutdown_grace)
+        )
         await parts.tablet.stop()
         for task in background:
             task.cancel()
@@ -133,7 +134,7 @@ class _Daemon:
         config = self._config
         return build_server(
             tablet_manager=TabletManager(
-                tablet=parts.tablet, executor=parts.executor, admin=parts.admin
+                tablet=parts.tablet, executor=parts.queue.executor, admin=parts.admin
             ),
             query=Query(tablet=parts.tablet, admin=parts.admin),
             host=config.grpc_bind,
@@ -146,7 +147,7 @@ class _Daemon:
     def _web_ports(self, parts: Components) -> WebPorts:
         return WebPorts(
             tablet=parts.tablet,
-            reports=parts.executor,
+            reports=parts.queue.executor,
             throttler=parts.throttler,
             registry=parts.registry,
             metrics_page=self._telemetry.prometheus_page,
@@ -199,11 +200,3 @@ class _Daemon:
         logger.info("configuration reread; changed: %s", ", ".join(taken) or "nothing")
         if left:
             logger.warning("not changed before a restart: %s", ", ".join(left))
-
-
-async def _close_telemetry(telemetry: Telemetry) -> None:
-    try:
-        async with asyncio.timeout(_TELEMETRY_CLOSE_SECONDS):
-            await telemetry.close()
-    except TimeoutError:
-        logger.warning("metrics and traces were not all sent")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from tabletd.app.address import Address
@@ -11,6 +15,7 @@ from tabletd.clock import Clock
 from tabletd.config import Config
 from tabletd.executor.engines.build import build_engines
 from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.engines.workspace import prune_logs
 from tabletd.executor.executor import Executor, ExecutorSettings
 from tabletd.executor.gc import GarbageCollector, GCSettings, parse_lifecycle
 from tabletd.executor.store import Store
@@ -19,7 +24,49 @@ from tabletd.telemetry.vars import Registry
 from tabletd.throttler import Throttler
 
 
-def build_executor(
+@dataclass(frozen=True)
+class Queue:
+    """The executor and what clears up behind it.
+
+    Attributes:
+        executor: takes and runs migrations.
+        gc: removes their old tables.
+        log_pruner: removes their old logs.
+    """
+
+    executor: Executor
+    gc: GarbageCollector
+    log_pruner: LogPruner
+
+    def reload(self, config: Config) -> None:
+        """Take over the settings that may change while running."""
+        self.gc.settings = _gc_settings(config)
+        self.log_pruner.retention_seconds = config.log_retention
+
+
+class LogPruner:
+    """Removes the logs of finished migrations by age.
+
+    Args:
+        settings: tell where the logs are.
+        retention_seconds: the age; may be set anew at any time.
+    """
+
+    def __init__(self, settings: EngineSettings, retention_seconds: float) -> None:
+        self._settings = settings
+        self.retention_seconds = retention_seconds
+
+    async def prune(self, _: Collection[str]) -> None:
+        """Remove what is old enough; unfinished runs are spared."""
+        await asyncio.to_thread(
+            prune_logs,
+            self._settings,
+            retention_seconds=self.retention_seconds,
+            now_seconds=time.time(),
+        )
+
+
+def build_queue(
     config: Config,
     http: Address,
     pool: Pool,
@@ -28,8 +75,8 @@ def build_executor(
     throttler: Throttler,
     clock: Clock,
     registry: Registry,
-) -> tuple[Executor, GarbageCollector]:
-    """Make the executor and what clears up behind it.
+) -> Queue:
+    """Make all of it; nothing is begun yet.
 
     Args:
         config: the settings.
@@ -40,49 +87,55 @@ def build_executor(
         clock: handed on.
         registry: gets the executor's counters.
     """
-    directory = _state_directory(config)
-    engines = build_engines(
-        pool,
-        EngineSettings(
-            tablet_alias=config.tablet_alias,
-            run_directory=directory / "runs",
-            log_directory=directory / "logs",
-            gh_ost_path=_program(config.gh_ost_path, "gh-ost"),
-            pt_osc_path=_program(config.pt_osc_path, "pt-online-schema-change"),
-            callback_url=lambda: http.local_url,
-            allow_unsafe_cutover=config.allow_unsafe_cutover,
-            migration_user=config.migration_user or "",
-            migration_password=config.secret("migration_password"),
-        ),
-    )
+    engine_settings = _engine_settings(config, http)
+    log_pruner = LogPruner(engine_settings, config.log_retention)
     gc = GarbageCollector(
         store=Store(pool, tablet=config.tablet_alias),
         pool=pool,
-        settings=gc_settings(config),
+        settings=_gc_settings(config),
         clock=clock,
-        may_purge=lambda: throttler.check("tabletd:table-gc").is_ok,
+        may_purge=lambda: throttler.check("tabletd:table-gc", low_priority=True).is_ok,
+        prune=log_pruner.prune,
     )
     executor = Executor(
         pool=pool,
         raw_pool=raw_pool,
         tablet_alias=config.tablet_alias,
-        engines=engines,
-        settings=ExecutorSettings(
-            allowed_schemas=config.allowed_schemas,
-            check_interval_seconds=config.migration_check_interval,
-            max_concurrent=config.max_concurrent_migrations,
-            stale_seconds=config.stale_migration_minutes * 60.0,
-        ),
+        engines=build_engines(pool, engine_settings),
+        settings=_executor_settings(config),
         clock=clock,
         registry=registry,
         gc=gc,
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)
-    return executor, gc
+    return Queue(executor, gc, log_pruner)
 
 
-def gc_settings(config: Config) -> GCSettings:
-    """Return how long old tables are kept, and their way out."""
+def _engine_settings(config: Config, http: Address) -> EngineSettings:
+    directory = _state_directory(config)
+    return EngineSettings(
+        tablet_alias=config.tablet_alias,
+        run_directory=directory / "runs",
+        log_directory=directory / "logs",
+        gh_ost_path=_program(config.gh_ost_path, "gh-ost"),
+        pt_osc_path=_program(config.pt_osc_path, "pt-online-schema-change"),
+        callback_url=lambda: http.local_url,
+        allow_unsafe_cutover=config.allow_unsafe_cutover,
+        migration_user=config.migration_user or "",
+        migration_password=config.secret("migration_password"),
+    )
+
+
+def _executor_settings(config: Config) -> ExecutorSettings:
+    return ExecutorSettings(
+        allowed_schemas=config.allowed_schemas,
+        check_interval_seconds=config.migration_check_interval,
+        max_concurrent=config.max_concurrent_migrations,
+        stale_seconds=config.stale_migration_minutes * 60.0,
+    )
+
+
+def _gc_settings(config: Config) -> GCSettings:
     return GCSettings(
         retain_artifacts_seconds=config.retain_artifacts,
         lifecycle=parse_lifecycle(",".join(config.table_gc_lifecycle)),

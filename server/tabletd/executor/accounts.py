@@ -84,7 +84,7 @@ def schema_pattern(schema: str) -> str:
 async def create_account(
     session: Session, info: ServerInfo, account: Account, grants: Sequence[str]
 ) -> None:
-    """Make an account and give it its privileges.
+    """Make an account and give it its privileges, or make nothing.
 
     Args:
         session: of an account that may do so, on a writable server.
@@ -99,11 +99,15 @@ async def create_account(
     # Tools' drivers know this plugin; MySQL 8.4 has it switched off.
     has_native = not info.is_mariadb and (5, 7) <= info.version[:2] < (8, 4)
     how = "WITH mysql_native_password BY" if has_native else "BY"
+    is_made = False
     try:
         await session.execute(f"CREATE USER {name} IDENTIFIED {how} %s", (account.password,))
+        is_made = True
         for grant in grants:
             await session.execute(f"GRANT {grant} TO {name}")
     except MySQLError as error:
+        if is_made:
+            await drop_account(session, account)
         if error.reason not in (Reason.MISSING_GRANT, Reason.MYSQL_ACCESS_DENIED):
             raise
         raise TabletdError(

@@ -25,10 +25,10 @@ from tabletd.executor.names import is_online_ddl_uuid
 from tabletd.executor.runs import Runs, StopReason
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.states import PENDING, Command, Status
-from tabletd.executor.store import Store
+from tabletd.executor.store import MOVED_ON, Store
 from tabletd.executor.submit import NewMigration, not_a_uuid, read_submission
 from tabletd.executor.vexec import Insert, Select, Update, parse
-from tabletd.executor.worker import MOVED_ON, Worker
+from tabletd.executor.worker import Worker
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.result import ResultSet
@@ -250,9 +250,9 @@ class Executor:
     ) -> None:
         """Take the report of a running tool's hook.
 
-        A report is a sign of life; how a run ended is for its engine to find out. Late and
-        impossible reports are ignored: of unknown or finished migrations, of a dry run that did not
-        fail, of a progress that is no percentage.
+        A report is a sign of life; how a run ended is for its engine to find out. Ignored are
+        reports on unknown or finished migrations, on a dry run that did not fail, and a progress
+        that is no percentage.
 
         Args:
             migration_uuid: whose tool reports.

@@ -7,6 +7,7 @@ import math
 
 from tabletd.executor.engines.base import EtaState, Progress
 from tabletd.executor.migration import Migration, join_artifacts
+from tabletd.executor.names import parse_gc_table_name
 from tabletd.executor.store import Store, fit
 
 
@@ -28,6 +29,17 @@ class StoredRun:
         self._artifacts_lock = asyncio.Lock()
         self.nonce = migration.run_nonce
         self.ended = False
+
+    def left_tables(self, old_table: str) -> tuple[str, ...] | None:
+        """Return the tables that are left of an ended run, None when it is not cleaned up.
+
+        Only the former table, and what the life cycle of tables has taken over: a name that the
+        tool might have used, but did not, may become anybody's.
+        """
+        if not self.ended:
+            return None
+        taken_over = (name for name in self._artifacts if parse_gc_table_name(name) is not None)
+        return tuple(dict.fromkeys((*taken_over, *([old_table] if old_table else []))))
 
     async def begin(
         self,

@@ -16,12 +16,13 @@ from tabletd.executor.engines.base import Engine, Outcome
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.run_record import StoredRun
 from tabletd.executor.states import Command, Status
-from tabletd.executor.store import Store
+from tabletd.executor.store import MOVED_ON, Store
 from tabletd.mysql.errors import MySQLError
 from tabletd.telemetry.tracing import span
 from tabletd.telemetry.vars import Registry
 
 REST_SECONDS: Final = 5.0
+CANCEL_SECONDS_MAX: Final = 5.0
 SETTLE_PAUSE_SECONDS_MAX: Final = 5.0
 
 _logger = logging.getLogger(__name__)
@@ -48,10 +49,11 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """How an outcome is written."""
+    """How an outcome is written; without a command the row keeps the state it was moved to."""
 
-    command: Command
+    command: Command | None
     message: str
+    old_table: str = ""
     tablet_failure: bool = False
 
 
@@ -172,7 +174,7 @@ class Runs:
             _logger.warning("%s did not end within %g s", task.get_name(), grace_seconds)
             task.cancel()
         if late:
-            await asyncio.wait(late)
+            await asyncio.wait(late, timeout=CANCEL_SECONDS_MAX)
 
     def _spawn(
         self, group: asyncio.TaskGroup, run: _Run, work: Coroutine[None, None, None]
@@ -235,11 +237,11 @@ class Runs:
     def _verdict(self, run: _Run, outcome: Outcome) -> _Verdict | None:
         """Return what to write, None where the next primary will."""
         if outcome.status is Status.COMPLETE:
-            return _Verdict(Command.COMPLETE, outcome.message)
+            return _Verdict(Command.COMPLETE, outcome.message, outcome.old_table)
         if run.reason is StopReason.ROLE:
             return None
         if run.reason is StopReason.CANCEL:
-            return _Verdict(Command.CANCEL, outcome.message)
+            return _Verdict(None, outcome.message)
         if outcome.status is Status.FAILED:
             return _Verdict(Command.FAIL, outcome.message)
         if run.reason is StopReason.SHUTDOWN:
@@ -250,7 +252,7 @@ class Runs:
 
     def _recovered(self, migration: Migration, outcome: Outcome | None) -> _Verdict:
         if outcome is not None and outcome.status is Status.COMPLETE:
-            return _Verdict(Command.COMPLETE, outcome.message)
+            return _Verdict(Command.COMPLETE, outcome.message, outcome.old_table)
         if outcome is not None and outcome.status is Status.FAILED:
             return _Verdict(Command.FAIL, outcome.message)
         if migration.tablet == self._tablet:
@@ -277,7 +279,7 @@ class Runs:
                 _logger.info("migration %s: %s", migration.migration_uuid, error)
                 return
             except TabletdError as error:
-                if error.reason is Reason.MIGRATION_NOT_FOUND:
+                if error.reason in MOVED_ON:
                     return
                 _logger.warning("migration %s: not settled: %s", migration.migration_uuid, error)
             await asyncio.sleep(pause_seconds)
@@ -285,6 +287,9 @@ class Runs:
 
     async def _write(self, migration: Migration, record: StoredRun, verdict: _Verdict) -> None:
         uuid = migration.migration_uuid
+        if verdict.command is None:
+            await self._write_late(uuid, record, verdict)
+            return
         try:
             await self._store.transition(
                 uuid,
@@ -292,8 +297,9 @@ class Runs:
                 message=verdict.message,
                 stage=f"{migration.engine_strategy}: {_STAGES[verdict.command]}",
                 run_nonce=record.nonce,
-                end_run=record.ended,
+                end_run=record.left_tables(verdict.old_table),
                 tablet_failure=verdict.tablet_failure,
+                running=True,
             )
         except TabletdError as error:
             if error.reason is Reason.ILLEGAL_TRANSITION:
@@ -312,11 +318,13 @@ class Runs:
                 message="the tables had been swapped before the cancel took effect; "
                 f"the change is in place. {verdict.message}".rstrip(),
                 run_nonce=record.nonce,
-                end_run=record.ended,
+                end_run=record.left_tables(verdict.old_table),
             )
             self._count(Command.COMPLETE)
-        elif record.ended and record.nonce:
-            await self._store.end_run(uuid, record.nonce)
+            return
+        left = record.left_tables(verdict.old_table)
+        if left is not None and record.nonce:
+            await self._store.end_run(uuid, record.nonce, left)
 
     def _count(self, command: Command) -> None:
         if command is Command.COMPLETE:
@@ -328,7 +336,6 @@ class Runs:
 _STAGES: Final[Mapping[Command, str]] = {
     Command.COMPLETE: "complete",
     Command.FAIL: "failed",
-    Command.CANCEL: "cancelled",
     Command.REQUEUE: "queued again",
 }
 

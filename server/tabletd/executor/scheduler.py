@@ -118,6 +118,7 @@ class FailStale:
 
     migration_uuid: str
     quiet_seconds: int
+    tablet_failure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ def decide(snapshot: Snapshot, limits: Limits) -> list[Action]:
     """
     actions: list[Action] = [*_stops(snapshot), *_settlements(snapshot, limits)]
     actions += [RetryTabletFailure(row.migration_uuid) for row in snapshot.tablet_failures]
-    if snapshot.recovered:
+    # What is retried keeps its place: nothing starts before it is back in the queue.
+    if snapshot.recovered and not snapshot.tablet_failures:
         actions += _starts(snapshot, limits)
     return actions
 
@@ -154,7 +156,8 @@ def _settlements(snapshot: Snapshot, limits: Limits) -> Iterator[Action]:
         if row.migration_uuid in snapshot.busy_here:
             continue
         if row.status is Status.RUNNING and row.quiet_seconds > limits.stale_seconds:
-            yield FailStale(row.migration_uuid, row.quiet_seconds)
+            is_others = row.tablet != limits.tablet
+            yield FailStale(row.migration_uuid, row.quiet_seconds, is_others)
         elif row.migration_uuid not in snapshot.resting:
             yield Recover(row.migration_uuid)
     for row in snapshot.pending:

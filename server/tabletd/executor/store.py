@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from tabletd.errors import LostRace, MigrationNotFound, Reason, TabletdError
+from tabletd.errors import LostRace, MigrationNotFound, NotWritable, Reason, TabletdError
 from tabletd.executor.migration import Migration, join_artifacts, split_artifacts
 from tabletd.executor.scheduler import Candidate
 from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
@@ -20,9 +20,14 @@ from tabletd.executor.submit import Submission
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.result import ResultSet
+from tabletd.mysql.variables import is_read_only
 
 # 16383 characters of four bytes fill a TEXT column.
 TEXT_CHARACTERS_MAX: Final = 16_383
+# Why a compare-and-set changes nothing: somebody else was faster.
+MOVED_ON: Final = frozenset(
+    {Reason.LOST_RACE, Reason.ILLEGAL_TRANSITION, Reason.MIGRATION_NOT_FOUND}
+)
 _DUPLICATE_KEY: Final = 1062
 _ELLIPSIS: Final = " ..."
 
@@ -33,10 +38,10 @@ _INSERT: Final = """
         reviewed_timestamp, log_path, artifacts, message, stage, removed_unique_key_names,
         dropped_no_default_column_names, expanded_column_names, revertible_notes,
         removed_foreign_key_names, special_plan, component_throttled, reason_throttled
-    ) VALUES (
+    ) SELECT
         %s, %s, %s, %s, %s, %s, %s, %s, %s, COALESCE(FROM_UNIXTIME(%s), NOW()), %s, 'queued', %s,
         NOW(), '', '', '', '', '', '', '', '', '', '', '', ''
-    )"""
+    FROM DUAL WHERE 1 = 1"""
 
 _MIGRATION_COLUMNS: Final = (
     "id, migration_uuid, keyspace, shard, mysql_schema, mysql_table, migration_statement, strategy,"
@@ -102,7 +107,10 @@ _WRITES: Final[Mapping[Command, str]] = {
     Command.COMPLETE: _DONE,
     Command.SETTLE: _DONE,
     Command.FAIL: "completed_timestamp = NOW(6), eta_seconds = -1",
-    Command.CANCEL: "cancelled_timestamp = NOW(), completed_timestamp = NOW(6), eta_seconds = -1",
+    Command.CANCEL: (
+        "cancelled_timestamp = NOW(), completed_timestamp = NOW(6), eta_seconds = -1,"
+        " stage = IF(run_nonce = '', stage, CONCAT(run_engine, ': cancelled, cleaning up'))"
+    ),
     Command.REQUEUE: _NOT_STARTED,
     Command.RETRY: (
         "retries = retries + 1, tablet = {tablet}, tablet_failure = 0, cutover_attempts = 0,"
@@ -111,8 +119,14 @@ _WRITES: Final[Mapping[Command, str]] = {
         " cleanup_timestamp = NULL, " + _NOT_STARTED
     ),
 }
+# Ends each statement that writes: between a look at read_only and the write it may be set, and an
+# account with SUPER would write all the same. A replica that runs the statement itself
+# (binlog_format=STATEMENT) is read-only: there the look has to do.
+_IF_WRITABLE: Final = " AND CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')"
+_BINLOG_FORMAT: Final = "SHOW SESSION VARIABLES LIKE 'binlog_format'"
 _RUN_ENDED: Final = (
-    "run_nonce = '', run_engine = '', run_directory = '', run_account = '', run_token_hash = ''"
+    "run_nonce = '', run_engine = '', run_directory = '', run_account = '', run_token_hash = '',"
+    " artifacts = %s"
 )
 
 
@@ -212,8 +226,9 @@ class Store:
         message: str | None = None,
         stage: str | None = None,
         run_nonce: str | None = None,
-        end_run: bool = False,
+        end_run: tuple[str, ...] | None = None,
         tablet_failure: bool = False,
+        running: bool = False,
     ) -> None:
         """Move a migration from a state that the command may start from to its target.
 
@@ -223,48 +238,64 @@ class Store:
             message: written with the status; None leaves what is there.
             stage: likewise.
             run_nonce: only while the row belongs to this run (empty: to no run); None: whatever.
-            end_run: clear the run_* columns in the same statement.
+            end_run: the tables that are left of a run which is cleaned up; clears the run_*
+                columns in the same statement. None: nothing is cleaned up.
             tablet_failure: set the mark for one automatic retry.
+            running: only if it is running, whatever else the command may start from.
 
         Raises:
             MigrationNotFound: there is none of that UUID.
             LostRace: the row belongs to another run.
             TabletdError: ILLEGAL_TRANSITION when the row is in another state.
         """
-        move = COMMANDS[command]
-        assignments = [_WRITES[command].format(tablet="%s")]
-        values: list[Any] = [self._tablet] * _WRITES[command].count("{tablet}")
+        assignments, values = self._assignments(command, message, stage, end_run, tablet_failure)
+        sources = [Status.RUNNING] if running else sorted(COMMANDS[command].sources)
+        where = f"migration_uuid = %s AND migration_status IN ({_marks(sources)})"
+        keys = [migration_uuid, *sources]
+        if run_nonce is not None:
+            where += " AND run_nonce = %s"
+            keys.append(run_nonce)
+        result = await self.write(
+            f"UPDATE _vt.schema_migrations SET {assignments} WHERE {where}", *values, *keys
+        )
+        if result.rows_affected == 0:
+            await self._explain(migration_uuid, command, sources, run_nonce)
+
+    def _assignments(
+        self,
+        command: Command,
+        message: str | None,
+        stage: str | None,
+        end_run: tuple[str, ...] | None,
+        tablet_failure: bool,
+    ) -> tuple[str, list[Any]]:
+        """Return what a transition writes, and the values for its marks."""
+        writes = _WRITES[command]
+        assignments = ["migration_status = %s", writes.format(tablet="%s")]
+        values: list[Any] = [COMMANDS[command].target]
+        values += [self._tablet] * writes.count("{tablet}")
         if message is not None:
             assignments.append("message = %s, message_timestamp = NOW(6)")
             values.append(fit(message))
         if stage is not None:
             assignments.append("stage = %s")
             values.append(fit(stage))
-        if end_run:
+        if end_run is not None:
             assignments.append(_RUN_ENDED)
+            values.append(join_artifacts(end_run))
         if tablet_failure:
             assignments.append("tablet_failure = 1")
-        sources = sorted(move.sources)
-        where = f"migration_uuid = %s AND migration_status IN ({_marks(sources)})"
-        if run_nonce is not None:
-            where += " AND run_nonce = %s"
-        result = await self.write(
-            f"UPDATE _vt.schema_migrations SET migration_status = %s, {', '.join(assignments)}"
-            f" WHERE {where}",
-            move.target,
-            *values,
-            migration_uuid,
-            *sources,
-            *([] if run_nonce is None else [run_nonce]),
-        )
-        if result.rows_affected == 0:
-            await self._explain(migration_uuid, command, run_nonce)
+        return ", ".join(assignments), values
 
-    async def end_run(self, migration_uuid: str, run_nonce: str) -> None:
-        """Clear the run_* columns of a row that keeps its state."""
+    async def end_run(
+        self, migration_uuid: str, run_nonce: str, artifacts: tuple[str, ...]
+    ) -> None:
+        """Clear the run_* columns of a row that keeps its state; `artifacts` are left of it."""
         await self.write(
-            f"UPDATE _vt.schema_migrations SET {_RUN_ENDED}"
-            " WHERE migration_uuid = %s AND run_nonce = %s",
+            "UPDATE _vt.schema_migrations SET"
+            " stage = IF(migration_status = 'cancelled', CONCAT(run_engine, ': cancelled'), stage),"
+            f" {_RUN_ENDED} WHERE migration_uuid = %s AND run_nonce = %s",
+            join_artifacts(artifacts),
             migration_uuid,
             run_nonce,
         )
@@ -369,13 +400,25 @@ class Store:
             )
 
     async def write(self, sql: str, *values: Any) -> ResultSet:
-        """Run a statement that writes, never on a read-only server."""
-        return await self._pool.execute(sql, values, writable=True)
+        """Run a statement that ends in a WHERE and writes, never on a read-only server."""
+        async with self._pool.session(writable=True) as session:
+            binlog_format = (await session.execute(_BINLOG_FORMAT)).rows
+            by_statement = any(row[1] == "STATEMENT" for row in binlog_format)
+            result = await session.execute(sql if by_statement else sql + _IF_WRITABLE, values)
+            if result.rows_affected == 0 and await is_read_only(session):
+                raise NotWritable()
+            return result
 
-    async def _explain(self, migration_uuid: str, command: Command, run_nonce: str | None) -> None:
+    async def _explain(
+        self,
+        migration_uuid: str,
+        command: Command,
+        sources: Collection[Status],
+        run_nonce: str | None,
+    ) -> None:
         """Raise why a compare-and-set changed nothing."""
         row = await self.read(migration_uuid)
-        if row.status not in COMMANDS[command].sources:
+        if row.status not in sources:
             raise TabletdError(
                 Reason.ILLEGAL_TRANSITION,
                 f"migration {migration_uuid} is {row.status}: {command} does not apply",

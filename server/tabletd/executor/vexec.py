@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.lexer import (
@@ -56,6 +57,7 @@ _WHERE_TEMPLATES = (
     ("migration_uuid", "mysql_schema"),
     ("migration_uuid", "mysql_schema", "shard"),
 )
+_REMEMBERED_CHARACTERS_MAX = 4096
 _TIMESTAMP_SECONDS_MAX = 2_147_483_647
 
 
@@ -96,6 +98,10 @@ def parse(query: str) -> Select | Insert | Update:
     Raises:
         TabletdError: INVALID_REQUEST or DDL_SYNTAX, with Vitess's text where it has one.
     """
+    return _parse_again(query) if len(query) <= _REMEMBERED_CHARACTERS_MAX else _parse(query)
+
+
+def _parse(query: str) -> Select | Insert | Update:
     tokens = significant(tokenize(query))
     while tokens and tokens[-1].upper == ";":
         tokens.pop()
@@ -115,6 +121,10 @@ def parse(query: str) -> Select | Insert | Update:
             raise _refusal(f"query not supported by vexec: {_shorten(query)}")
         case _:
             raise _syntax(tokens[0])
+
+
+# Who polls sends the same SELECT again and again.
+_parse_again = lru_cache(maxsize=128)(_parse)
 
 
 def _select(query: str, tokens: list[Token]) -> Select:
@@ -140,8 +150,11 @@ def _select(query: str, tokens: list[Token]) -> Select:
 def _refuse_ambiguous_quotes(query: str) -> None:
     """Refuse quotes that the server's sql_mode would end elsewhere than we do.
 
-    Under ANSI_QUOTES or NO_BACKSLASH_ESCAPES, what we take for a string could be code.
+    Under ANSI_QUOTES or NO_BACKSLASH_ESCAPES, what we take for a string could be code; without a
+    backslash all modes agree.
     """
+    if "\\" not in query:
+        return
     readings = {
         tuple(token.start for token in tokenize(query, ansi_quotes=ansi, backslash_escapes=escapes))
         for ansi in (False, True)

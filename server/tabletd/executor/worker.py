@@ -10,6 +10,8 @@ from typing import Final
 from tabletd.errors import (
     ExecutorMigrationAlreadyRunning,
     ExecutorNotWritableTablet,
+    MySQLUnavailable,
+    NotWritable,
     Reason,
     TabletdError,
 )
@@ -30,15 +32,12 @@ from tabletd.executor.scheduler import (
 )
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.states import Command, Status
-from tabletd.executor.store import Store
+from tabletd.executor.store import MOVED_ON, Store
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
 
 SCHEMA_TIMEOUT_SECONDS: Final = 60.0
-MOVED_ON: Final = frozenset(
-    {Reason.LOST_RACE, Reason.ILLEGAL_TRANSITION, Reason.MIGRATION_NOT_FOUND}
-)
 
 _logger = logging.getLogger(__name__)
 
@@ -163,8 +162,10 @@ class Worker:
                     await self._perform(action)
 
     async def _snapshot(self) -> Snapshot:
+        # What ends while the rows are read counts as busy: they may show it as it was before.
+        running, busy_before = self._runs.running, self._runs.busy
         pending, unsettled, failures = await self._store.candidates()
-        busy, attempted = self._runs.busy, self._runs.attempted
+        busy, attempted = busy_before | self._runs.busy, self._runs.attempted
         self._recovered = self._recovered or all(
             row.migration_uuid in attempted - busy for row in unsettled
         )
@@ -172,20 +173,22 @@ class Worker:
             pending=pending,
             unsettled=unsettled,
             tablet_failures=failures,
-            running_here=self._runs.running,
+            running_here=running,
             busy_here=busy,
             resting=self._runs.resting,
             recovered=self._recovered,
         )
 
     async def _perform(self, action: Action) -> None:
-        """Do one thing; what somebody else did meanwhile is left as it is."""
+        """Do one thing; what cannot be done does not keep the others from being done."""
         try:
             await self._do(action)
+        except (MySQLUnavailable, NotWritable):
+            raise
         except TabletdError as error:
-            if error.reason not in MOVED_ON:
-                raise
-            _logger.info("%s: %s", type(action).__name__, error)
+            # Somebody else was faster: nothing to worry about.
+            level = logging.INFO if error.reason in MOVED_ON else logging.WARNING
+            _logger.log(level, "%s %s: %s", type(action).__name__, action.migration_uuid, error)
 
     async def _do(self, action: Action) -> None:
         uuid = action.migration_uuid
@@ -195,8 +198,9 @@ class Worker:
             case Stop():
                 self._runs.stop(uuid, StopReason.CANCEL)
             case Recover():
-                if self._group is not None:
-                    self._runs.recover(self._group, await self._store.read(uuid))
+                migration = await self._store.read(uuid)
+                if self._group is not None and migration.run_nonce:
+                    self._runs.recover(self._group, migration)
             case Requeue():
                 message = "the daemon ended before the run began; it starts again"
                 await self._store.transition(uuid, Command.REQUEUE, message=message, run_nonce="")
@@ -210,11 +214,13 @@ class Worker:
                     tablet_failure=True,
                 )
                 self.wake()
-            case FailStale(quiet_seconds=quiet_seconds):
+            case FailStale(quiet_seconds=quiet_seconds, tablet_failure=tablet_failure):
                 message = (
                     f"no sign of life for {quiet_seconds // 60} minutes, and no way to recover"
                 )
-                await self._store.transition(uuid, Command.FAIL, message=message)
+                await self._store.transition(
+                    uuid, Command.FAIL, message=message, tablet_failure=tablet_failure
+                )
             case RetryTabletFailure():
                 await self._store.transition(uuid, Command.RETRY)
                 self.wake()

@@ -19,6 +19,8 @@ LAG_CUTOFFS_NS = (0, 10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
 LAG_CUTOFF_LABELS = ("0", "1ms", "10ms", "100ms", "1s", "10s", "100s", "1000s", ">1000s")
 _STALE_ERROR = "no heartbeat received in over 2x the heartbeat interval"
 _STALE_INTERVALS = 2
+# A beat of an idle pair has arrived by then; read later, its age would pass for lag.
+_LOOK_AFTER_SECONDS_MAX = 0.025
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +41,12 @@ class Reader:
         self._pool = pool
         self._settings = settings
         self._clock = clock
-        self._ticker = Ticker(settings.interval_seconds, self.read, clock)
+        self._ticker = Ticker(
+            settings.interval_seconds,
+            self.read,
+            clock,
+            phase_seconds=min(_LOOK_AFTER_SECONDS_MAX, settings.interval_seconds / 10),
+        )
         # The name is the one that operators of Vitess search their logs for.
         self._log = ThrottledLogger("HeartbeatReporter", logger=_logger, clock=clock)
         self._reads = registry.counter("HeartbeatReads", "heartbeats read")

@@ -28,21 +28,46 @@ def next_tick(first: float, interval_seconds: float, now: float) -> float:
     return due if due > now else first + (passed + 2) * interval_seconds
 
 
+def last_tick(clock: Clock, interval_seconds: float, phase_seconds: float) -> float:
+    """Return when a schedule that is counted on the wall clock last ticked, in monotonic seconds.
+
+    Args:
+        clock: both clocks of this machine.
+        interval_seconds: the distance of two ticks; one of them is at the Unix epoch.
+        phase_seconds: how much later than that schedule this one is.
+    """
+    interval_ns = max(1, round(interval_seconds * 1_000_000_000))
+    since_ns = (clock.wall_ns() - round(phase_seconds * 1_000_000_000)) % interval_ns
+    return clock.monotonic_seconds() - since_ns / 1_000_000_000
+
+
 class Ticker:
     """Runs a step at each tick of a schedule, from `start` to `stop`, any number of times.
+
+    Schedules of one interval tick together on machines whose wall clocks agree, so that a reader
+    can look shortly after each beat instead of at a moment left to chance.
 
     Args:
         interval_seconds: the distance of two ticks.
         step: the work; it bounds its own waits and handles its own expected errors.
-        clock: what the schedule is counted on.
+        clock: what the schedule is counted on: laid by the wall clock when it starts, kept by the
+            monotonic one.
+        phase_seconds: how long after the common ticks this schedule's are.
     """
 
     def __init__(
-        self, interval_seconds: float, step: Callable[[], Awaitable[None]], clock: Clock
+        self,
+        interval_seconds: float,
+        step: Callable[[], Awaitable[None]],
+        clock: Clock,
+        *,
+        phase_seconds: float = 0.0,
     ) -> None:
         self._interval_seconds = interval_seconds
         self._step = step
         self._clock = clock
+        self._phase_seconds = phase_seconds
+        self._at_once = False
         self._first: float | None = None
         self._schedule = 0
         self._changed = asyncio.Event()
@@ -57,12 +82,12 @@ class Ticker:
         """Begin a schedule now; nothing happens when one is going on.
 
         Args:
-            at_once: the first step is due now, else one interval from now.
+            at_once: one more step is due now, before the schedule's first.
         """
         if self._first is not None:
             return
-        now = self._clock.monotonic_seconds()
-        self._first = now if at_once else now + self._interval_seconds
+        self._first = last_tick(self._clock, self._interval_seconds, self._phase_seconds)
+        self._at_once = at_once
         self._schedule += 1
         self._changed.set()
 
@@ -82,7 +107,8 @@ class Ticker:
                 await self._run_schedule(self._first, self._schedule)
 
     async def _run_schedule(self, first: float, schedule: int) -> None:
-        due = first
+        now = self._clock.monotonic_seconds()
+        due = now if self._at_once else next_tick(first, self._interval_seconds, now)
         while True:
             while self._is_on(schedule) and (wait := due - self._clock.monotonic_seconds()) > 0:
                 await self._until_changed(wait)

@@ -12,7 +12,7 @@ from pymysql.constants import CLIENT, COMMAND
 from pymysql.err import Error as DriverError
 
 from tabletd.errors import TabletdError
-from tabletd.mysql.errors import connect_error, server_error, unreachable
+from tabletd.mysql.errors import connect_error, unreachable
 from tabletd.mysql.literals import bind, encode
 from tabletd.mysql.packets import (
     STATUS_IN_TRANSACTION,
@@ -112,11 +112,12 @@ class Connection(_AiomysqlConnection):
             raise _login_error(settings, self._database, error) from error
         except ServerError as error:
             self.close()
-            raise server_error(error.errno, error.sqlstate, error.text) from None
+            raise connect_error(settings, self._database, error.errno, error.text) from None
         except ConnectionLost as error:
             self.close()
             raise unreachable(settings, error) from None
-        except RuntimeError as error:  # PyMySQL asks for the package cryptography
+        except Exception as error:
+            # Whatever listens there is no MySQL, or its login needs a package that is not here.
             self.close()
             raise connect_error(settings, self._database, _LOGIN_METHOD, str(error)) from error
         except BaseException:

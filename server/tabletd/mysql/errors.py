@@ -120,6 +120,8 @@ _HINTS: Final[Mapping[int, str]] = {
     1419: "SET GLOBAL log_bin_trust_function_creators = 1, or GRANT SUPER ON *.* to the account",
     1129: "run FLUSH HOSTS on the server",
     1153: "raise max_allowed_packet",
+    2059: "is it a MySQL server? An account with caching_sha2_password can log in over the Unix"
+    " socket; over TCP without the Python package cryptography it needs mysql_native_password",
 }
 
 _COMMAND_DENIED: Final = re.compile(
@@ -143,7 +145,8 @@ def server_error(errno: int, sqlstate: str, text: str) -> TabletdError:
     """
     message = f"MySQL error {errno} ({sqlstate or 'HY000'}): {text}"
     if errno in _CONNECTION_ENDED:
-        return MySQLUnavailable(f"the connection was ended by the server: {message}", errno=errno)
+        ended = f"the connection was ended by the server: {message}"
+        return MySQLUnavailable(ended, errno=errno, sent=True)
     reason = _REASONS.get(errno, Reason.MYSQL_ERROR)
     if reason is Reason.READ_ONLY:
         # 1290 stands for any server option that forbids something; its name is in the text.

@@ -99,13 +99,3 @@ def show_primary_status_sql(info: ServerInfo) -> str:
     if not info.is_mariadb and info.version >= (8, 2, 0):
         return "SHOW BINARY LOG STATUS"
     return "SHOW MASTER STATUS"
-
-
-def has_instant_ddl(info: ServerInfo) -> bool:
-    """Return whether ALGORITHM=INSTANT is known."""
-    return info.version >= ((10, 3, 2) if info.is_mariadb else (8, 0, 12))
-
-
-def uses_source_names(info: ServerInfo) -> bool:
-    """Return whether variables and columns say source and replica rather than the old words."""
-    return not info.is_mariadb and info.version >= (8, 0, 26)

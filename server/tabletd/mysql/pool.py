@@ -104,7 +104,7 @@ class Pool:
             return await session.execute(
                 sql,
                 params,
-                timeout_seconds=max(0.0, deadline - time.monotonic()),
+                timeout_seconds=deadline - time.monotonic(),
                 rows_max=rows_max,
                 bytes_max=bytes_max,
             )
@@ -125,20 +125,22 @@ class Pool:
             MySQLUnavailable: the server cannot be reached, or no connection became free.
             ConnectionRefused: the server does not let us in.
         """
+        deadline = time.monotonic() + timeout_seconds
         connection = await self._acquire(timeout_seconds)
         session = Session(
             connection, self.settings, timeout_seconds=timeout_seconds, give_up=self._give_up
         )
         try:
-            if writable and await is_read_only(session):
-                raise NotWritable()
+            if writable:
+                left_seconds = deadline - time.monotonic()
+                if await is_read_only(session, timeout_seconds=left_seconds):
+                    raise NotWritable()
             yield session
         finally:
             self._release(connection, reusable=session.is_reusable)
 
     async def _acquire(self, timeout_seconds: float) -> Connection:
-        if not self._is_open:
-            raise TabletdError(Reason.SHUTTING_DOWN, f"the pool {self.name} is closed")
+        self._refuse_when_closed()
         try:
             async with asyncio.timeout(timeout_seconds):
                 if self._slots.locked():
@@ -154,7 +156,11 @@ class Pool:
         except TimeoutError:
             if self._in_use >= self._size_max:
                 raise self._exhausted(timeout_seconds) from None
-            raise timed_out(self.settings, "connecting", timeout_seconds) from None
+            raise timed_out(self.settings, "getting a connection", timeout_seconds) from None
+
+    def _refuse_when_closed(self) -> None:
+        if not self._is_open:
+            raise TabletdError(Reason.SHUTTING_DOWN, f"the pool {self.name} is closed")
 
     def _exhausted(self, timeout_seconds: float) -> MySQLUnavailable:
         return MySQLUnavailable(
@@ -165,6 +171,7 @@ class Pool:
         )
 
     async def _connection(self) -> Connection:
+        self._refuse_when_closed()
         while self._free:
             connection = self._free.pop()
             if await _is_alive(connection):

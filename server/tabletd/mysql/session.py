@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.driver import Connection
@@ -14,6 +15,11 @@ from tabletd.mysql.packets import ConnectionLost, Limits, ResultTooLarge, Server
 from tabletd.mysql.result import Column, ResultSet
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.telemetry.tracing import span
+
+_SYNTAX_ERROR: Final = 1064
+_HOLDS_PASSWORD: Final = re.compile(
+    rb"\s*(?:(?:CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?USER|GRANT|SET\s+PASSWORD|CHANGE)\b", re.I
+)
 
 __all__ = ["Column", "ResultSet", "Session"]
 
@@ -91,6 +97,8 @@ class Session:
             raise TabletdError(Reason.INTERNAL, "a session runs one statement at a time")
         if not self._connection.is_usable:
             raise connection_lost(self._settings, sent=False)
+        if limit_seconds <= 0:  # used up on the way here: nothing is sent
+            raise timed_out(self._settings, "getting ready for a statement", 0)
         self._is_busy = True
         try:
             async with asyncio.timeout(limit_seconds):
@@ -118,9 +126,9 @@ class Session:
 
     def _server_error(self, statement: bytes, error: ServerError) -> TabletdError:
         text = error.text
-        if b"IDENTIFIED" in statement.upper():
-            # The server quotes the statement in its message, and this one holds a password.
-            text = "the server refused an account statement (its words are withheld)"
+        if error.errno == _SYNTAX_ERROR and _HOLDS_PASSWORD.match(statement):
+            # The server quotes the statement from the fault on.
+            text = "syntax error in a statement with a password; the server's words are withheld"
         translated = server_error(error.errno, error.sqlstate, text)
         if translated.reason is Reason.MYSQL_UNAVAILABLE:
             self._connection.close()

@@ -18,12 +18,13 @@ async def global_variables(session: Session, *names: str) -> dict[str, str]:
     return {as_text(name).lower(): as_text(value) for name, value in result.rows}
 
 
-async def is_read_only(session: Session) -> bool:
+async def is_read_only(session: Session, *, timeout_seconds: float | None = None) -> bool:
     """Return whether the server refuses writes of ordinary accounts.
 
     `super_read_only` needs no look: the server never has it on without `read_only`.
     """
-    result = await session.execute("SELECT @@global.read_only")
+    sql = "SELECT @@global.read_only"
+    result = await session.execute(sql, timeout_seconds=timeout_seconds)
     # A number up to MariaDB 11, a word (ON, NO_LOCK ...) since 12.
     return as_text(result.rows[0][0]).upper() not in {"0", "OFF"}
 

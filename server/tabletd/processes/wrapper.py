@@ -58,9 +58,9 @@ def take_lock(directory: str) -> bool:
 
 def become_tool(launch: dict[str, Any], gate: int) -> None:
     """In the child: wait until `process.json` is written, then become the tool; never returns."""
-    os.setpgid(0, 0)
     for number in (*_IGNORED, *_LEFT_BY_PYTHON):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
     if os.read(gate, 1) != b"1":
         os._exit(EXIT_NOT_EXECUTED)
     log = os.open(launch["log_file"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -77,8 +77,13 @@ def become_tool(launch: dict[str, Any], gate: int) -> None:
 
 
 def spawn(directory: str, launch: dict[str, Any]) -> int:
-    """Fork the tool, write down who is who, and only then let it go; returns its pid."""
+    """Fork the tool, write down who is who, and only then let it go; returns its pid.
+
+    Signals are blocked around the fork, so that one that comes early meets the tool's dispositions
+    and not ours.
+    """
     gate_read, gate_write = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
     pid = os.fork()
     if pid == 0:
         try:
@@ -86,6 +91,10 @@ def spawn(directory: str, launch: dict[str, Any]) -> int:
             become_tool(launch, gate_read)
         finally:
             os._exit(EXIT_NOT_EXECUTED)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
+    os.setpgid(pid, pid)
     os.close(gate_read)
     write_atomically(
         os.path.join(directory, "process.json"),
@@ -97,7 +106,8 @@ def spawn(directory: str, launch: dict[str, Any]) -> int:
             "started_at": time.time(),
         },
     )
-    os.write(gate_write, b"1")
+    with contextlib.suppress(BrokenPipeError):
+        os.write(gate_write, b"1")
     os.close(gate_write)
     return pid
 
@@ -116,15 +126,15 @@ def main(directory: str, ready_fd: int) -> int:
     if os.fork() != 0:
         # Nobody's child from the start, as it would be after the daemon's end anyway.
         os._exit(0)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
     os.umask(0o077)
     if not take_lock(directory) or os.path.exists(os.path.join(directory, "sealed")):
         return 1
     with open(os.path.join(directory, "launch.json"), encoding="utf-8") as file:
         launch = json.load(file)
     pid = spawn(directory, launch)
-    os.write(ready_fd, b"1")
+    with contextlib.suppress(BrokenPipeError):
+        # The daemon may be gone already.
+        os.write(ready_fd, b"1")
     os.close(ready_fd)
     code = await_end(pid)
     write_atomically(

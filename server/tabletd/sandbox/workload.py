@@ -89,6 +89,8 @@ async def load(
         end = min(start + _LOAD_CHUNK_ROWS, rows)
         await pool.execute(statement, (start, end), timeout_seconds=60)
         on_loaded(end)
+    # Without it the server may guess so few rows that pt-osc copies all of them at once.
+    await pool.execute(f"ANALYZE TABLE {identifier(schema, table)}", timeout_seconds=60)
     return Book(seeded_rows=rows)
 
 

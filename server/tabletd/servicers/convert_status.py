@@ -12,7 +12,6 @@ from tabletd.servicers.query_result import fields_to_proto
 from tabletd.tablet import TabletType
 from tabletd_pb import replicationdata_pb2, tabletmanagerdata_pb2
 
-
 _RUNNING: Final = frozenset({ThreadState.CONNECTING, ThreadState.RUNNING})
 
 

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
@@ -109,7 +110,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, name: str, behaviour: Any, slots: _Slots | None) -> Any:
         async def answer(request: Any, context: Context) -> Any:
-            with self._telemetry.call(name, _metadata(context)) as call:
+            with self._telemetry.call(name, partial(_metadata, context)) as call:
                 try:
                     if slots is None:
                         return await behaviour(request, context)
@@ -122,11 +123,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, name: str, behaviour: Any) -> Any:
         async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._telemetry.call(name, _metadata(context)) as call:
+            with self._telemetry.call(name, partial(_metadata, context)) as call:
                 try:
                     with self._slot(self._streams):
-                        async for response in behaviour(request, context):
-                            yield response
+                        async with aclosing(behaviour(request, context)) as responses:
+                            async for response in responses:
+                                yield response
                 except GeneratorExit:
                     raise
                 except BaseException as error:

@@ -70,16 +70,12 @@ class TabletManager(TabletManagerServicer):
         self, request: pb.ExecuteFetchAsDbaRequest, context: _Context
     ) -> pb.ExecuteFetchAsDbaResponse:
         result = await self._admin.fetch_as_dba(request.query, _fetch_options(request))
-        if request.reload_schema:
-            await self._tablet.refresh()
         return bounded(pb.ExecuteFetchAsDbaResponse(result=result_to_proto(result)))
 
     async def ExecuteMultiFetchAsDba(
         self, request: pb.ExecuteMultiFetchAsDbaRequest, context: _Context
     ) -> pb.ExecuteMultiFetchAsDbaResponse:
         results = await self._admin.fetch_multi_as_dba(request.sql, _fetch_options(request))
-        if request.reload_schema:
-            await self._tablet.refresh()
         return bounded(
             pb.ExecuteMultiFetchAsDbaResponse(results=[result_to_proto(one) for one in results])
         )
@@ -104,7 +100,8 @@ class TabletManager(TabletManagerServicer):
     async def ReloadSchema(
         self, request: pb.ReloadSchemaRequest, context: _Context
     ) -> pb.ReloadSchemaResponse:
-        # No schema is kept in memory here: every call reads the server's own.
+        # No schema is kept in memory here, every call reads the server's own; so the option
+        # `reload_schema` of the fetches has nothing to do either.
         return pb.ReloadSchemaResponse()
 
     async def PrimaryPosition(

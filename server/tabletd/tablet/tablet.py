@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from tabletd.clock import Clock
-from tabletd.errors import Reason, TabletdError
+from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag
 from tabletd.heartbeat.repl_tracker import ReplTracker
+from tabletd.mysql.errors import ConnectionRefused
 from tabletd.mysql.flavor import ServerInfo, server_info
 from tabletd.mysql.pool import Pool
 from tabletd.tablet.health import UNINITIALIZED, Health, HealthClass, assess, health_class
@@ -238,13 +239,15 @@ class Tablet:
     async def _look(self) -> TabletdError | None:
         limit_seconds = self._settings.look_seconds_max
         try:
-            async with (
-                asyncio.timeout(limit_seconds),
-                self._pool.session(timeout_seconds=limit_seconds) as session,
-            ):
-                if self._server is None:
-                    self._server = await server_info(session)
-                self._server_state = await look_at_server(session, self._server)
+            async with asyncio.timeout(limit_seconds):
+                try:
+                    await self._look_once()
+                except ConnectionRefused:
+                    raise
+                except MySQLUnavailable:
+                    # A connection that was ended says nothing about the server: try a new one.
+                    self._server = None
+                    await self._look_once()
         except TimeoutError:
             return self._lose_server(
                 TabletdError(
@@ -257,6 +260,12 @@ class Tablet:
             return self._lose_server(error)
         self._server_error = ""
         return None
+
+    async def _look_once(self) -> None:
+        async with self._pool.session(timeout_seconds=self._settings.look_seconds_max) as session:
+            if self._server is None:
+                self._server = await server_info(session)
+            self._server_state = await look_at_server(session, self._server)
 
     def _lose_server(self, error: TabletdError) -> TabletdError:
         # It may come back as another version.

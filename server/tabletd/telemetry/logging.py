@@ -85,6 +85,8 @@ def set_level(level: str) -> None:
         max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
     )
     logging.getLogger("tabletd").setLevel(level.upper())
+    # It warns of every malformed request: who can reach the port could fill the log.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:

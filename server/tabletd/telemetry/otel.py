@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import accumulate
@@ -23,8 +25,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tabletd.telemetry.vars import Counter, Gauge, Histogram, Registry, VarValue
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_CLOSE_SECONDS_MAX: Final = 3.0
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+_logger = logging.getLogger(__name__)
 
 
 class Telemetry:
@@ -50,7 +55,9 @@ class Telemetry:
         ]
         if _is_wanted(environment, "METRICS"):
             readers.append(_otlp_metrics())
-        self._meters = MeterProvider(metric_readers=readers, resource=resource)
+        self._meters = MeterProvider(
+            metric_readers=readers, resource=resource, shutdown_on_exit=False
+        )
         metrics.set_meter_provider(self._meters)
         self._tracers: TracerProvider | None = None
         if _is_wanted(environment, "TRACES"):
@@ -81,8 +88,13 @@ class Telemetry:
         return generate_latest(self._prometheus)
 
     async def close(self) -> None:
-        """Send what waits to be sent; the exporters bound their own waits."""
-        await asyncio.to_thread(self._shut_down)
+        """Send what waits to be sent, unless the collector does not take it soon."""
+        # A thread of its own, which the end of the process does not wait for.
+        thread = threading.Thread(target=self._shut_down, name="end of telemetry", daemon=True)
+        thread.start()
+        await asyncio.to_thread(thread.join, _CLOSE_SECONDS_MAX)
+        if thread.is_alive():
+            _logger.warning("metrics and traces were not all sent: the collector does not answer")
 
     def _shut_down(self) -> None:
         self._meters.shutdown(timeout_millis=3_000)

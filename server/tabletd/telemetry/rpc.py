@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -45,12 +45,12 @@ class RpcTelemetry:
         )
 
     @contextmanager
-    def call(self, method: str, metadata: Mapping[str, str]) -> Generator[Call]:
+    def call(self, method: str, metadata: Callable[[], Mapping[str, str]]) -> Generator[Call]:
         """Measure the enclosed RPC.
 
         Args:
             method: full name without the leading slash, one of a bounded set.
-            metadata: the caller's, where a `traceparent` may be.
+            metadata: gives the caller's, where a `traceparent` may be.
         """
         call = Call()
         started = time.perf_counter()
@@ -60,7 +60,7 @@ class RpcTelemetry:
             else:
                 with self._tracer.start_as_current_span(
                     method,
-                    context=propagate.extract(metadata),
+                    context=propagate.extract(metadata()),
                     kind=SpanKind.SERVER,
                     attributes={"rpc.system.name": "grpc", "rpc.method": method},
                     record_exception=False,

@@ -81,8 +81,9 @@ class HttpServer:
         )
 
     async def run(self) -> None:
-        """Serve until `stop`."""
-        await self._server.serve(sockets=[self._socket])
+        """Serve until `stop`; closes the listening socket."""
+        with self._socket:
+            await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
         """Take no more requests and let `run` return when the running ones are answered."""

@@ -10,29 +10,28 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
 import psutil
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd_pb import query_pb2
 from tabletd_pb import tabletmanagerdata_pb2 as tm
-from tabletd_pb.queryservice_pb2_grpc import QueryStub
-from tabletd_pb.tabletmanagerservice_pb2_grpc import TabletManagerStub
 from tests.conftest import StartServer
 from tests.support.servers import RealServer
+from tests.support.stubs import health_service, manager, query_service
 from tests.support.waiting import eventually_blocking
 
 ALIAS = "zone1-0000000101"
 
 
 @contextmanager
-def daemon(server: RealServer, directory: Path, **settings: str) -> Iterator[Daemon]:
+def daemon(server: RealServer, directory: Path, **settings: str) -> Generator[Daemon]:
     started = start_daemon(
         server.server,
         directory / "tabletd",
@@ -53,8 +52,8 @@ def page(address: str, path: str) -> str:
 
 
 def health(channel: grpc.Channel) -> query_pb2.StreamHealthResponse:
-    stream = QueryStub(channel).StreamHealth(query_pb2.StreamHealthRequest(), timeout=5)
-    first = next(iter(stream))
+    stream = query_service(channel).StreamHealth(query_pb2.StreamHealthRequest(), timeout=5)
+    first: query_pb2.StreamHealthResponse = next(iter(stream))
     stream.cancel()
     return first
 
@@ -75,7 +74,7 @@ def shop(mariadb: RealServer) -> RealServer:
 
 def test_a_daemon_serves_beats_answers_and_ends_cleanly(shop: RealServer, tmp_path: Path) -> None:
     with daemon(shop, tmp_path) as tabletd, grpc.insecure_channel(tabletd.grpc) as channel:
-        stub = TabletManagerStub(channel)
+        stub = manager(channel)
         wait_until_serving(channel)
         assert stub.Ping(tm.PingRequest(payload="hello")).payload == "hello"
         answer = stub.VExec(tm.VExecRequest(query="SELECT * FROM _vt.schema_migrations"))
@@ -83,7 +82,7 @@ def test_a_daemon_serves_beats_answers_and_ends_cleanly(shop: RealServer, tmp_pa
         beats = "SELECT ts FROM _vt.heartbeat WHERE keyspaceShard = 'shop:0'"
         before = int(shop.scalar(beats))
         eventually_blocking(lambda: int(shop.scalar(beats)) > before, 5)
-        overall = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        overall = health_service(channel).Check(health_pb2.HealthCheckRequest())
         assert overall.status == health_pb2.HealthCheckResponse.SERVING
         variables = json.loads(page(tabletd.http, "/debug/vars"))
         assert variables["HeartbeatWrites"] > 0
@@ -103,14 +102,14 @@ def test_a_stream_ends_with_unavailable_when_the_daemon_is_told_to_stop(
 ) -> None:
     with daemon(shop, tmp_path) as tabletd, grpc.insecure_channel(tabletd.grpc) as channel:
         wait_until_serving(channel)
-        stream = QueryStub(channel).StreamHealth(query_pb2.StreamHealthRequest(), timeout=20)
+        stream = query_service(channel).StreamHealth(query_pb2.StreamHealthRequest(), timeout=20)
         next(iter(stream))
         psutil.Process(tabletd.identity.pid).send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as caught:
             for _ in stream:
                 pass
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert "tabletserver is shutdown" in caught.value.details()
+        assert "tabletserver is shutdown" in str(caught.value.details())
 
 
 def test_a_second_signal_ends_it_at_once(shop: RealServer, tmp_path: Path) -> None:
@@ -119,7 +118,7 @@ def test_a_second_signal_ends_it_at_once(shop: RealServer, tmp_path: Path) -> No
         grpc.insecure_channel(tabletd.grpc) as channel,
     ):
         process = psutil.Process(tabletd.identity.pid)
-        sleeping = TabletManagerStub(channel).Sleep.future(
+        sleeping = manager(channel).Sleep.future(
             tm.SleepRequest(duration=60 * 1_000_000_000), wait_for_ready=True
         )
         eventually_blocking(lambda: '"RpcCallsOpen": 1' in page(tabletd.http, "/debug/vars"))
@@ -204,11 +203,9 @@ def test_a_wrong_password_is_said_and_waited_out(shop: RealServer, tmp_path: Pat
         eventually_blocking(lambda: "1045" in error_of(channel))
         assert not health(channel).serving
         with pytest.raises(grpc.RpcError) as caught:
-            TabletManagerStub(channel).ExecuteFetchAsDba(
-                tm.ExecuteFetchAsDbaRequest(query=b"SELECT 1")
-            )
+            manager(channel).ExecuteFetchAsDba(tm.ExecuteFetchAsDbaRequest(query=b"SELECT 1"))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert "'tabletd'" in caught.value.details()
+        assert "'tabletd'" in str(caught.value.details())
         shop.query("SET PASSWORD FOR tabletd@'127.0.0.1' = PASSWORD('wrong-one')")
         wait_until_serving(channel)
         log = tabletd.log.read_text()
@@ -222,7 +219,7 @@ def test_a_server_that_comes_later_is_waited_for(start_server: StartServer, tmp_
     server.query("CREATE DATABASE shop")
     server.shut_down()
     with daemon(server, tmp_path) as tabletd, grpc.insecure_channel(tabletd.grpc) as channel:
-        stub = TabletManagerStub(channel)
+        stub = manager(channel)
         assert stub.Ping(tm.PingRequest(payload="p"), wait_for_ready=True).payload == "p"
         eventually_blocking(
             lambda: "cannot be reached" in health(channel).realtime_stats.health_error
@@ -239,3 +236,43 @@ def test_a_server_that_comes_later_is_waited_for(start_server: StartServer, tmp_
         server.restart()
         wait_until_serving(channel)
         assert "Traceback" not in tabletd.log.read_text()
+
+
+def test_a_missing_grant_is_named_in_the_health(shop: RealServer, tmp_path: Path) -> None:
+    shop.query("CREATE USER weak@'127.0.0.1' IDENTIFIED BY 'weak-secret'")
+    settings = {"mysql_user": "weak", "mysql_password": "weak-secret"}
+    with (
+        daemon(shop, tmp_path, **settings) as tabletd,
+        grpc.insecure_channel(tabletd.grpc) as channel,
+    ):
+        eventually_blocking(lambda: "GRANT" in error_of(channel))
+        assert "SLAVE MONITOR" in error_of(channel)
+        assert not health(channel).serving
+        with pytest.raises(grpc.RpcError) as caught:
+            manager(channel).ExecuteFetchAsDba(
+                tm.ExecuteFetchAsDbaRequest(query=b"CREATE TABLE shop.t (id INT)")
+            )
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "shop" in str(caught.value.details())
+        assert "Traceback" not in tabletd.log.read_text()
+
+
+def test_the_password_is_in_no_argument_environment_or_log(
+    shop: RealServer, tmp_path: Path
+) -> None:
+    shop.script(
+        "CREATE USER tabletd@'127.0.0.1' IDENTIFIED BY 'open-sesame'",
+        "GRANT ALL ON *.* TO tabletd@'127.0.0.1'",
+    )
+    password_file = tmp_path / "password"
+    password_file.write_text("open-sesame\n")
+    settings = {"mysql_user": "tabletd", "mysql_password_file": str(password_file)}
+    with (
+        daemon(shop, tmp_path, log_level="debug", **settings) as tabletd,
+        grpc.insecure_channel(tabletd.grpc) as channel,
+    ):
+        wait_until_serving(channel)
+        process = psutil.Process(tabletd.identity.pid)
+        seen = [*process.cmdline(), *process.environ().values(), tabletd.log.read_text()]
+        seen += [page(tabletd.http, path) for path in ("/", "/debug/vars", "/metrics")]
+        assert not [text for text in seen if "sesame" in text]

@@ -74,8 +74,10 @@ async def test_cancel_all_ends_what_runs_and_what_waits(case: Case, client: VExe
 async def test_a_cancelled_migration_completes_when_it_is_retried(
     case: Case, client: VExecClient
 ) -> None:
-    async with live_table(case.tablets, "orders", 3_000) as table:
-        migration_uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
+    async with live_table(case.tablets, "orders", 5_000) as table:
+        migration_uuid = await client.submit(
+            "orders", ADD_COLUMN, case.strategy, options=case.brief
+        )
         await copying(client, migration_uuid)
         await client.cancel(migration_uuid)
         # At once, while the tool may still be on its way out: it must not run twice.

@@ -11,7 +11,7 @@ from tabletd.sandbox.vexec_client import VExecClient
 from tests.support.daemons import Case, TabletPair, connected, copying, live_table
 from tests.support.waiting import eventually
 
-ROWS = 20_000
+ROWS = 8_000
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
 
 
@@ -23,7 +23,7 @@ async def test_a_migration_completes_once_after_the_daemon_was_ended_and_started
     tablets = case.tablets
     async with live_table(tablets, "orders", ROWS) as table:
         migration_uuid = await client.submit(
-            "orders", ADD_COLUMN, case.strategy, options=_slow_then_fast(case)
+            "orders", ADD_COLUMN, case.strategy, options=case.brief
         )
         await copying(client, migration_uuid)
         await asyncio.to_thread(getattr(tablets.primary, way))
@@ -67,7 +67,7 @@ async def test_a_primary_that_becomes_read_only_ends_its_tool_and_writes_nothing
     primary = tablets.servers.primary
     async with live_table(tablets, "orders", ROWS) as table:
         migration_uuid = await client.submit(
-            "orders", ADD_COLUMN, case.strategy, options=_slow_then_fast(case)
+            "orders", ADD_COLUMN, case.strategy, options=case.brief
         )
         await copying(client, migration_uuid)
         await table.settle()
@@ -97,10 +97,3 @@ async def test_a_replica_daemon_writes_nothing_and_takes_no_migration(tablets: T
         with pytest.raises(grpc.aio.AioRpcError):
             await client.cancel_all()
     assert await asyncio.to_thread(tablets.errant_transactions) == ""
-
-
-def _slow_then_fast(case: Case) -> str:
-    # Slow enough to be met on its way, fast enough to come to its end within the test.
-    if case.strategy == "gh-ost":
-        return "--chunk-size=100 --nice-ratio=4"
-    return "--chunk-size=100 --chunk-time=0 --sleep=0.02"

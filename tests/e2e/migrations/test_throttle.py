@@ -10,14 +10,7 @@ from tabletd.sandbox.vexec_client import Record, VExecClient
 from tests.support.daemons import Case, copying, live_table
 from tests.support.waiting import eventually
 
-ROWS = 6_000
-
-
-def _options(case: Case) -> str:
-    # Some ten seconds when nothing holds it up.
-    if case.strategy == "gh-ost":
-        return "--chunk-size=20 --nice-ratio=4"
-    return "--chunk-size=20 --chunk-time=0 --sleep=0.02"
+ROWS = 8_000
 
 
 async def _waits(client: VExecClient, migration_uuid: str) -> Record:
@@ -42,7 +35,7 @@ async def test_a_migration_waits_while_a_replica_lags_and_then_completes(
             "orders",
             "ALTER TABLE orders ADD COLUMN extra INT",
             case.strategy,
-            options=_options(case),
+            options=case.brief,
         )
         await copying(client, migration_uuid)
         await asyncio.to_thread(case.tablets.servers.replica.script, "STOP SLAVE SQL_THREAD")
@@ -63,7 +56,7 @@ async def test_a_silent_replica_daemon_blocks_and_is_named(case: Case, client: V
             "orders",
             "ALTER TABLE orders ADD COLUMN extra INT",
             case.strategy,
-            options=_options(case),
+            options=case.brief,
         )
         await copying(client, migration_uuid)
         case.tablets.replica.pause()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
+import pymysql
 import pytest
+
+from tabletd.sandbox.vexec_client import vexec_client
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -135,3 +141,30 @@ def test_a_mistake_is_answered_in_one_line_without_a_traceback(
     assert done.returncode in (1, 2)
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_stop_in_the_middle_of_a_migration_leaves_nothing(
+    sandbox: RunTabletd, servers_directory: Path
+) -> None:
+    record = started(await asyncio.to_thread(sandbox, "start", "--json", "--replicas", "0"))
+    tablet = record["tablets"][0]
+    with closing(
+        pymysql.connect(unix_socket=tablet["mysql_socket"], user="root", database="commerce")
+    ) as root:
+        cursor = root.cursor()
+        cursor.execute("CREATE TABLE t (id INT PRIMARY KEY)")
+        cursor.execute("INSERT INTO t SELECT seq FROM seq_1_to_1000")
+        root.commit()
+    async with vexec_client(tablet["grpc"], record["keyspace"]) as client:
+        migration_uuid = await client.submit(
+            "t", "ALTER TABLE t ADD COLUMN a INT", "pt-osc", options="--chunk-size=10 --sleep=1"
+        )
+        await client.wait(migration_uuid, until={"running"})
+        directory = servers_directory / "sandboxes"
+        await eventually(lambda: any("pt-online" in each for each in processes_in(directory)), 30)
+
+    stopped = await asyncio.to_thread(sandbox, "stop")
+
+    assert stopped.returncode == 0, stopped.stderr
+    assert processes_in(directory) == []
+    assert list(directory.glob("*/default")) == []

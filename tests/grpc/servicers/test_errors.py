@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -13,8 +14,8 @@ import pytest
 from tabletd.errors import MigrationNotFound, Reason, TabletdError
 from tabletd.mysql.result import ResultSet
 from tabletd_pb import tabletmanagerdata_pb2 as tm
-from tabletd_pb.tabletmanagerservice_pb2_grpc import TabletManagerStub
 from tests.support.fakes_servicers import GrpcBench, error_info, failure, grpc_bench
+from tests.support.stubs import manager, untyped_call
 from tests.support.waiting import eventually
 
 
@@ -25,10 +26,8 @@ def raising(error: BaseException) -> Callable[[str], Awaitable[ResultSet]]:
     return vexec
 
 
-def vexec(
-    bench: GrpcBench, **options: float
-) -> grpc.aio.UnaryUnaryCall[tm.VExecRequest, tm.VExecResponse]:
-    return TabletManagerStub(bench.channel).VExec(tm.VExecRequest(query="q"), **options)
+def vexec(bench: GrpcBench, **options: float) -> Any:
+    return manager(bench.channel).VExec(tm.VExecRequest(query="q"), **options)
 
 
 async def test_an_expected_failure_has_its_code_message_hint_reason_and_facts() -> None:
@@ -77,13 +76,13 @@ async def test_a_deadline_of_a_millisecond_ends_the_work_and_harms_nobody() -> N
 
     async with grpc_bench() as bench:
         bench.executor.on_vexec = slow
-        await TabletManagerStub(bench.channel).Ping(tm.PingRequest())
+        await manager(bench.channel).Ping(tm.PingRequest())
         error = await failure(vexec(bench, timeout=0.05))
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         await asyncio.wait_for(ended.wait(), 5)
         tiny = await failure(vexec(bench, timeout=0.001))
         assert tiny.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert await TabletManagerStub(bench.channel).Ping(tm.PingRequest(payload="still here"))
+        assert await manager(bench.channel).Ping(tm.PingRequest(payload="still here"))
         await eventually(lambda: bench.registry.export()["RpcCallsOpen"] == 0)
 
 
@@ -101,18 +100,18 @@ async def test_a_client_that_goes_away_ends_its_call() -> None:
     async with grpc_bench() as bench:
         bench.executor.on_vexec = slow
         async with grpc.aio.insecure_channel(bench.address) as doomed:
-            call = TabletManagerStub(doomed).VExec(tm.VExecRequest())
+            call = manager(doomed).VExec(tm.VExecRequest())
             await asyncio.wait_for(begun.wait(), 5)
         await asyncio.wait_for(ended.wait(), 5)
         assert call.cancelled() or call.done()
         await eventually(lambda: bench.registry.export()["RpcCallsOpen"] == 0)
-        assert await TabletManagerStub(bench.channel).Ping(tm.PingRequest())
+        assert await manager(bench.channel).Ping(tm.PingRequest())
 
 
 async def test_a_request_over_16_mib_is_refused_and_one_below_is_taken() -> None:
     options = [("grpc.max_send_message_length", 64 << 20)]
     async with grpc_bench(options=options) as bench:
-        stub = TabletManagerStub(bench.channel)
+        stub = manager(bench.channel)
         await stub.VExec(tm.VExecRequest(query="x" * (15 << 20)))
         error = await failure(stub.VExec(tm.VExecRequest(query="x" * (17 << 20))))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -144,7 +143,7 @@ async def test_an_answer_just_below_16_mib_arrives_at_a_client_with_the_same_lim
 
 async def test_bytes_that_are_no_message_are_refused_and_harm_nobody() -> None:
     async with grpc_bench() as bench:
-        raw = bench.channel.unary_unary("/tabletmanagerservice.TabletManager/VExec")
+        raw = untyped_call(bench.channel, "/tabletmanagerservice.TabletManager/VExec")
         error = await failure(raw(b"\xff\xff\xff\xff"))
         assert error.code() is not grpc.StatusCode.OK
-        assert await TabletManagerStub(bench.channel).Ping(tm.PingRequest())
+        assert await manager(bench.channel).Ping(tm.PingRequest())

@@ -11,17 +11,15 @@ import pytest
 from tabletd.errors import Reason, TabletdError
 from tabletd.tablet import Health, TabletType
 from tabletd_pb import query_pb2, topodata_pb2
-from tabletd_pb.queryservice_pb2_grpc import QueryStub
 from tests.support.fakes_servicers import SERVING, error_info, failure, grpc_bench
+from tests.support.stubs import query_service
 
 PRIMARY, REPLICA = topodata_pb2.PRIMARY, topodata_pb2.REPLICA
 
 
-def execute_request(
-    target: query_pb2.Target | None = None, **more: object
-) -> query_pb2.ExecuteRequest:
+def execute_request(target: query_pb2.Target | None = None) -> query_pb2.ExecuteRequest:
     query = query_pb2.BoundQuery(sql="select 1")
-    return query_pb2.ExecuteRequest(target=target, query=query, **more)  # type: ignore[arg-type]
+    return query_pb2.ExecuteRequest(target=target, query=query)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +33,7 @@ def execute_request(
 )
 async def test_a_call_for_this_tablet_is_executed(target: query_pb2.Target | None) -> None:
     async with grpc_bench() as bench:
-        await QueryStub(bench.channel).Execute(execute_request(target))
+        await query_service(bench.channel).Execute(execute_request(target))
         assert bench.admin.asked == [("select 1", {}, "", 10_000)]
 
 
@@ -51,7 +49,7 @@ async def test_a_call_for_another_tablet_is_refused_so_that_a_router_goes_elsewh
     target: query_pb2.Target, message: str
 ) -> None:
     async with grpc_bench() as bench:
-        error = await failure(QueryStub(bench.channel).Execute(execute_request(target)))
+        error = await failure(query_service(bench.channel).Execute(execute_request(target)))
         assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert error_info(error).reason == "WRONG_TARGET"
         assert message in str(error.details())
@@ -61,16 +59,18 @@ async def test_a_call_for_another_tablet_is_refused_so_that_a_router_goes_elsewh
 async def test_a_tablet_that_does_not_serve_says_so() -> None:
     async with grpc_bench() as bench:
         bench.tablet.health = Health(TabletType.REPLICA, False, health_error="replication stopped")
-        error = await failure(QueryStub(bench.channel).Execute(execute_request()))
+        error = await failure(query_service(bench.channel).Execute(execute_request()))
         assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert "operation not allowed in state NOT_SERVING" in str(error.details())
         assert "replication stopped" in str(error.details())
 
 
-@pytest.mark.parametrize("field", ["transaction_id", "reserved_id"])
-async def test_a_transaction_is_not_offered(field: str) -> None:
+@pytest.mark.parametrize(
+    "call", [query_pb2.ExecuteRequest(transaction_id=5), query_pb2.ExecuteRequest(reserved_id=5)]
+)
+async def test_a_transaction_is_not_offered(call: query_pb2.ExecuteRequest) -> None:
     async with grpc_bench() as bench:
-        error = await failure(QueryStub(bench.channel).Execute(execute_request(**{field: 5})))
+        error = await failure(query_service(bench.channel).Execute(call))
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -92,7 +92,7 @@ async def test_bind_variables_arrive_as_values() -> None:
     }
     async with grpc_bench() as bench:
         query = query_pb2.BoundQuery(sql="s", bind_variables=variables)
-        await QueryStub(bench.channel).Execute(query_pb2.ExecuteRequest(query=query))
+        await query_service(bench.channel).Execute(query_pb2.ExecuteRequest(query=query))
         assert bench.admin.asked[0][1] == {
             "i": -5,
             "u": 18446744073709551615,
@@ -116,7 +116,7 @@ async def test_a_value_that_is_not_of_its_type_is_refused(
     async with grpc_bench() as bench:
         query = query_pb2.BoundQuery(sql="s", bind_variables=variables)
         error = await failure(
-            QueryStub(bench.channel).Execute(query_pb2.ExecuteRequest(query=query))
+            query_service(bench.channel).Execute(query_pb2.ExecuteRequest(query=query))
         )
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "bind var v" in str(error.details())
@@ -124,7 +124,7 @@ async def test_a_value_that_is_not_of_its_type_is_refused(
 
 async def test_the_stream_of_health_begins_with_the_present_state_and_tells_changes() -> None:
     async with grpc_bench() as bench:
-        stream = QueryStub(bench.channel).StreamHealth(query_pb2.StreamHealthRequest())
+        stream = query_service(bench.channel).StreamHealth(query_pb2.StreamHealthRequest())
         first = await stream.read()
         assert isinstance(first, query_pb2.StreamHealthResponse)
         assert (first.target.keyspace, first.target.shard, first.target.tablet_type) == (
@@ -153,7 +153,7 @@ async def test_the_stream_of_health_begins_with_the_present_state_and_tells_chan
 )
 async def test_the_stream_ends_with_the_reason(reason: Reason, code: grpc.StatusCode) -> None:
     async with grpc_bench() as bench:
-        stream = QueryStub(bench.channel).StreamHealth(query_pb2.StreamHealthRequest())
+        stream = query_service(bench.channel).StreamHealth(query_pb2.StreamHealthRequest())
         await stream.read()
         bench.tablet.end_streams(TabletdError(reason, "tabletserver is shutdown"))
         error = await failure(stream.read())
@@ -163,7 +163,7 @@ async def test_the_stream_ends_with_the_reason(reason: Reason, code: grpc.Status
 
 async def test_a_hundred_watchers_are_all_told() -> None:
     async with grpc_bench() as bench:
-        stub = QueryStub(bench.channel)
+        stub = query_service(bench.channel)
         streams = [stub.StreamHealth(query_pb2.StreamHealthRequest()) for _ in range(100)]
         await asyncio.gather(*(stream.read() for stream in streams))
         bench.tablet.tell(SERVING)

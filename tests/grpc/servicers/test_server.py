@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import grpc
-import grpc.aio
 import pytest
-from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_channelz.v1 import channelz_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.health import follow_health
@@ -17,9 +16,15 @@ from tabletd.servicers.server import SERVICE_NAMES
 from tabletd.tablet import Health, TabletType
 from tabletd_pb import query_pb2, vtctldata_pb2
 from tabletd_pb import tabletmanagerdata_pb2 as tm
-from tabletd_pb.queryservice_pb2_grpc import QueryStub
-from tabletd_pb.tabletmanagerservice_pb2_grpc import TabletManagerStub
 from tests.support.fakes_servicers import error_info, failure, grpc_bench
+from tests.support.stubs import (
+    channelz_service,
+    health_service,
+    manager,
+    query_service,
+    reflection_service,
+    untyped_call,
+)
 from tests.support.waiting import eventually
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -28,7 +33,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 async def test_reflection_lists_every_service() -> None:
     async with grpc_bench() as bench:
-        stub = reflection_pb2_grpc.ServerReflectionStub(bench.channel)
+        stub = reflection_service(bench.channel)
         call = stub.ServerReflectionInfo()
         await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
         answer = await call.read()
@@ -47,7 +52,7 @@ async def test_reflection_lists_every_service() -> None:
 
 async def test_channelz_knows_the_server() -> None:
     async with grpc_bench() as bench:
-        answer = await channelz_pb2_grpc.ChannelzStub(bench.channel).GetServers(
+        answer = await channelz_service(bench.channel).GetServers(
             channelz_pb2.GetServersRequest(start_server_id=0)
         )
         assert answer.server
@@ -68,9 +73,9 @@ async def test_a_method_that_is_not_offered_is_refused_by_name(method: str, kind
     async with grpc_bench() as bench:
         request = vtctldata_pb2.ApplySchemaRequest(keyspace="k").SerializeToString()
         if kind == "unary_unary":
-            error = await failure(bench.channel.unary_unary(method)(request))
+            error = await failure(untyped_call(bench.channel, method)(request))
         else:
-            error = await failure(bench.channel.unary_stream(method)(request).read())
+            error = await failure(untyped_call(bench.channel, method, stream=True)(request).read())
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
         assert error_info(error).reason == "UNSUPPORTED_METHOD"
         assert method.rpartition(".")[2].rpartition("/")[2] in str(error.details())
@@ -80,7 +85,7 @@ async def test_a_method_that_is_not_offered_is_refused_by_name(method: str, kind
 async def test_made_up_methods_do_not_pile_up_in_memory_or_metrics() -> None:
     async with grpc_bench() as bench:
         for number in range(50):
-            await failure(bench.channel.unary_unary(f"/queryservice.Query/M{number}")(b""))
+            await failure(untyped_call(bench.channel, f"/queryservice.Query/M{number}")(b""))
         exported = bench.registry.export()
         assert exported["RpcCalls"] == exported["RpcErrors"] == 50
 
@@ -103,12 +108,12 @@ async def test_pings_every_second_without_a_call_are_accepted() -> None:
         ("grpc.http2.max_pings_without_data", 0),
     ]
     async with grpc_bench(options=options) as bench:
-        stream = QueryStub(bench.channel).StreamHealth(query_pb2.StreamHealthRequest())
+        stream = query_service(bench.channel).StreamHealth(query_pb2.StreamHealthRequest())
         await stream.read()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(6):
                 await stream.read()
-        assert await TabletManagerStub(bench.channel).Ping(tm.PingRequest())
+        assert await manager(bench.channel).Ping(tm.PingRequest())
 
 
 async def test_grpc_health_follows_the_tablet_for_the_server_and_each_service() -> None:
@@ -116,7 +121,7 @@ async def test_grpc_health_follows_the_tablet_for_the_server_and_each_service() 
         following = asyncio.ensure_future(
             follow_health(bench.tablet, bench.server.health, SERVICE_NAMES)
         )
-        stub = health_pb2_grpc.HealthStub(bench.channel)
+        stub = health_service(bench.channel)
 
         async def statuses() -> set[int]:
             return {

@@ -188,10 +188,15 @@ class Running:
 
 
 async def abandon(
-    rig: Rig, strategy: Strategy, options: str, callback_url: Callable[[], str] = lambda: ""
+    rig: Rig,
+    strategy: Strategy,
+    options: str,
+    callback_url: Callable[[], str] = lambda: "",
+    table: str = "orders",
 ) -> Migration:
     """Start a migration and let its daemon die in the middle of the copy; returns the row."""
-    migration = rig.migration(strategy, "ALTER TABLE orders ADD COLUMN extra INT", options=options)
+    statement = f"ALTER TABLE {table} ADD COLUMN extra INT"
+    migration = rig.migration(strategy, statement, table, options)
     record = Record(migration)
     engine = rig.engine(strategy, callback_url=callback_url)
     task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event()))

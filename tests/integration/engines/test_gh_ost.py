@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -190,6 +191,42 @@ async def test_a_swap_that_a_dead_daemon_did_not_see_is_found(mysql_rig: Rig) ->
     assert outcome.status is Status.COMPLETE
     assert "extra" in rig.columns()
     assert rig.leftovers(outcome.old_table) == []
+
+
+async def test_a_cut_over_that_waits_for_a_lock_does_not_happen_after_the_stop(
+    mysql_rig: Rig,
+) -> None:
+    rig = mysql_rig
+    rig.create_orders(1000)
+    migration = rig.migration(
+        GH_OST, "ALTER TABLE orders ADD COLUMN extra INT", options="--chunk-size=100 --nice-ratio=3"
+    )
+    record = Record(migration)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(rig.engine(GH_OST).run(migration, record, stop))
+        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
+            holder.cursor().execute("SELECT * FROM orders LIMIT 1")
+            await eventually(lambda: any(name.endswith("_del") for name in rig.tables()), 30)
+            stop.set()
+            await task
+    assert task.result().status is Status.CANCELLED
+    assert "extra" not in rig.columns()
+    assert rig.leftovers() == []
+
+
+async def test_a_tool_that_somebody_kills_has_failed_and_leaves_nothing(mysql_rig: Rig) -> None:
+    rig = mysql_rig
+    rig.create_orders()
+    async with rig.running(GH_OST, "ALTER TABLE orders ADD COLUMN extra INT", SLOW) as running:
+        run = await attach(Path(running.record.migration.run_directory) / "run")
+        assert run is not None
+        os.kill(run.tool.pid, signal.SIGKILL)
+        outcome = await running.task
+    assert outcome.status is Status.FAILED
+    assert "ended from outside by signal 9" in outcome.message
+    assert rig.leftovers() == []
 
 
 async def test_hooks_leave_reports_and_call_back_with_the_token(mysql_rig: Rig) -> None:

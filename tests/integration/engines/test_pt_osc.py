@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tabletd.processes.runner import attach
 from tabletd.sandbox.workload import Workload, load, verify_table
+from tests.conftest import StartServer
 from tests.integration.engines.callbacks import callback_server
-from tests.integration.engines.rig import Record, Rig, abandon
+from tests.integration.engines.rig import Record, Rig, abandon, rig_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -240,18 +243,145 @@ async def test_a_configured_account_with_an_odd_password_is_used(mariadb_rig: Ri
     assert outcome.status is Status.COMPLETE, outcome
 
 
-async def test_names_beyond_ascii_are_altered(any_rig: Rig) -> None:
+async def test_odd_table_names_and_columns_beyond_ascii_are_altered(any_rig: Rig) -> None:
     rig = any_rig
-    name = "тест, " + "t" * 58
+    name = 'a, "b" %T=' + "t" * 53
     rig.server.script(
-        f"CREATE TABLE `{name}` (`select` INT PRIMARY KEY, `a b` TEXT)",
-        f"INSERT INTO `{name}` VALUES (1, 'é☃')",
+        f"CREATE TABLE `{name}` (`ключ` VARCHAR(20) PRIMARY KEY, `a b` TEXT) CHARSET utf8mb4",
+        *(f"INSERT INTO `{name}` VALUES ('é☃{number}', '🐘')" for number in range(30)),
         database=rig.schema,
     )
     outcome, _ = await rig.run(
-        PT_OSC, f"ALTER TABLE `{name}` ADD COLUMN `x,y` INT COMMENT 'é☃'", name
+        PT_OSC,
+        f"ALTER TABLE `{name}` ADD COLUMN `x,й` INT COMMENT 'é☃'",
+        name,
+        options="--chunk-size 10",
     )
     assert outcome.status is Status.COMPLETE, outcome
-    assert "x,y" in rig.columns(name)
+    assert "x,й" in rig.columns(name)
     assert "é☃" in rig.server.query(f"SHOW CREATE TABLE `{name}`", database=rig.schema)[0][1]
-    assert rig.server.scalar(f"SELECT `a b` FROM `{name}`", database=rig.schema) == "é☃"
+    rows = rig.server.query(f"SELECT `ключ`, `a b` FROM `{name}`", database=rig.schema)
+    assert sorted(rows) == sorted((f"é☃{number}", "🐘") for number in range(30))
+    assert rig.leftovers(name, outcome.old_table) == []
+
+
+async def test_a_cause_beyond_ascii_is_told(any_rig: Rig) -> None:
+    rig = any_rig
+    rig.create_orders(10)
+    outcome, _ = await rig.run(PT_OSC, "ALTER TABLE orders DROP COLUMN `нет☃`")
+    assert outcome.status is Status.FAILED
+    assert "Can't DROP" in outcome.message, outcome.message
+    assert "нет☃" in outcome.message, outcome.message
+
+
+async def test_a_swap_that_waits_for_a_lock_does_not_happen_after_the_stop(any_rig: Rig) -> None:
+    rig = any_rig
+    rig.create_orders(500)
+    migration = rig.migration(PT_OSC, ADD_EXTRA, options="--chunk-size 100 --sleep 0.2")
+    record = Record(migration)
+    stop = asyncio.Event()
+    async with callback_server() as server, asyncio.TaskGroup() as tasks:
+        engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
+        task = tasks.create_task(engine.run(migration, record, stop))
+        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
+            holder.cursor().execute("SELECT * FROM orders LIMIT 1")
+            await eventually(lambda: _renames(rig), 30)
+            stop.set()
+            await eventually(lambda: not _renames(rig), 30)
+    assert task.result().status is Status.CANCELLED
+    assert "extra" not in rig.columns()
+    assert rig.leftovers() == []
+
+
+async def test_a_tool_that_says_success_but_swapped_nothing_has_failed(
+    mariadb_rig: Rig, tmp_path: Path
+) -> None:
+    rig = mariadb_rig
+    rig.create_orders(10)
+    liar = tmp_path / "pt-osc"
+    liar.write_text("#!/bin/sh\necho pt-online-schema-change 3.2.1\necho Successfully altered\n")
+    liar.chmod(0o755)
+    outcome, _ = await rig.run(PT_OSC, ADD_EXTRA, pt_osc_path=str(liar))
+    assert outcome.status is Status.FAILED
+    assert "ended with 0, but the table was not swapped: found orders" in outcome.message
+    assert rig.leftovers() == []
+
+
+async def test_a_server_that_becomes_read_only_leaves_the_run_to_be_recovered(
+    mariadb_rig: Rig,
+) -> None:
+    rig = mariadb_rig
+    rig.create_orders()
+    rig.server.query("SET GLOBAL read_only = 0")
+    async with callback_server() as server:
+        migration = rig.migration(PT_OSC, ADD_EXTRA, options=SLOW)
+        record = Record(migration)
+        stop = asyncio.Event()
+        engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
+        task = asyncio.ensure_future(engine.run(migration, record, stop))
+        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        rig.server.query("SET GLOBAL read_only = 1")
+        stop.set()
+        assert (await task).status is Status.CANCELLED
+    assert not record.ended
+    assert rig.processes() == []
+    rig.server.query("SET GLOBAL read_only = 0")
+    assert await rig.engine(PT_OSC).recover(record.migration, record) is None
+    assert rig.leftovers() == []
+
+
+def _renames(rig: Rig) -> list[object]:
+    return list(
+        rig.server.query(
+            "SELECT id FROM information_schema.processlist WHERE info LIKE 'RENAME TABLE%%'"
+        )
+    )
+
+
+async def test_a_tool_that_somebody_kills_has_failed_and_leaves_nothing(any_rig: Rig) -> None:
+    rig = any_rig
+    rig.create_orders()
+    async with (
+        callback_server() as server,
+        rig.running(PT_OSC, ADD_EXTRA, SLOW, callback_url=lambda: server.url) as running,
+    ):
+        run = await attach(Path(running.record.migration.run_directory) / "run")
+        assert run is not None
+        os.kill(run.tool.pid, signal.SIGTERM)
+        outcome = await running.task
+    assert outcome.status is Status.FAILED
+    assert "Exiting on SIGTERM" in outcome.message
+    assert rig.leftovers() == []
+
+
+async def test_a_run_that_had_just_begun_is_recovered(mariadb_rig: Rig) -> None:
+    rig = mariadb_rig
+    rig.create_orders(1)
+    left = replace(
+        rig.migration(PT_OSC, ADD_EXTRA),
+        run_nonce="n",
+        run_directory=str(rig.settings.run_directory / "zone1-0000000100-x-1"),
+        run_account="tabletd_12345678@127.0.0.1",
+    )
+    record = Record(left)
+    assert await rig.engine(PT_OSC).recover(left, record) is None
+    assert record.ended
+
+
+async def test_names_in_capitals_on_a_server_that_folds_them(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    options = ("--lower-case-table-names=1",)
+    server = await asyncio.to_thread(start_server, "mariadb", options=options)
+    async with rig_on(server, server.create_database(), tmp_path) as rig:
+        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+        rig.create_orders(5000)
+        rig.server.query("CREATE TABLE _orders_old (theirs INT)", database=rig.schema)
+        async with callback_server() as answers:
+            left = await abandon(rig, PT_OSC, SLOW, lambda: answers.url, table="ORDERS")
+            assert await rig.engine(PT_OSC).recover(left, Record(left)) is None
+            outcome, _ = await rig.run(PT_OSC, "ALTER TABLE ORDERS ADD COLUMN extra INT", "ORDERS")
+        assert outcome.status is Status.COMPLETE, outcome
+        assert outcome.old_table == "__orders_old"
+        assert rig.leftovers("_orders_old", "__orders_old") == []

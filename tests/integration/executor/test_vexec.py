@@ -8,6 +8,7 @@ from tabletd.executor.names import create_uuid
 from tabletd.executor.states import Status
 from tests.support.engines import ALIAS, ExecutorInTest, executor_on
 from tests.support.servers import RealServer
+from tests.support.waiting import eventually
 
 V9 = (
     "INSERT IGNORE INTO _vt.schema_migrations (migration_uuid, keyspace, shard, mysql_schema, "
@@ -121,6 +122,7 @@ async def test_cancel_in_each_state(any_server: RealServer, database: str) -> No
         assert row["cancelled_timestamp"] is not None
         assert row["completed_timestamp"] is not None
         assert run.stop.is_set()
+        await eventually(lambda: test.row(running)["stage"] == "gh-ost: cancelled")
         with pytest.raises(MigrationNotFound, match="Migration not found"):
             await update(test, "cancel", create_uuid())
         with pytest.raises(TabletdError, match="Not an Online DDL UUID: x"):

@@ -284,6 +284,25 @@ async def test_borrowers_beyond_the_size_wait_in_order_and_not_for_ever(
     await pool.close()
 
 
+async def test_a_limit_that_is_used_up_sends_nothing(any_server: RealServer, database: str) -> None:
+    async with pool_of(any_server, database=database) as pool, pool.session() as session:
+        with pytest.raises(TabletdError) as caught:
+            await session.execute("CREATE TABLE t (a int)", timeout_seconds=0)
+        assert caught.value.reason is Reason.TIMEOUT
+        assert (await session.execute("SHOW TABLES")).rows == []
+
+
+async def test_who_waits_while_the_pool_is_closed_gets_nothing(any_server: RealServer) -> None:
+    async with pool_of(any_server, size_max=1) as pool:
+        async with pool.session():
+            waiting = asyncio.ensure_future(pool.execute("SELECT 1"))
+            await asyncio.sleep(0)
+            await pool.close()
+        with pytest.raises(TabletdError) as caught:
+            await waiting
+        assert caught.value.reason is Reason.SHUTTING_DOWN
+
+
 async def test_a_closed_pool_lends_nothing_and_can_be_opened_again(any_server: RealServer) -> None:
     async with pool_of(any_server) as pool:
         await pool.execute("SELECT 1")
@@ -342,6 +361,26 @@ async def test_nobody_there_is_said_with_the_address() -> None:
         await pool.execute("SELECT 1")
     assert f"127.0.0.1:{port}" in str(caught.value)
     await pool.close()
+
+
+async def test_something_else_that_listens_there_is_no_mysql() -> None:
+    for greeting in (b"\x05\x00\x00\x00\x0a\x00\x00\x00\x00", b"SSH-2.0-OpenSSH_9.2\r\n", b""):
+
+        async def greet(
+            _: asyncio.StreamReader, writer: asyncio.StreamWriter, text: bytes = greeting
+        ) -> None:
+            writer.write(text)
+            writer.close()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        port: int = server.sockets[0].getsockname()[1]
+        pool = Pool(MySQLSettings(port=port, user="root"), name="P")
+        await pool.open()
+        with pytest.raises(MySQLUnavailable, match=f"127.0.0.1:{port}"):
+            await pool.execute("SELECT 1")
+        await pool.close()
+        server.close()
+        await server.wait_closed()
 
 
 async def test_a_missing_socket_is_said_with_its_path() -> None:

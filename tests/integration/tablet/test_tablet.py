@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
+import pymysql
 import pytest
 
 from tabletd.errors import Reason, TabletdError
@@ -181,6 +183,23 @@ async def test_a_server_that_goes_away_and_comes_back_is_followed(any_server: Re
         assert not running.tablet.health.health_error
         written = running.count("HeartbeatWrites")
         await eventually(lambda: running.count("HeartbeatWrites") > written)
+
+
+async def test_a_connection_that_is_killed_does_not_end_serving(any_server: RealServer) -> None:
+    async with running_tablet(any_server) as running:
+        await running.serves()
+        async with running.tablet.subscribe() as updates:
+            await anext(updates)
+            for _ in range(5):
+                for (connection_id,) in any_server.query(
+                    "SELECT id FROM information_schema.processlist "
+                    "WHERE command = 'Sleep' AND user = 'root'"
+                ):
+                    with suppress(pymysql.MySQLError):  # it has gone by itself
+                        any_server.query(f"KILL {connection_id}")
+                await running.tablet.refresh()
+            await running.tablet.run_health_check()
+            assert (await anext(updates)).serving
 
 
 async def test_a_server_that_is_away_at_the_start_is_waited_for(any_server: RealServer) -> None:

@@ -106,7 +106,7 @@ def test_a_claim_without_a_run_goes_back_or_fails_with_its_tablet() -> None:
 
 def test_a_run_that_cannot_be_recovered_is_stale_after_the_time_and_not_before() -> None:
     resting = frozenset({"u1"})
-    for quiet_seconds, expected in ((600, []), (601, [FailStale("u1", 601)])):
+    for quiet_seconds, expected in ((600, []), (601, [FailStale("u1", 601, tablet_failure=False)])):
         left = row(1, Status.RUNNING, run_nonce="n", quiet_seconds=quiet_seconds)
         assert decide(Snapshot(pending=(left,), unsettled=(left,), resting=resting), LIMITS) == (
             expected

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from tabletd.executor.states import (
     COMMANDS,
     PENDING,
@@ -29,7 +31,9 @@ def test_every_command_has_a_move_and_pending_and_terminal_share_nothing() -> No
     assert set(Status) == PENDING | TERMINAL | {Status.REQUESTED}
 
 
-def test_the_diagram_names_every_move() -> None:
+def test_the_documentation_shows_the_diagram_with_every_move() -> None:
     diagram = mermaid()
+    page = Path(__file__).parents[3] / "docs" / "migration-states.md"
+    assert diagram in page.read_text("utf-8")
     assert "queued --> ready: schedule" in diagram
     assert diagram.count("-->") == 1 + sum(len(m.sources) for m in COMMANDS.values()) + 3

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tabletd.clock import SystemClock
-from tabletd.heartbeat.ticker import Ticker
+from tabletd.heartbeat.ticker import Ticker, last_tick
+from tests.support.clock import FakeClock
 from tests.support.waiting import eventually
 
 
@@ -49,13 +54,33 @@ async def test_the_first_step_comes_at_once_when_asked_for() -> None:
         await eventually(lambda: steps.count == 1)
 
 
-async def test_the_first_step_waits_an_interval_otherwise() -> None:
-    steps = Steps()
-    async with running(steps, interval_seconds=0.05) as ticker:
-        started = asyncio.get_running_loop().time()
+async def test_otherwise_the_first_step_waits_for_the_common_tick() -> None:
+    moments: list[float] = []
+
+    async def step() -> None:
+        moments.append(time.time())
+
+    async with running(step, interval_seconds=0.05) as ticker:
         ticker.start(at_once=False)
-        await eventually(lambda: steps.count >= 1)
-        assert asyncio.get_running_loop().time() - started >= 0.05
+        await eventually(lambda: len(moments) >= 3)
+    late_seconds = [moment % 0.05 for moment in moments]
+    assert min(late_seconds) < 0.02
+
+
+@given(
+    wall_ns=st.integers(0, 2**62),
+    interval_seconds=st.sampled_from([0.05, 0.1, 0.25, 1.0]),
+    phase_seconds=st.sampled_from([0.0, 0.005, 0.025]),
+)
+def test_schedules_of_agreeing_wall_clocks_tick_one_phase_apart(
+    wall_ns: int, interval_seconds: float, phase_seconds: float
+) -> None:
+    clock = FakeClock(wall_ns=wall_ns)
+    writer = last_tick(clock, interval_seconds, 0.0)
+    reader = last_tick(clock, interval_seconds, phase_seconds)
+    apart = (reader - writer) % interval_seconds
+    assert min(abs(apart - phase_seconds), interval_seconds - abs(apart - phase_seconds)) < 1e-6
+    assert writer <= clock.monotonic_seconds() < writer + interval_seconds + 1e-6
 
 
 async def test_stop_waits_for_the_running_step_and_no_other_comes() -> None:

@@ -42,6 +42,7 @@ def test_an_errno_has_its_reason(errno: int, reason: Reason) -> None:
     assert error.reason is reason
     assert "words of the server" in error.message
     assert error.facts["errno"] == str(errno)
+    assert ("sent" in error.facts) is (reason is Reason.MYSQL_UNAVAILABLE)
     assert isinstance(error, MySQLUnavailable) is (reason is Reason.MYSQL_UNAVAILABLE)
 
 

@@ -20,6 +20,7 @@ from tabletd.mysql.session import Session
 
 LOCK_WAIT_SECONDS: Final = 3
 ATTEMPTS_MAX: Final = 20
+CATALOGUE_SECONDS_MAX: Final = 600.0  # old servers open every table to answer
 _PAUSE_SECONDS: Final = 0.5
 _DROP_SECONDS_MAX: Final = 600.0
 
@@ -46,16 +47,24 @@ async def cleaning_session(pool: Pool) -> AsyncGenerator[Session]:
 
 
 async def existing_tables(session: Session, schema: str, names: Sequence[str]) -> dict[str, str]:
-    """Return those of the names that are tables, each with its comment."""
+    """Return those of the names that are tables, as they were asked for, each with its comment.
+
+    A server with lower_case_table_names keeps names in other letters than they were given in.
+    """
     if not names:
         return {}
     marks = ", ".join(["%s"] * len(names))
     sql = (
-        "SELECT table_name, table_comment FROM information_schema.tables "  # noqa: S608  # marks only
-        f"WHERE table_schema = %s AND table_name IN ({marks})"
+        "SELECT table_name, table_comment, @@lower_case_table_names "  # noqa: S608  # marks only
+        f"FROM information_schema.tables WHERE table_schema = %s AND table_name IN ({marks})"
     )
-    found = await session.execute(sql, (schema, *names))
-    return {str(name): str(comment or "") for name, comment in found.rows}
+    found = await session.execute(sql, (schema, *names), timeout_seconds=CATALOGUE_SECONDS_MAX)
+    existing: dict[str, str] = {}
+    for table, comment, folding in found.rows:
+        for name in names:
+            if name == table or (folding and name.lower() == str(table).lower()):
+                existing[name] = str(comment or "")
+    return existing
 
 
 async def owned_triggers(session: Session, schema: str, new_table: str) -> list[Trigger]:
@@ -68,6 +77,7 @@ async def owned_triggers(session: Session, schema: str, new_table: str) -> list[
         "FROM information_schema.triggers WHERE trigger_schema = %s "
         "AND trigger_name LIKE 'pt\\_osc\\_%%'",
         (schema,),
+        timeout_seconds=CATALOGUE_SECONDS_MAX,
     )
     quoted = identifier(new_table)
     return [

@@ -52,6 +52,7 @@ class PtOsc:
         server.no_replication_filters,
         server.trigger_creators,
         table.is_base_table,
+        table.pt_osc_names,
         table.pt_osc_key,
         table.no_triggers,
         table.pt_osc_foreign_keys,
@@ -166,12 +167,17 @@ class PtOsc:
         Which one, the plugin says; without its report the triggers do, which stay on the old
         table, or else the name that was free when the run began.
         """
-        new_table = _new_table(tables)
+        new_tables = [name for name in tables if name.endswith("_new")]
+        if not new_tables:
+            return Swap(False, seen="the run had not begun")
+        new_table = new_tables[-1]
         reported = hooks.read_reports(workspace.directory).get("after_swap_tables")
         candidates = [reported.old_table] if reported and reported.old_table else []
         triggers = await owned_triggers(session, schema, new_table)
-        candidates += [trigger.table for trigger in triggers if trigger.table != table]
-        candidates += [name for name in tables if name != new_table]
+        candidates += [
+            trigger.table for trigger in triggers if trigger.table.lower() != table.lower()
+        ]
+        candidates += [name for name in tables if name not in new_tables]
         found = await existing_tables(session, schema, (new_table, table, *candidates))
         seen = f"found {', '.join(sorted(found)) or 'none of its tables'}"
         kept = [name for name in candidates if name in found]
@@ -192,10 +198,6 @@ def _status_privilege(facts: Facts) -> str:
     if facts.server.is_mariadb and facts.server.version >= (10, 5, 2):
         return "SLAVE MONITOR"
     return "REPLICATION CLIENT"
-
-
-def _new_table(tables: Sequence[str]) -> str:
-    return [name for name in tables if name.endswith("_new")][-1]
 
 
 def _dsn_value(name: str) -> str:

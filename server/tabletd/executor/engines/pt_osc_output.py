@@ -20,6 +20,7 @@ _CAUSES: Final = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
         r"^tabletd: the tables are not swapped.*",
+        r"(?<=^# )Exiting on SIG\w+",
         r"^.*Copying rows caused a MySQL error \d+:\n(?:\s+\S.*\n)*?\s+Message: .*",
         r"^.*Error (?:creating|altering|copying|swapping|updating|dropping|restoring) .*",
         r"^.*Cannot connect to MySQL: .*",

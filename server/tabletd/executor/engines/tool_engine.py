@@ -106,14 +106,25 @@ class ToolEngine:
         )
         try:
             await record.add_artifacts(*plan.tables)
+            await asyncio.to_thread(self._write_files, plan)
+            await self._make_account(plan)
+        except TabletdError:
+            await self._clean_up(migration, plan.tables, plan.workspace, account=None)
+            await record.end()
+            raise
+        try:
             outcome = await self._carry_out(plan, record, stop)
         except TabletdError:
             await self._end_connections(plan.account, plan.tables)
             await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
             await record.end()
             raise
-        await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
-        await record.end()
+        try:
+            await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
+            await record.end()
+        except TabletdError as error:
+            # How it ended is known and must not be lost; `recover` will clean up what is left.
+            _logger.warning("migration %s: cleaning up: %s", migration.migration_uuid, error)
         return outcome
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
@@ -202,8 +213,6 @@ class ToolEngine:
     # The run
 
     async def _carry_out(self, plan: RunPlan, record: RunRecord, stop: asyncio.Event) -> Outcome:
-        await asyncio.to_thread(self._write_files, plan)
-        await self._make_account(plan)
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.DRY_RUN, record, stop)
         if end.stopped:
@@ -319,14 +328,12 @@ class ToolEngine:
     # The end
 
     def _failure(self, phase: Phase, end: PhaseEnd) -> str:
+        who = f"{self.strategy} {phase.words}"
         if end.exit_code is None:
-            how = "ended without a trace: its wrapper was killed"
-        elif end.exit_code < 0:
-            how = f"was ended by signal {-end.exit_code}"
-        else:
-            how = f"ended with {end.exit_code}"
-        cause = self._tool.failure_cause(end.output)
-        return f"{self.strategy} {phase.words} {how}: {cause}"
+            return f"{who} ended without a trace: its wrapper was killed"
+        if end.exit_code < 0:
+            return f"{who} was ended from outside by signal {-end.exit_code}"
+        return f"{who} ended with {end.exit_code}: {self._tool.failure_cause(end.output)}"
 
     def _judge(self, end: PhaseEnd, swap: Swap) -> Outcome:
         losses = self._tool.losses(end.output)

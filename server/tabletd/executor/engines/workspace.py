@@ -9,12 +9,14 @@ import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.migration import Migration
 
-_LOG_BYTES_MAX = 256 * 1024
+_LOG_BYTES_MAX: Final = 256 * 1024
+_ELSEWHERE: Final = Path("/nonexistent")
 
 
 class Phase(StrEnum):
@@ -97,25 +99,29 @@ def new_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
 
 
 def find_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
-    """Return the workspace that a row names.
+    """Return the workspace that a row names; an empty one when it is another tablet's.
+
+    A tablet that takes over a shard cleans up what came by replication; the directory and the
+    processes are on the other machine, and the other daemon's.
 
     Raises:
         TabletdError: INTERNAL when the row names a directory that cannot be this run's: it is going
             to be removed.
     """
     directory = Path(migration.run_directory)
-    is_ours = (
-        directory.parent == settings.run_directory.absolute()
-        and migration.migration_uuid in directory.name
+    is_ours = directory.parent == settings.run_directory.absolute() and directory.name.startswith(
+        f"{settings.tablet_alias}-{migration.migration_uuid}-"
     )
-    if not is_ours:
-        raise TabletdError(
-            Reason.INTERNAL,
-            f"the row of {migration.migration_uuid} names {directory} as its private directory, "
-            f"which is not one of those in {settings.run_directory}",
-            hint="was run_directory changed? put it back until this migration is cleaned up",
-        )
-    return Workspace(directory, Path(migration.log_file))
+    if is_ours:
+        return Workspace(directory, Path(migration.log_file))
+    if migration.tablet not in ("", settings.tablet_alias) or not directory.exists():
+        return Workspace(_ELSEWHERE, Path(migration.log_file))
+    raise TabletdError(
+        Reason.INTERNAL,
+        f"the row of {migration.migration_uuid} names {directory} as its private directory, "
+        f"which is not one of those in {settings.run_directory}",
+        hint="was run_directory changed? put it back until this migration is cleaned up",
+    )
 
 
 def read_log(log_file: Path, offset: int = 0) -> str:
@@ -127,3 +133,31 @@ def read_log(log_file: Path, offset: int = 0) -> str:
             return file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def prune_logs(settings: EngineSettings, *, retention_seconds: float, now_seconds: float) -> int:
+    """Remove the logs of runs that ended long ago; blocks for as long as the file system does.
+
+    Args:
+        settings: where logs and private directories are.
+        retention_seconds: how long a log is kept after its last line.
+        now_seconds: the wall clock, as file times are.
+
+    Returns:
+        how many were removed.
+    """
+    unfinished = {
+        path.name.removeprefix(f"{settings.tablet_alias}-")
+        for path in settings.run_directory.glob(f"{settings.tablet_alias}-*")
+    }
+    removed = 0
+    for path in settings.log_directory.glob("*.log"):
+        if path.stem in unfinished:
+            continue
+        try:
+            if now_seconds - path.stat().st_mtime > retention_seconds:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue
+    return removed

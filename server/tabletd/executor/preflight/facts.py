@@ -38,7 +38,7 @@ VARIABLES: Final = (
     "wsrep_on",
     "wsrep_osu_method",
 )
-_CATALOGUE_SECONDS_MAX: Final = 60.0
+_CATALOGUE_SECONDS_MAX: Final = 600.0  # old servers open every table to answer
 
 _TABLE_SQL: Final = (
     "SELECT table_name AS name, table_type AS kind, engine, table_rows, data_length, index_length "
@@ -289,8 +289,10 @@ async def _taken(session: Session, schema: str, names: tuple[str, ...]) -> tuple
         "SELECT table_name FROM information_schema.tables "  # noqa: S608  # marks only
         f"WHERE table_schema = %s AND table_name IN ({marks})"
     )
-    found = await session.execute(sql, (schema, *names))
-    return tuple(str(name) for (name,) in found.rows)
+    found = await session.execute(sql, (schema, *names), timeout_seconds=_CATALOGUE_SECONDS_MAX)
+    # In whatever letters it is there: a server may fold them.
+    existing = {str(name).lower() for (name,) in found.rows}
+    return tuple(name for name in names if name.lower() in existing)
 
 
 def _disk_free_bytes(variables: Mapping[str, str]) -> int | None:

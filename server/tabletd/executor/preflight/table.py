@@ -92,6 +92,18 @@ def gh_ost_names(facts: Facts) -> None:
         )
 
 
+def pt_osc_names(facts: Facts) -> None:
+    """pt-online-schema-change 3.2.1 does not find tables of some names (tried one by one)."""
+    name = facts.migration.mysql_schema + facts.migration.mysql_table
+    if not name.isascii() or set(name) & set("`'\\"):
+        raise _refused(
+            facts,
+            "has a name that pt-online-schema-change does not find: it goes beyond ASCII, or holds "
+            "a quote, a backquote or a backslash",
+            "use the strategy gh-ost or direct, or rename it",
+        )
+
+
 def gh_ost_key(facts: Facts) -> None:
     """There is a key that gh-ost can go along."""
     allow_null = "--allow-nullable-unique-key" in facts.options

@@ -1,0 +1,70 @@
+"""Servers that not every machine has: MySQL 8.0.12 and MariaDB 11.4."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.migration import Strategy
+from tabletd.executor.states import Status
+from tests.conftest import StartServer
+from tests.integration.engines.rig import Rig, rig_on
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+ADD = "ALTER TABLE orders ADD COLUMN extra INT"
+
+
+@pytest.fixture
+async def mysql80_rig(start_server: StartServer, tmp_path: Path) -> AsyncIterator[Rig]:
+    """Engines on MySQL 8.0.12."""
+    server = await asyncio.to_thread(start_server, "mysql-8.0")
+    async with rig_on(server, server.create_database(), tmp_path) as rig:
+        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+        rig.create_orders(1000)
+        yield rig
+
+
+@pytest.fixture
+async def mariadb114_rig(start_server: StartServer, tmp_path: Path) -> AsyncIterator[Rig]:
+    """Engines on MariaDB 11.4."""
+    server = await asyncio.to_thread(start_server, "mariadb-11.4")
+    async with rig_on(server, server.create_database(), tmp_path) as rig:
+        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+        rig.create_orders(1000)
+        yield rig
+
+
+async def test_pt_osc_on_mysql_8(mysql80_rig: Rig) -> None:
+    outcome, _ = await mysql80_rig.run(Strategy.PT_OSC, ADD)
+    assert outcome.status is Status.COMPLETE, outcome
+    assert mysql80_rig.leftovers(outcome.old_table) == []
+
+
+async def test_gh_ost_on_mysql_8_0_12_is_refused_and_run_unsafely_only_by_the_operator(
+    mysql80_rig: Rig,
+) -> None:
+    rig = mysql80_rig
+    with pytest.raises(TabletdError) as refused:
+        await rig.run(Strategy.GH_OST, ADD)
+    assert refused.value.reason is Reason.UNSUPPORTED_SERVER
+
+    outcome, record = await rig.run(Strategy.GH_OST, ADD, allow_unsafe_cutover=True)
+    assert outcome.status is Status.COMPLETE, outcome
+    assert "--cut-over=two-step" in outcome.message
+    assert any("writes may get lost" in message for message in record.messages)
+    assert rig.leftovers(outcome.old_table) == []
+
+
+async def test_direct_on_mysql_8(mysql80_rig: Rig) -> None:
+    outcome, _ = await mysql80_rig.run(Strategy.DIRECT, ADD)
+    assert outcome.status is Status.COMPLETE, outcome
+
+
+async def test_pt_osc_on_mariadb_11_4(mariadb114_rig: Rig) -> None:
+    outcome, _ = await mariadb114_rig.run(Strategy.PT_OSC, ADD)
+    assert outcome.status is Status.COMPLETE, outcome
+    assert mariadb114_rig.leftovers(outcome.old_table) == []
