@@ -1,5 +1,18 @@
-"""The other tablets of the shard."""
+"""Other tablets: those of the shard, watched for lag, and those of the whole cluster."""
 
+from tabletd.topology.layout import Layout, TabletPlace, alias_text, read_layout
 from tabletd.topology.replica_watcher import ReplicaLag, ReplicaWatcher, WatcherSettings
+from tabletd.topology.topology import StaticTopology, TabletHealth, Topology
 
-__all__ = ["ReplicaLag", "ReplicaWatcher", "WatcherSettings"]
+__all__ = [
+    "Layout",
+    "ReplicaLag",
+    "ReplicaWatcher",
+    "StaticTopology",
+    "TabletHealth",
+    "TabletPlace",
+    "Topology",
+    "WatcherSettings",
+    "alias_text",
+    "read_layout",
+]

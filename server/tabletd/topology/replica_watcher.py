@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,11 +10,9 @@ from typing import Final
 import grpc
 
 from tabletd.clock import Clock
-from tabletd_pb import query_pb2, queryservice_pb2_grpc, topodata_pb2
+from tabletd.topology.health_stream import SILENT_INTERVALS, HealthStream, open_channel
+from tabletd_pb import query_pb2, topodata_pb2
 
-_SILENT_INTERVALS: Final = 2
-_RECONNECT_SECONDS_MIN: Final = 0.25
-_RECONNECT_SECONDS_MAX: Final = 5.0
 # An operator who gives a tablet one of these types takes it out of the shard's daily work.
 _SET_ASIDE: Final = frozenset(
     {
@@ -27,8 +23,6 @@ _SET_ASIDE: Final = frozenset(
         topodata_pb2.DRAINED,
     }
 )
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +66,6 @@ class ReplicaLag:
     age_seconds: float | None
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """Open a plain channel that notices a dead peer within seconds."""
-    return grpc.aio.insecure_channel(
-        address,
-        options=(
-            ("grpc.keepalive_time_ms", 15_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            # Another tablet behind the same address must be a new connection.
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_reconnect_backoff_ms", 5_000),
-        ),
-    )
-
-
 class ReplicaWatcher:
     """Keeps the latest health of each configured tablet in memory.
 
@@ -103,9 +82,8 @@ class ReplicaWatcher:
         clock: Clock,
         channel: Callable[[str], grpc.aio.Channel] = open_channel,
     ) -> None:
-        silent_after_seconds = _SILENT_INTERVALS * settings.health_check_interval_seconds
         self._watches = [
-            _Watch(address, settings, silent_after_seconds, clock, channel)
+            _Watch(address, settings, clock, channel)
             for address in dict.fromkeys(settings.addresses)
         ]
 
@@ -113,7 +91,7 @@ class ReplicaWatcher:
         """Watch all of them; never returns unless nobody is to be watched."""
         async with asyncio.TaskGroup() as tasks:
             for watch in self._watches:
-                tasks.create_task(watch.run(), name=f"watch {watch.address}")
+                tasks.create_task(watch.stream.run(), name=f"watch {watch.address}")
 
     def lags(self) -> Mapping[str, ReplicaLag]:
         """Return what is known of each tablet, by address."""
@@ -121,75 +99,30 @@ class ReplicaWatcher:
 
 
 class _Watch:
-    """One tablet: a stream that is opened again and again."""
+    """One tablet, and whether it is what it should be."""
 
     def __init__(
         self,
         address: str,
         settings: WatcherSettings,
-        silent_after_seconds: float,
         clock: Clock,
         channel: Callable[[str], grpc.aio.Channel],
     ) -> None:
         self.address = address
         self._settings = settings
-        self._silent_after_seconds = silent_after_seconds
-        self._clock = clock
-        self._channel = channel
-        self._last: query_pb2.StreamHealthResponse | None = None
-        self._heard_monotonic: float | None = None
-        self._lost = "not connected yet"
-        self._failures = 0
-
-    async def run(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except grpc.aio.AioRpcError as error:
-                self._lose(f"{error.code().name}: {error.details()}")
-            except TimeoutError:
-                self._lose(f"it said nothing for {self._silent_after_seconds:g} s")
-            else:
-                self._lose("it ended the stream")
-            await asyncio.sleep(self._pause_seconds())
-
-    async def _listen(self) -> None:
-        async with self._channel(self.address) as channel:
-            stub = queryservice_pb2_grpc.QueryStub(channel)
-            call = stub.StreamHealth(query_pb2.StreamHealthRequest())
-            while True:
-                async with asyncio.timeout(self._silent_after_seconds):
-                    message = await call.read()
-                if not isinstance(message, query_pb2.StreamHealthResponse):
-                    return
-                self._hear(message)
-
-    def _hear(self, message: query_pb2.StreamHealthResponse) -> None:
-        if self._lost:
-            _logger.info("replica %s is heard", self.address)
-        self._last = message
-        self._heard_monotonic = self._clock.monotonic_seconds()
-        self._lost = ""
-        self._failures = 0
-
-    def _lose(self, why: str) -> None:
-        if not self._failures:
-            _logger.warning("replica %s is silent: %s", self.address, why)
-        self._lost = why
-        self._failures += 1
-
-    def _pause_seconds(self) -> float:
-        grown = _RECONNECT_SECONDS_MIN * 2.0 ** min(self._failures - 1, 10)
-        return min(_RECONNECT_SECONDS_MAX, grown) * random.uniform(0.8, 1.2)
+        self.stream = HealthStream(
+            address,
+            name=f"replica {address}",
+            silent_after_seconds=SILENT_INTERVALS * settings.health_check_interval_seconds,
+            clock=clock,
+            channel=channel,
+        )
 
     def lag(self) -> ReplicaLag:
-        last, heard = self._last, self._heard_monotonic
-        if last is None or heard is None:
-            return ReplicaLag(
-                self.address, None, f"is silent: {self._lost}", "UNKNOWN", "", True, None
-            )
-        age_seconds = self._clock.monotonic_seconds() - heard
-        error = self._error(last, age_seconds)
+        last, silence = self.stream.last, self.stream.silence
+        if last is None:
+            return ReplicaLag(self.address, None, silence, "UNKNOWN", "", True, None)
+        error = silence or self._error(last)
         tablet_type = last.target.tablet_type
         # A primary that fell silent may have come back as a replica that lags.
         is_primary = tablet_type == topodata_pb2.PRIMARY and not error
@@ -200,14 +133,10 @@ class _Watch:
             topodata_pb2.TabletType.Name(tablet_type),
             f"{last.tablet_alias.cell}-{last.tablet_alias.uid:010d}",
             not is_primary and tablet_type not in _SET_ASIDE,
-            age_seconds,
+            self.stream.age_seconds,
         )
 
-    def _error(self, last: query_pb2.StreamHealthResponse, age_seconds: float) -> str:
-        if self._lost:
-            return f"is silent: {self._lost}"
-        if age_seconds > self._silent_after_seconds:
-            return f"is silent: it said nothing for {age_seconds:.0f} s"
+    def _error(self, last: query_pb2.StreamHealthResponse) -> str:
         target, wanted = last.target, self._settings
         if (target.keyspace, target.shard) != (wanted.keyspace, wanted.shard):
             return (
