@@ -30,7 +30,6 @@ bench: setup ## measure lag, throughput and overhead, as tables
 
 sandbox: setup ## start a throw-away primary and replica, each with a tablet
 	@.venv/bin/tabletd sandbox start
-	@echo "end it with: .venv/bin/tabletd sandbox stop"
 
 clean: ## remove everything that make has put here
 	@! [ -x .venv/bin/tabletd ] || .venv/bin/tabletd sandbox stop --all

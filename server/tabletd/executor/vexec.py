@@ -57,6 +57,9 @@ _WHERE_TEMPLATES = (
     ("migration_uuid", "mysql_schema"),
     ("migration_uuid", "mysql_schema", "shard"),
 )
+# Reading must not hold up the event loop, and the heartbeat with it.
+_QUERY_CHARACTERS_MAX = 1_048_576
+_TOKENS_MAX = 20_000
 _REMEMBERED_CHARACTERS_MAX = 4096
 _TIMESTAMP_SECONDS_MAX = 2_147_483_647
 
@@ -102,7 +105,11 @@ def parse(query: str) -> Select | Insert | Update:
 
 
 def _parse(query: str) -> Select | Insert | Update:
-    tokens = significant(tokenize(query))
+    if len(query) > _QUERY_CHARACTERS_MAX:
+        raise _refusal(
+            f"the query has {len(query)} characters, {_QUERY_CHARACTERS_MAX} are the most"
+        )
+    tokens = significant(tokenize(query, tokens_max=_TOKENS_MAX))
     while tokens and tokens[-1].upper == ";":
         tokens.pop()
     if not tokens:

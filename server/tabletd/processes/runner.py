@@ -24,8 +24,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +49,6 @@ class LaunchSpec:
         nonce: the run's random name.
         log_file: stdout and stderr are appended to it.
         home: the tool's HOME and working directory.
-        environment: variables on top of the minimal environment.
     """
 
     directory: Path
@@ -57,7 +56,6 @@ class LaunchSpec:
     nonce: str
     log_file: Path
     home: Path
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Run:
@@ -167,7 +165,6 @@ def _launch(spec: LaunchSpec) -> Run:
             "HOME": str(spec.home),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
-            **spec.environment,
         },
         "working_directory": str(spec.home),
         "log_file": str(spec.log_file),

@@ -14,7 +14,6 @@ import json
 import os
 import signal
 import sys
-import time
 from typing import Any
 
 EXIT_NOT_EXECUTED = 127
@@ -103,7 +102,6 @@ def spawn(directory: str, launch: dict[str, Any]) -> int:
             "boot_id": boot_id(),
             "wrapper": {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())},
             "tool": {"pid": pid, "start_ticks": start_ticks(pid)},
-            "started_at": time.time(),
         },
     )
     with contextlib.suppress(BrokenPipeError):
@@ -137,9 +135,7 @@ def main(directory: str, ready_fd: int) -> int:
         os.write(ready_fd, b"1")
     os.close(ready_fd)
     code = await_end(pid)
-    write_atomically(
-        os.path.join(directory, "exit.json"), {"exit_code": code, "ended_at": time.time()}
-    )
+    write_atomically(os.path.join(directory, "exit.json"), {"exit_code": code})
     return 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from typing import Annotated
 
 import typer
@@ -92,7 +94,8 @@ def _describe(sandbox: Sandbox) -> None:
         typer.echo(f"{record['alias']}  {record['type']:8} shard {record['shard']}")
         typer.echo(f"    tabletd  gRPC {record['grpc']}   http://{record['http']}/")
         typer.echo(f"    MySQL    mariadb -uroot -S {record['mysql_socket']} {sandbox.keyspace}")
-    typer.echo(f"end it with: tabletd sandbox stop --name {sandbox.name}")
+    program = "tabletd" if shutil.which("tabletd") else sys.argv[0]
+    typer.echo(f"end it with: {program} sandbox stop --name {sandbox.name}")
 
 
 def _report(found: SandboxStatus) -> None:

@@ -51,6 +51,8 @@ def remove_sandbox(directory: Path) -> None:
             hint="see what holds them, end them, and run stop again",
         )
     shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError):
+        directory.parent.rmdir()  # unless there are other sandboxes
 
 
 def _end_in_order(daemon: ProcessIdentity) -> None:

@@ -113,21 +113,30 @@ def start_sandbox(request: SandboxRequest) -> Sandbox:
     """
     _validate(request)
     release = find_release(request.server)
-    directory = sandboxes_directory() / request.name
-    try:
-        directory.mkdir(mode=0o700)
-    except FileExistsError:
-        raise TabletdError(
-            Reason.INVALID_REQUEST,
-            f"there is a sandbox named {request.name} already",
-            hint=f"choose another --name, or: tabletd sandbox stop --name {request.name}",
-            name=request.name,
-        ) from None
+    directory = _claim(request.name)
     try:
         return _Start(request, release, directory).run()
     except BaseException:
         remove_sandbox(directory)
         raise
+
+
+def _claim(name: str) -> Path:
+    """Make the directory of a new sandbox; whoever makes it has the name."""
+    while True:
+        directory = sandboxes_directory() / name
+        try:
+            directory.mkdir(mode=0o700)
+        except FileNotFoundError:
+            continue  # the last other sandbox was removed just now, and the parent with it
+        except FileExistsError:
+            raise TabletdError(
+                Reason.INVALID_REQUEST,
+                f"there is a sandbox named {name} already",
+                hint=f"choose another --name, or: tabletd sandbox stop --name {name}",
+                name=name,
+            ) from None
+        return directory
 
 
 def stray_processes(sandbox: Sandbox) -> list[str]:

@@ -27,7 +27,7 @@ from tests.support.engines import (
     completed,
     executor_on,
 )
-from tests.support.servers import RealServer
+from tests.support.servers import Pair, RealServer
 from tests.support.waiting import eventually
 
 
@@ -330,6 +330,28 @@ async def test_a_role_change_stops_the_tool_and_leaves_the_row_to_the_next_prima
         await test.executor.make_primary()
         await test.engine.next_run(2)
         assert len(test.engine.recoveries) == 1
+
+
+async def test_a_promoted_replica_settles_the_former_primarys_run_and_retries_it_once(
+    any_pair: Pair, database: str
+) -> None:
+    primary, replica = any_pair.primary, any_pair.replica
+    async with executor_on(primary, database) as former:
+        uuid = await submit(former)
+        run = await former.engine.next_run()
+        await asyncio.to_thread(primary.query, "SET GLOBAL read_only = 1")
+        await former.executor.make_non_primary()
+        await asyncio.wait_for(run.cleaning.wait(), 5)
+        await asyncio.to_thread(any_pair.catch_up)
+    await asyncio.to_thread(replica.script, "STOP SLAVE", "SET GLOBAL read_only = 0")
+    async with executor_on(replica, database, tablet="zone1-0000000102") as test:
+        again = await test.engine.next_run()
+        assert again.migration.migration_uuid == uuid
+        assert [left.migration.tablet for left in test.engine.recoveries] == ["zone1-0000000101"]
+        row = test.row(uuid)
+        assert (row["retries"], row["tablet"]) == (1, "zone1-0000000102")
+        again.finish()
+        await test.until(uuid, Status.COMPLETE)
 
 
 async def test_a_claim_that_a_killed_daemon_never_used_goes_back(

@@ -178,3 +178,10 @@ def test_the_three_update_templates_are_read_in_any_order(where: str, expected: 
 def test_an_update_of_another_form_is_refused_with_the_templates(tail: str) -> None:
     with pytest.raises(TabletdError, match="Query must match one of these templates: UPDATE"):
         parse(f"update _vt.schema_migrations {tail}")
+
+
+def test_a_query_that_would_hold_up_the_daemon_is_refused() -> None:
+    with pytest.raises(TabletdError, match="characters, 1048576 are the most"):
+        parse("select 1" + " " * 1_048_576 + "from _vt.schema_migrations")
+    with pytest.raises(TabletdError, match="more than 20000 words and signs"):
+        parse("select 1" + ",1" * 20_000 + " from _vt.schema_migrations")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tabletd.errors import LostRace, TabletdError
+from tabletd.errors import LostRace, Reason, TabletdError
 from tabletd.executor import hooks, names
 from tabletd.executor.accounts import (
     Account,
@@ -108,23 +108,17 @@ class ToolEngine:
             await record.add_artifacts(*plan.tables)
             await asyncio.to_thread(self._write_files, plan)
             await self._make_account(plan)
-        except TabletdError:
-            await self._clean_up(migration, plan.tables, plan.workspace, account=None)
-            await record.end()
+        except TabletdError as error:
+            # Who may not make accounts may not drop them either, and has none to drop.
+            account = None if error.reason is Reason.MISSING_GRANT else plan.account
+            await self._finish(plan, record, account)
             raise
         try:
             outcome = await self._carry_out(plan, record, stop)
         except TabletdError:
-            await self._end_connections(plan.account, plan.tables)
-            await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
-            await record.end()
+            await self._finish(plan, record, plan.account)
             raise
-        try:
-            await self._clean_up(migration, plan.tables, plan.workspace, plan.account)
-            await record.end()
-        except TabletdError as error:
-            # How it ended is known and must not be lost; `recover` will clean up what is left.
-            _logger.warning("migration %s: cleaning up: %s", migration.migration_uuid, error)
+        await self._finish(plan, record, plan.account)
         return outcome
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
@@ -216,7 +210,7 @@ class ToolEngine:
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.DRY_RUN, record, stop)
         if end.stopped:
-            return await self._stopped_early(plan)
+            return Outcome(Status.CANCELLED, f"{self.strategy} was stopped before the run")
         if end.exit_code != 0:
             return Outcome(Status.FAILED, self._failure(Phase.DRY_RUN, end))
         with span("migration.run", migration_uuid=plan.facts.migration.migration_uuid):
@@ -360,10 +354,6 @@ class ToolEngine:
             )
         return Outcome(Status.FAILED, self._failure(Phase.RUN, end))
 
-    async def _stopped_early(self, plan: RunPlan) -> Outcome:
-        await self._end_connections(plan.account, plan.tables)
-        return Outcome(Status.CANCELLED, f"{self.strategy} was stopped before the run")
-
     async def _find_swap(
         self, migration: Migration, tables: Sequence[str], workspace: Workspace
     ) -> Swap:
@@ -388,6 +378,18 @@ class ToolEngine:
             return self._pool.settings.port
         return int((await session.execute("SELECT @@global.port")).scalar())
 
+    async def _finish(self, plan: RunPlan, record: RunRecord, account: Account | None) -> None:
+        """Clean up; what that meets must not hide how the run ended.
+
+        What could not be removed stays in the row, and `recover` removes it.
+        """
+        migration = plan.facts.migration
+        try:
+            await self._clean_up(migration, plan.tables, plan.workspace, account)
+            await record.end()
+        except TabletdError as error:
+            _logger.warning("migration %s: cleaning up: %s", migration.migration_uuid, error)
+
     async def _clean_up(
         self,
         migration: Migration,
@@ -395,7 +397,9 @@ class ToolEngine:
         workspace: Workspace,
         account: Account | None,
     ) -> None:
-        """Remove triggers, then tables, then the account, then the directory."""
+        """End connections; remove triggers, then tables, then the account, then the directory."""
+        if account is not None:
+            await self._end_connections(account, tables)
         async with cleaning_session(self._pool) as session:
             await self._tool.remove_leftovers(session, migration.mysql_schema, tables)
             if account is not None:
