@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tabletd.clock import SystemClock
-from tabletd.executor.engines.base import Engine, Outcome, RunRecord
+from tabletd.executor.controls import LiveControls
+from tabletd.executor.engines.base import Engine, Outcome, RunControls, RunRecord
 from tabletd.executor.executor import Executor, ExecutorSettings
 from tabletd.executor.gc import GarbageCollector
 from tabletd.executor.hooks import token_hash
@@ -34,6 +35,7 @@ class FakeRun:
         migration: as the engine got it.
         record: as the engine got it.
         stop: as the engine got it.
+        controls: as the engine got it.
         begun: set once the run is written into the row.
         cleaning: set when the tool has ended, before it is cleaned up.
         may_clean: cleared by a test that wants to hold the cleaning up.
@@ -43,6 +45,7 @@ class FakeRun:
     migration: Migration
     record: RunRecord
     stop: asyncio.Event
+    controls: RunControls
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     cleaning: asyncio.Event = field(default_factory=asyncio.Event)
     may_clean: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,14 +110,20 @@ class FakeEngine:
     def strategy(self) -> Strategy:
         return self._strategy
 
-    async def run(self, migration: Migration, record: RunRecord, stop: asyncio.Event) -> Outcome:
-        run = FakeRun(migration, record, stop)
+    async def run(
+        self,
+        migration: Migration,
+        record: RunRecord,
+        stop: asyncio.Event,
+        controls: RunControls,
+    ) -> Outcome:
+        run = FakeRun(migration, record, stop, controls)
         run.may_clean.set()
         self.runs.append(run)
         return await self.script(run)
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
-        run = FakeRun(migration, record, asyncio.Event())
+        run = FakeRun(migration, record, asyncio.Event(), LiveControls())
         self.recoveries.append(run)
         return await self.recovery(run)
 

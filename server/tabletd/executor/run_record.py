@@ -99,6 +99,16 @@ class StoredRun:
             running=True,
         )
 
+    async def ready_to_complete(self, is_ready: bool) -> None:
+        await self._update(
+            "ready_to_complete = %s, ready_to_complete_timestamp ="
+            " IF(%s, COALESCE(ready_to_complete_timestamp, NOW()), ready_to_complete_timestamp),"
+            " liveness_timestamp = NOW()",
+            is_ready,
+            is_ready,
+            running=True,
+        )
+
     async def end(self) -> None:
         self.ended = True
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from tabletd.clock import Clock
 from tabletd.errors import LostRace, MySQLUnavailable, NotWritable, Reason, TabletdError
+from tabletd.executor.controls import LiveControls
 from tabletd.executor.engines.base import Engine, Outcome
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.run_record import StoredRun
@@ -43,6 +44,7 @@ class _Run:
     migration: Migration
     is_recovery: bool
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    controls: LiveControls = field(default_factory=LiveControls)
     reason: StopReason | None = None
     task: asyncio.Task[None] | None = None
 
@@ -197,7 +199,9 @@ class Runs:
         record = StoredRun(self._store, migration)
         try:
             with span("migration.run", strategy=strategy, migration_uuid=migration.migration_uuid):
-                outcome = await self.engine_for(strategy).run(migration, record, run.stop)
+                outcome = await self.engine_for(strategy).run(
+                    migration, record, run.stop, run.controls
+                )
         except (LostRace, NotWritable) as error:
             _logger.info("migration %s: %s", migration.migration_uuid, error)
             self._rest(migration.migration_uuid)

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from tabletd.errors import LostRace
+from tabletd.executor.controls import LiveControls
 from tabletd.executor.engines.base import Engine, Outcome, Progress
 from tabletd.executor.engines.build import build_engines
 from tabletd.executor.engines.settings import EngineSettings
@@ -33,6 +34,7 @@ class Record:
     stages: list[str] = field(default_factory=list[str])
     messages: list[str] = field(default_factory=list[str])
     reported: list[Progress] = field(default_factory=list[Progress])
+    is_ready: bool = False
     ended: bool = False
     is_lost: bool = False
 
@@ -62,6 +64,9 @@ class Record:
         self.reported.append(progress)
         if progress.stage != self.stages[-1]:
             self.stages.append(progress.stage)
+
+    async def ready_to_complete(self, is_ready: bool) -> None:
+        self.is_ready = is_ready
 
     async def end(self) -> None:
         self.ended = True
@@ -106,7 +111,9 @@ class Rig:
         """Run a migration to its end."""
         migration = self.migration(strategy, statement, table, options)
         record = Record(migration)
-        outcome = await self.engine(strategy, **settings).run(migration, record, asyncio.Event())
+        outcome = await self.engine(strategy, **settings).run(
+            migration, record, asyncio.Event(), LiveControls()
+        )
         return outcome, record
 
     @asynccontextmanager
@@ -119,7 +126,7 @@ class Rig:
         stop = asyncio.Event()
         engine = self.engine(strategy, **settings)
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(engine.run(migration, record, stop))
+            task = tasks.create_task(engine.run(migration, record, stop, LiveControls()))
             try:
                 await eventually(lambda: task.done() or _copies(record), 30, "rows are copied")
                 assert not task.done(), task.result()
@@ -199,7 +206,7 @@ async def abandon(
     migration = rig.migration(strategy, statement, table, options)
     record = Record(migration)
     engine = rig.engine(strategy, callback_url=callback_url)
-    task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event()))
+    task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event(), LiveControls()))
     await eventually(lambda: task.done() or _copies(record), 30, "rows are copied")
     assert not task.done(), task.result()
     task.cancel()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tabletd.errors import NotWritable
+from tabletd.executor.controls import LiveControls
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tests.integration.engines.rig import Record, Rig
@@ -60,7 +61,9 @@ async def test_a_stop_ends_the_statement_on_the_server(any_rig: Rig) -> None:
     with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
         holder.cursor().execute("SELECT * FROM orders LIMIT 1")
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(rig.engine(DIRECT).run(migration, record, stop))
+            task = tasks.create_task(
+                rig.engine(DIRECT).run(migration, record, stop, LiveControls())
+            )
             await eventually(lambda: _waiting(rig))
             stop.set()
         assert task.result().status is Status.CANCELLED
@@ -79,7 +82,9 @@ async def test_what_a_dead_daemon_left_is_found_by_the_definition(
     record = Record(migration)
     with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
         holder.cursor().execute("SELECT * FROM orders LIMIT 1")
-        running = asyncio.ensure_future(rig.engine(DIRECT).run(migration, record, asyncio.Event()))
+        running = asyncio.ensure_future(
+            rig.engine(DIRECT).run(migration, record, asyncio.Event(), LiveControls())
+        )
         await eventually(lambda: _waiting(rig))
         if took_effect:
             holder.rollback()

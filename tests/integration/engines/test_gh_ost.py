@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tabletd.executor.controls import LiveControls
 from tabletd.executor.hooks import token_matches
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
@@ -204,7 +205,7 @@ async def test_a_cut_over_that_waits_for_a_lock_does_not_happen_after_the_stop(
     record = Record(migration)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(rig.engine(GH_OST).run(migration, record, stop))
+        task = tasks.create_task(rig.engine(GH_OST).run(migration, record, stop, LiveControls()))
         await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
         with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
             holder.cursor().execute("SELECT * FROM orders LIMIT 1")
@@ -255,7 +256,7 @@ async def test_the_tool_waits_while_the_throttler_says_no(mysql_rig: Rig) -> Non
         record = Record(migration)
         engine = rig.engine(GH_OST, callback_url=lambda: server.url)
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(engine.run(migration, record, asyncio.Event()))
+            task = tasks.create_task(engine.run(migration, record, asyncio.Event(), LiveControls()))
             await eventually(
                 lambda: [progress for progress in record.reported if progress.throttle_reason], 30
             )

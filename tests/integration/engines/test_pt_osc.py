@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tabletd.executor.controls import LiveControls
 from tabletd.executor.hooks import token_matches
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
@@ -207,7 +208,7 @@ async def test_the_tool_waits_while_the_throttler_says_no(any_rig: Rig) -> None:
         record = Record(migration)
         engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(engine.run(migration, record, asyncio.Event()))
+            task = tasks.create_task(engine.run(migration, record, asyncio.Event(), LiveControls()))
             await eventually(
                 lambda: [p for p in record.reported if p.throttle_reason == "replica r1 lags 9 s"],
                 30,
@@ -282,7 +283,7 @@ async def test_a_swap_that_waits_for_a_lock_does_not_happen_after_the_stop(any_r
     stop = asyncio.Event()
     async with callback_server() as server, asyncio.TaskGroup() as tasks:
         engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
-        task = tasks.create_task(engine.run(migration, record, stop))
+        task = tasks.create_task(engine.run(migration, record, stop, LiveControls()))
         await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
         with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
             holder.cursor().execute("SELECT * FROM orders LIMIT 1")
@@ -319,7 +320,7 @@ async def test_a_server_that_becomes_read_only_leaves_the_run_to_be_recovered(
         record = Record(migration)
         stop = asyncio.Event()
         engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
-        task = asyncio.ensure_future(engine.run(migration, record, stop))
+        task = asyncio.ensure_future(engine.run(migration, record, stop, LiveControls()))
         await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
         rig.server.query("SET GLOBAL read_only = 1")
         stop.set()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.executor.controls import LiveControls
 from tabletd.executor.migration import Strategy
 from tests.conftest import StartServer
 from tests.integration.engines.rig import Record, Rig, rig_on
@@ -25,7 +26,9 @@ async def refusal(
     migration = rig.migration(strategy, statement, table)
     record = Record(migration)
     with pytest.raises(TabletdError) as refused:
-        await rig.engine(strategy, **settings).run(migration, record, asyncio.Event())
+        await rig.engine(strategy, **settings).run(
+            migration, record, asyncio.Event(), LiveControls()
+        )
     assert refused.value.hint, refused.value
     assert record.migration.run_nonce == "", "something was begun"
     return refused.value
@@ -176,7 +179,7 @@ async def test_a_missing_grant_of_our_own_account_is_named(mysql_rig: Rig) -> No
         migration = rig.migration(GH_OST, ADD)
         record = Record(migration)
         with pytest.raises(TabletdError) as refused:
-            await rig.engine(GH_OST).run(migration, record, asyncio.Event())
+            await rig.engine(GH_OST).run(migration, record, asyncio.Event(), LiveControls())
     assert refused.value.reason is Reason.MISSING_GRANT
     assert "CREATE USER" in str(refused.value)
     assert record.ended

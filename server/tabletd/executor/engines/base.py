@@ -109,8 +109,43 @@ class RunRecord(Protocol):
         """Write progress and with it the row's sign of life."""
         ...
 
+    async def ready_to_complete(self, is_ready: bool) -> None:
+        """Say whether nothing but the last step is left to do; when first is remembered."""
+        ...
+
     async def end(self) -> None:
         """Say that only artifacts and log of the run are left: clears the run_* columns."""
+        ...
+
+
+class RunControls(Protocol):
+    """What is wanted of a run while it runs, kept up to date by the executor. One reader."""
+
+    @property
+    def postpone_completion(self) -> bool:
+        """Get ready to complete and wait there, for hours if need be, until this is False."""
+        ...
+
+    @property
+    def completion_waits_for(self) -> str:
+        """What else the completion waits for, in words ("the earlier migration ..."), or empty.
+
+        A hold of the daemon's own: ready and waiting as well, but never shown as postponed.
+        """
+        ...
+
+    @property
+    def force_cutover(self) -> bool:
+        """End what stands in the way of the last step. Does not override a postponement."""
+        ...
+
+    @property
+    def cutover_threshold_seconds(self) -> int:
+        """How long one attempt of the last step may hold up others; 0: the engine's default."""
+        ...
+
+    async def changed(self) -> None:
+        """Wait until something has changed since the last call returned."""
         ...
 
 
@@ -122,7 +157,13 @@ class Engine(Protocol):
         """The strategy that this engine serves."""
         ...
 
-    async def run(self, migration: Migration, record: RunRecord, stop: asyncio.Event) -> Outcome:
+    async def run(
+        self,
+        migration: Migration,
+        record: RunRecord,
+        stop: asyncio.Event,
+        controls: RunControls,
+    ) -> Outcome:
         """Validate, dry run, run, prove and clean up.
 
         Returns when nothing of the run is left but its artifacts.
@@ -132,6 +173,7 @@ class Engine(Protocol):
             record: the way back into the row.
             stop: set by a cancel or by the daemon's end: the tool is ended and cleaned up, and the
                 outcome is CANCELLED, unless the tables were swapped already.
+            controls: what is wanted of the run; may change until it ends.
 
         Raises:
             TabletdError: the migration was refused before anything ran (PREFLIGHT_REFUSED,

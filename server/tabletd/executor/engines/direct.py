@@ -11,7 +11,7 @@ import secrets
 from typing import Final
 
 from tabletd.errors import MySQLUnavailable, Reason, TabletdError
-from tabletd.executor.engines.base import Outcome, RunRecord
+from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.states import Status
 from tabletd.mysql.errors import MySQLError
@@ -46,7 +46,13 @@ class DirectEngine:
     def strategy(self) -> Strategy:
         return Strategy.DIRECT
 
-    async def run(self, migration: Migration, record: RunRecord, stop: asyncio.Event) -> Outcome:
+    async def run(
+        self,
+        migration: Migration,
+        record: RunRecord,
+        stop: asyncio.Event,
+        controls: RunControls,
+    ) -> Outcome:
         async with self._pool.session(writable=True) as session:
             session.drop_afterwards()
             await session.execute(f"USE {identifier(migration.mysql_schema)}")

@@ -27,7 +27,7 @@ from tabletd.executor.accounts import (
     parse_account,
 )
 from tabletd.executor.ddl import parse
-from tabletd.executor.engines.base import Outcome, Progress, RunRecord
+from tabletd.executor.engines.base import Outcome, Progress, RunControls, RunRecord
 from tabletd.executor.engines.leftovers import cleaning_session
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Swap, Tool
@@ -90,7 +90,13 @@ class ToolEngine:
     def strategy(self) -> Strategy:
         return self._tool.strategy
 
-    async def run(self, migration: Migration, record: RunRecord, stop: asyncio.Event) -> Outcome:
+    async def run(
+        self,
+        migration: Migration,
+        record: RunRecord,
+        stop: asyncio.Event,
+        controls: RunControls,
+    ) -> Outcome:
         with span("migration.preflight", migration_uuid=migration.migration_uuid):
             await record.stage(f"{self.strategy}: validating")
             plan = await self._plan(migration)
