@@ -22,7 +22,7 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.tablet import Tablet, TabletAlias, TabletSettings, TabletType
 from tabletd.telemetry.vars import Registry
-from tabletd.throttler import Throttler
+from tabletd.throttler import AppRules, RuleStore, Throttler
 from tabletd.topology import ReplicaWatcher, WatcherSettings
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class Components:
         tablet: role and health.
         queue: migrations and their leavings.
         throttler: the answer behind `/throttler/check`.
+        app_rules: what people tell the throttler.
         admin: operators' statements.
         tracker: measures lag.
         watcher: the replicas' daemons.
@@ -76,6 +77,7 @@ class Components:
     tablet: Tablet
     queue: Queue
     throttler: Throttler
+    app_rules: AppRules
     admin: TabletAdmin
     tracker: ReplTracker
     watcher: ReplicaWatcher
@@ -87,6 +89,7 @@ class Components:
         return (
             ("heartbeat", self.tracker.run()),
             ("replica watcher", self.watcher.run()),
+            ("throttle rules", self.app_rules.run()),
             ("executor", self.queue.executor.run()),
             ("tablet", self.tablet.run()),
             ("reminder", self._remind()),
@@ -127,9 +130,11 @@ def build_components(config: Config, http: Address) -> Components:
         registry=registry,
     )
     watcher = ReplicaWatcher(_watcher_settings(config), clock=clock)
+    app_rules = AppRules(RuleStore(pools.admin), clock=clock)
     throttler = Throttler(
         own_lag=tracker.status,
         replica_lags=watcher.lags,
+        rules=app_rules,
         clock=clock,
         threshold_seconds=config.throttle_threshold,
     )
@@ -149,7 +154,7 @@ def build_components(config: Config, http: Address) -> Components:
         database=config.database,
         pool=pools.heartbeat_read,
         repl_tracker=tracker,
-        listeners=[throttler, queue.executor],
+        listeners=[app_rules, throttler, queue.executor],
         settings=_tablet_settings(config),
         registry=registry,
         clock=clock,
@@ -161,6 +166,7 @@ def build_components(config: Config, http: Address) -> Components:
         tablet=tablet,
         queue=queue,
         throttler=throttler,
+        app_rules=app_rules,
         admin=admin,
         tracker=tracker,
         watcher=watcher,

@@ -1,47 +1,28 @@
-"""The answer to `/throttler/check`."""
+"""What a throttler answers by the lag of the replicas."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import pytest
 
 from tabletd.heartbeat import Lag, LagState
-from tabletd.throttler import Throttler
-from tests.support.clock import FakeClock
+from tabletd.throttler import ConfigChange, ResponseCode, Scope, Throttler
+from tests.support.fakes_throttler import FakeShard, Replica
 
 APP = "online-ddl:gh-ost:7a1b2c3d"
 
 
-@dataclass(frozen=True)
-class Replica:
-    lag_seconds: float | None
-    error: str = ""
-    is_counted: bool = True
+async def primary(shard: FakeShard) -> Throttler:
+    _, throttler = await shard.primary()
+    return throttler
 
 
-@dataclass
-class Shard:
-    """What the throttler is told."""
-
-    own: Lag = field(default_factory=lambda: Lag(LagState.MEASURED, 0))
-    replicas: dict[str, Replica] = field(default_factory=dict[str, Replica])
-    clock: FakeClock = field(default_factory=FakeClock)
-
-    def throttler(self) -> Throttler:
-        return Throttler(
-            own_lag=lambda: self.own, replica_lags=lambda: self.replicas, clock=self.clock
-        )
-
-
-async def primary(shard: Shard) -> Throttler:
-    throttler = shard.throttler()
-    await throttler.make_primary()
+async def replica(shard: FakeShard) -> Throttler:
+    _, throttler = await shard.replica()
     return throttler
 
 
 async def test_a_primary_without_replicas_lets_everybody_go_on() -> None:
-    result = (await primary(Shard())).check(APP)
+    result = (await primary(FakeShard())).check(APP)
     assert result.to_json() == {
         "StatusCode": 200,
         "Value": 0.0,
@@ -52,38 +33,38 @@ async def test_a_primary_without_replicas_lets_everybody_go_on() -> None:
 
 async def test_the_worst_replica_decides_and_is_named() -> None:
     replicas = {"a:1": Replica(5.0), "b:2": Replica(9.0), "c:3": Replica(1.0)}
-    result = (await primary(Shard(replicas=replicas))).check(APP)
+    result = (await primary(FakeShard(replicas=replicas))).check(APP)
     assert (result.status_code, result.value, result.threshold) == (429, 9.0, 5.0)
     assert result.message == "Threshold exceeded: replica b:2: lag 9 s"
 
 
 async def test_a_lag_of_exactly_the_threshold_is_no_reason_to_wait() -> None:
-    result = (await primary(Shard(replicas={"a:1": Replica(5.0)}))).check(APP)
+    result = (await primary(FakeShard(replicas={"a:1": Replica(5.0)}))).check(APP)
     assert (result.status_code, result.value) == (200, 5.0)
 
 
 async def test_a_silent_replica_blocks_and_is_named() -> None:
     replicas = {"a:1": Replica(0.0), "b:2": Replica(None, "is silent: connection refused")}
-    result = (await primary(Shard(replicas=replicas))).check(APP)
+    result = (await primary(FakeShard(replicas=replicas))).check(APP)
     assert result.status_code == 429
     assert "replica b:2: is silent: connection refused" in result.message
 
 
 async def test_a_replica_that_is_not_counted_blocks_nobody() -> None:
     replicas = {"a:1": Replica(99.0, "is silent", is_counted=False)}
-    assert (await primary(Shard(replicas=replicas))).check(APP).is_ok
+    assert (await primary(FakeShard(replicas=replicas))).check(APP).is_ok
 
 
 async def test_a_changed_threshold_counts_at_once() -> None:
-    throttler = await primary(Shard(replicas={"a:1": Replica(3.0)}))
+    throttler = await primary(FakeShard(replicas={"a:1": Replica(3.0)}))
     assert throttler.check(APP).is_ok
     throttler.threshold_seconds = 2.0
     assert throttler.check(APP).status_code == 429
 
 
 async def test_a_replica_answers_for_itself_alone() -> None:
-    shard = Shard(replicas={"a:1": Replica(99.0)})
-    throttler = shard.throttler()
+    shard = FakeShard(replicas={"a:1": Replica(99.0)})
+    throttler = await replica(shard)
     assert throttler.check(APP).is_ok
     shard.own = Lag(LagState.MEASURED, 6_000_000_000)
     assert throttler.check(APP).status_code == 429
@@ -101,21 +82,23 @@ async def test_a_replica_answers_for_itself_alone() -> None:
         (Lag(LagState.STOPPED, 1, error="stopped"), 429),
     ],
 )
-def test_a_replica_whose_own_lag_is_not_to_be_trusted_says_so(own: Lag, status_code: int) -> None:
-    result = Shard(own=own).throttler().check(APP)
+async def test_a_replica_whose_own_lag_is_not_to_be_trusted_says_so(
+    own: Lag, status_code: int
+) -> None:
+    result = (await replica(FakeShard(own=own))).check(APP)
     assert result.status_code == status_code
     assert own.error in result.message
 
 
 async def test_an_app_that_is_always_denied_is_told_so_by_any_part_of_its_name() -> None:
-    throttler = await primary(Shard())
+    throttler = await primary(FakeShard())
     assert throttler.check("abusing-app").status_code == 417
     assert throttler.check("online-ddl:always-throttled-app:1").status_code == 417
     assert throttler.check("not-abusing-app").status_code == 200
 
 
 async def test_low_priority_gives_way_for_a_second_after_a_refusal() -> None:
-    shard = Shard(replicas={"a:1": Replica(9.0)})
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
     throttler = await primary(shard)
     assert throttler.check("batch", low_priority=True).status_code == 429
     throttler.check(APP)
@@ -123,3 +106,136 @@ async def test_low_priority_gives_way_for_a_second_after_a_refusal() -> None:
     assert throttler.check("batch", low_priority=True).status_code == 417
     shard.clock.advance(1.1)
     assert throttler.check("batch", low_priority=True).status_code == 200
+
+
+async def test_nobody_gives_way_to_an_operator_who_looks() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
+    throttler = await primary(shard)
+    assert throttler.check("vitess").status_code == 429
+    shard.replicas["a:1"] = Replica(0.0)
+    assert throttler.check("batch", low_priority=True).is_ok
+
+
+async def test_a_scope_may_be_asked_for_by_name() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
+    throttler = await primary(shard)
+    own = throttler.check("vitess", scope=Scope.SELF)
+    assert (own.code, own.value) == (ResponseCode.OK, 0.0)
+    assert throttler.check("vitess", scope=Scope.SHARD).code is ResponseCode.THRESHOLD_EXCEEDED
+
+
+async def test_a_replica_does_not_know_the_lag_of_its_shard() -> None:
+    throttler = await replica(FakeShard())
+    unknown = throttler.check("vitess", scope=Scope.SHARD)
+    assert (unknown.code, unknown.status_code) == (ResponseCode.UNKNOWN_METRIC, 404)
+    assert unknown.summary.startswith(
+        "vitess is denied access due to unknown or uncollected metric shard/lag"
+    )
+    assert throttler.check("vitess", scope=Scope.SHARD, ok_if_not_exists=True).is_ok
+
+
+async def test_the_summary_says_in_one_line_what_was_decided() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
+    throttler = await primary(shard)
+    assert throttler.check("batch").summary == (
+        "batch is denied access due to shard/lag metric value 9 exceeding threshold 5"
+    )
+    shard.replicas["a:1"] = Replica(None, "is silent")
+    assert throttler.check("batch").summary == (
+        "batch is denied access due to shard/lag metric: replica a:1: is silent"
+    )
+    shard.replicas.clear()
+    assert throttler.check("batch").summary == "batch is granted access"
+
+
+async def test_before_the_rules_have_been_read_nobody_goes_on() -> None:
+    shard = FakeShard()
+    throttler = shard.throttler(shard.rules())
+    await throttler.make_primary()
+    result = throttler.check(APP)
+    assert (result.code, result.status_code) == (ResponseCode.INTERNAL_ERROR, 500)
+    assert "unexpected error: the throttle rules have not been read yet" in result.summary
+
+
+async def test_a_stored_threshold_goes_before_the_configured_one() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
+    rules, throttler = await shard.primary()
+    await rules.update(ConfigChange(threshold=10.0))
+    assert throttler.check(APP).is_ok
+    await rules.update(ConfigChange(metric_name="lag", threshold=8.0))
+    assert throttler.check(APP).threshold == 8.0
+    await rules.update(ConfigChange(metric_name="lag"))
+    assert throttler.check(APP).threshold == 10.0
+    await rules.update(ConfigChange(custom_query_set=True))
+    assert throttler.check(APP).threshold == 5.0
+
+
+async def test_a_disabled_throttler_lets_lag_pass_but_not_an_app_that_a_rule_denies() -> None:
+    rules, throttler = await FakeShard(replicas={"a:1": Replica(9.0)}).primary()
+    await rules.update(ConfigChange(disable=True))
+    assert throttler.check(APP).is_ok
+    await rules.throttle("online-ddl")
+    assert throttler.check(APP).status_code == 417
+    await rules.unthrottle("online-ddl")
+    await rules.update(ConfigChange(enable=True))
+    assert throttler.check(APP).status_code == 429
+
+
+async def test_an_app_is_checked_by_the_metrics_that_a_part_of_its_name_has() -> None:
+    rules, throttler = await FakeShard(replicas={"a:1": Replica(9.0)}).primary()
+    await rules.update(ConfigChange(app_name="gh-ost", app_checked_metrics=("self/lag",)))
+    assert throttler.check(APP).is_ok
+    assert throttler.check("online-ddl:pt-osc:1").status_code == 429
+    assert throttler.check("vitess").status_code == 429
+    await rules.update(ConfigChange(app_name="all", app_checked_metrics=("self/lag",)))
+    await rules.update(ConfigChange(app_name="gh-ost", app_checked_metrics=("shard/lag",)))
+    assert throttler.check("batch").is_ok
+    assert throttler.check(APP).status_code == 429
+    await rules.update(ConfigChange(app_name="gh-ost"))
+    assert throttler.check(APP).is_ok
+
+
+async def test_the_status_tells_what_is_true_of_this_moment() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
+    rules, throttler = await shard.primary()
+    await rules.throttle("batch", ratio=0.25)
+    quiet = throttler.status()
+    assert (quiet.is_leader, quiet.is_open, quiet.is_enabled) == (True, True, True)
+    assert (quiet.is_dormant, quiet.is_recently_checked) == (True, False)
+    assert quiet.metrics[Scope.SELF].value == 0.0
+    assert quiet.metrics[Scope.SHARD].value == 9.0
+    assert quiet.rules["batch"].ratio == 0.25
+    throttler.check("vitess")
+    assert throttler.status().is_dormant
+    throttler.check(APP)
+    assert throttler.is_recently_checked
+    shard.clock.advance(11)
+    asked = throttler.status()
+    assert (asked.is_dormant, asked.is_recently_checked) == (False, False)
+    assert asked.recent_apps[APP].code is ResponseCode.THRESHOLD_EXCEEDED
+    shard.clock.advance(3600)
+    assert throttler.status().recent_apps == {}
+
+
+async def test_the_status_of_a_replica_has_no_lag_of_the_shard() -> None:
+    _, throttler = await FakeShard().replica()
+    assert set(throttler.status().metrics) == {Scope.SELF}
+    await throttler.close()
+    assert not throttler.status().is_open
+
+
+async def test_a_flood_of_apps_is_not_remembered_for_ever() -> None:
+    throttler = await primary(FakeShard())
+    for number in range(1000):
+        throttler.check(f"app-{number}" + "x" * 1000)
+    recent = throttler.status().recent_apps
+    assert len(recent) == 256
+    assert max(map(len, recent)) == 256
+
+
+async def test_show_throttler_status_has_the_columns_of_vitess() -> None:
+    rules, throttler = await FakeShard().primary()
+    await rules.update(ConfigChange(threshold=2.5))
+    assert throttler.show_status("-80").dicts() == [
+        {"shard": b"-80", "enabled": b"1", "threshold": b"2.5", "query": b""}
+    ]

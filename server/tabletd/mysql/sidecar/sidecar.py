@@ -39,7 +39,12 @@ _logger = logging.getLogger(__name__)
 
 def _declared_tables() -> tuple[DeclaredTable, ...]:
     folder = resources.files(__package__ or "")
-    names = ("heartbeat.sql", "schema_migrations.sql")
+    names = (
+        "heartbeat.sql",
+        "schema_migrations.sql",
+        "throttled_apps.sql",
+        "throttler_config.sql",
+    )
     return tuple(parse_declaration((folder / name).read_text("utf-8")) for name in names)
 
 
