@@ -19,8 +19,11 @@ from tabletd.servicers.interceptors import CallLimits
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import GrpcServer, build_server
 from tabletd.servicers.tablet_manager import TabletManager
+from tabletd.servicers.throttling import Throttling
 from tabletd.tablet import Health, Subscription, TabletAlias, TabletType
 from tabletd.telemetry.vars import Registry
+from tabletd.throttler import AppRules
+from tests.support.fakes_throttler import FakeShard
 
 SERVING = Health(TabletType.PRIMARY, serving=True, primary_term_start_seconds=1_700_000_000)
 
@@ -129,6 +132,8 @@ class GrpcBench:
     executor: FakeExecutor
     admin: FakeAdmin
     registry: Registry
+    shard: FakeShard
+    app_rules: AppRules
     address: str = field(default="")
 
 
@@ -140,9 +145,14 @@ async def grpc_bench(
 ) -> AsyncGenerator[GrpcBench]:
     """Serve fakes on a free loopback port while the context lasts."""
     tablet, executor, admin, registry = FakeTablet(), FakeExecutor(), FakeAdmin(), Registry()
+    shard = FakeShard()
+    app_rules, throttler = await shard.primary()
     built = build_server(
-        tablet_manager=TabletManager(tablet=tablet, executor=executor, admin=admin),
+        tablet_manager=TabletManager(
+            tablet=tablet, executor=executor, admin=admin, throttler=throttler
+        ),
         query=Query(tablet=tablet, admin=admin),
+        throttling=Throttling(app_rules=app_rules),
         host="127.0.0.1",
         port=port,
         limits=limits or CallLimits(),
@@ -152,7 +162,9 @@ async def grpc_bench(
     address = f"127.0.0.1:{built.port}"
     try:
         async with grpc.aio.insecure_channel(address, options=options) as channel:
-            yield GrpcBench(built, channel, tablet, executor, admin, registry, address)
+            yield GrpcBench(
+                built, channel, tablet, executor, admin, registry, shard, app_rules, address
+            )
     finally:
         await built.server.stop(None)
 

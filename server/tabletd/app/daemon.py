@@ -24,6 +24,7 @@ from tabletd.servicers.interceptors import CallLimits
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import SERVICE_NAMES, GrpcServer, build_server
 from tabletd.servicers.tablet_manager import TabletManager
+from tabletd.servicers.throttling import Throttling
 from tabletd.telemetry.logging import configure_logging, set_level
 from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
 from tabletd.web.application import build_application
@@ -134,9 +135,13 @@ class _Daemon:
         config = self._config
         return build_server(
             tablet_manager=TabletManager(
-                tablet=parts.tablet, executor=parts.queue.executor, admin=parts.admin
+                tablet=parts.tablet,
+                executor=parts.queue.executor,
+                admin=parts.admin,
+                throttler=parts.throttler,
             ),
             query=Query(tablet=parts.tablet, admin=parts.admin),
+            throttling=Throttling(app_rules=parts.app_rules),
             host=config.grpc_bind,
             port=config.grpc_port,
             limits=CallLimits(config.grpc_calls_max, config.grpc_streams_max),

@@ -25,6 +25,8 @@ from tabletd_pb import (
     queryservice_pb2_grpc,
     tabletmanagerservice_pb2,
     tabletmanagerservice_pb2_grpc,
+    throttling_pb2,
+    throttling_pb2_grpc,
     vtctlservice_pb2,
 )
 
@@ -48,6 +50,7 @@ _DECLARED: Final = (
     tabletmanagerservice_pb2.DESCRIPTOR.services_by_name["TabletManager"],
     queryservice_pb2.DESCRIPTOR.services_by_name["Query"],
     vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctld"],
+    throttling_pb2.DESCRIPTOR.services_by_name["Throttling"],
 )
 
 
@@ -73,6 +76,7 @@ def build_server(
     *,
     tablet_manager: tabletmanagerservice_pb2_grpc.TabletManagerServicer,
     query: queryservice_pb2_grpc.QueryServicer,
+    throttling: throttling_pb2_grpc.ThrottlingServicer,
     host: str,
     port: int,
     limits: CallLimits,
@@ -84,6 +88,7 @@ def build_server(
     Args:
         tablet_manager: serves `tabletmanagerservice.TabletManager`.
         query: serves `queryservice.Query`.
+        throttling: serves `tabletd.v1.Throttling`.
         host: address to listen on.
         port: 0 takes a free one.
         limits: calls and streams at the same time.
@@ -106,6 +111,7 @@ def build_server(
     server = grpc.aio.server(interceptors=(interceptor,), options=_OPTIONS)
     tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, server)
     queryservice_pb2_grpc.add_QueryServicer_to_server(query, server)
+    throttling_pb2_grpc.add_ThrottlingServicer_to_server(throttling, server)
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     channelz.add_channelz_servicer(server)  # pyright: ignore[reportUnknownMemberType]

@@ -16,9 +16,11 @@ from tabletd.servicers.convert_status import (
     replication_status_to_proto,
     schema_to_proto,
 )
+from tabletd.servicers.convert_throttler import check_to_proto, status_to_proto
 from tabletd.servicers.ports import TabletPort, VExecutor
 from tabletd.servicers.query_result import result_to_proto
 from tabletd.servicers.sizes import bounded
+from tabletd.throttler import Throttler, checked_scope
 from tabletd_pb import tabletmanagerdata_pb2 as pb
 from tabletd_pb.tabletmanagerservice_pb2_grpc import TabletManagerServicer
 
@@ -33,12 +35,21 @@ class TabletManager(TabletManagerServicer):
         tablet: role and health.
         executor: the queue of migrations.
         admin: statements and status of the server.
+        throttler: says whether an app may go on.
     """
 
-    def __init__(self, *, tablet: TabletPort, executor: VExecutor, admin: TabletAdmin) -> None:
+    def __init__(
+        self,
+        *,
+        tablet: TabletPort,
+        executor: VExecutor,
+        admin: TabletAdmin,
+        throttler: Throttler,
+    ) -> None:
         self._tablet = tablet
         self._executor = executor
         self._admin = admin
+        self._throttler = throttler
 
     async def Ping(self, request: pb.PingRequest, context: _Context) -> pb.PingResponse:
         return pb.PingResponse(payload=request.payload)
@@ -163,6 +174,23 @@ class TabletManager(TabletManagerServicer):
     ) -> pb.RunHealthCheckResponse:
         await self._tablet.run_health_check()
         return pb.RunHealthCheckResponse()
+
+    async def CheckThrottler(
+        self, request: pb.CheckThrottlerRequest, context: _Context
+    ) -> pb.CheckThrottlerResponse:
+        throttler = self._throttler
+        is_recently_checked = throttler.is_recently_checked
+        result = throttler.check(
+            request.app_name,
+            scope=checked_scope(request.scope) if request.scope else None,
+            ok_if_not_exists=request.ok_if_not_exists,
+        )
+        return check_to_proto(result, is_recently_checked=is_recently_checked)
+
+    async def GetThrottlerStatus(
+        self, request: pb.GetThrottlerStatusRequest, context: _Context
+    ) -> pb.GetThrottlerStatusResponse:
+        return status_to_proto(self._throttler.status(), self._tablet)
 
     async def IgnoreHealthError(
         self, request: pb.IgnoreHealthErrorRequest, context: _Context

@@ -44,6 +44,7 @@ async def test_reflection_lists_every_service() -> None:
             "tabletmanagerservice.TabletManager",
             "queryservice.Query",
             "vtctlservice.Vtctld",
+            "tabletd.v1.Throttling",
             "grpc.health.v1.Health",
             "grpc.channelz.v1.Channelz",
             "grpc.reflection.v1alpha.ServerReflection",

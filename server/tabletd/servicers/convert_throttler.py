@@ -1,0 +1,153 @@
+"""Between the throttler and the wire: checks, status, settings, rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tabletd.servicers.ports import TabletPort
+from tabletd.throttler import (
+    AppRule,
+    CheckResult,
+    ConfigChange,
+    MetricResult,
+    ResponseCode,
+    RuleChange,
+    ThrottlerConfig,
+    ThrottlerStatus,
+)
+from tabletd.throttler.config import LAG_METRIC
+from tabletd_pb import tabletmanagerdata_pb2 as tm
+from tabletd_pb import topodata_pb2, vtctldata_pb2, vttime_pb2
+
+_NANOSECONDS_PER_SECOND: Final = 1_000_000_000
+
+
+def time_to_proto(wall_ns: int) -> vttime_pb2.Time:
+    """Return a moment given as nanoseconds since the Unix epoch."""
+    seconds, nanoseconds = divmod(wall_ns, _NANOSECONDS_PER_SECOND)
+    return vttime_pb2.Time(seconds=seconds, nanoseconds=nanoseconds)
+
+
+def check_to_proto(result: CheckResult, *, is_recently_checked: bool) -> tm.CheckThrottlerResponse:
+    """Return the answer to CheckThrottler."""
+    is_error = result.code in {ResponseCode.INTERNAL_ERROR, ResponseCode.UNKNOWN_METRIC}
+    return tm.CheckThrottlerResponse(
+        status_code=result.status_code,
+        value=result.value,
+        threshold=result.threshold,
+        error=result.message if is_error else "",
+        message=result.message,
+        recently_checked=is_recently_checked,
+        metrics={name: _metric_to_proto(metric) for name, metric in result.metrics.items()},
+        app_name=result.app,
+        summary=result.summary,
+        response_code=_code_to_proto(result.code),
+    )
+
+
+def status_to_proto(status: ThrottlerStatus, tablet: TabletPort) -> tm.GetThrottlerStatusResponse:
+    """Return the answer to GetThrottlerStatus; what is not measured here stays unset."""
+    return tm.GetThrottlerStatusResponse(
+        tablet_alias=str(tablet.alias),
+        keyspace=tablet.keyspace,
+        shard=tablet.shard,
+        is_leader=status.is_leader,
+        is_open=status.is_open,
+        is_enabled=status.is_enabled,
+        is_dormant=status.is_dormant,
+        default_threshold=status.threshold_seconds,
+        metric_name_used_as_default=LAG_METRIC,
+        aggregated_metrics={
+            f"{scope}/{LAG_METRIC}": tm.GetThrottlerStatusResponse.MetricResult(
+                value=metric.value, error=metric.message
+            )
+            for scope, metric in status.metrics.items()
+        },
+        metric_thresholds={LAG_METRIC: status.threshold_seconds},
+        throttled_apps=rules_to_proto(status.rules),
+        app_checked_metrics={
+            app: ",".join(names) for app, names in status.app_checked_metrics.items()
+        },
+        recently_checked=status.is_recently_checked,
+        recent_apps={
+            app: tm.GetThrottlerStatusResponse.RecentApp(
+                checked_at=time_to_proto(recent.checked_at_ns),
+                status_code=int(recent.code.http_status),
+                response_code=_code_to_proto(recent.code),
+            )
+            for app, recent in status.recent_apps.items()
+        },
+    )
+
+
+def rules_to_proto(rules: Mapping[str, AppRule]) -> dict[str, topodata_pb2.ThrottledAppRule]:
+    """Return rules by app."""
+    return {
+        name: topodata_pb2.ThrottledAppRule(
+            name=rule.name,
+            ratio=rule.ratio,
+            expires_at=time_to_proto(rule.expires_at_ns),
+            exempt=rule.is_exempt,
+        )
+        for name, rule in rules.items()
+    }
+
+
+def config_to_proto(
+    config: ThrottlerConfig, rules: Mapping[str, AppRule]
+) -> topodata_pb2.ThrottlerConfig:
+    """Return stored settings and rules in the form that Vitess keeps in its topology."""
+    return topodata_pb2.ThrottlerConfig(
+        enabled=config.enabled,
+        threshold=config.threshold,
+        throttled_apps=rules_to_proto(rules),
+        app_checked_metrics={
+            app: topodata_pb2.ThrottlerConfig.MetricNames(names=names)
+            for app, names in config.app_checked_metrics.items()
+        },
+        metric_thresholds={LAG_METRIC: config.lag_threshold} if config.lag_threshold else {},
+    )
+
+
+def change_from_proto(request: vtctldata_pb2.UpdateThrottlerConfigRequest) -> ConfigChange:
+    """Return what a request changes in the settings; its rule for an app is not among them."""
+    return ConfigChange(
+        enable=request.enable,
+        disable=request.disable,
+        threshold=request.threshold,
+        custom_query=request.custom_query,
+        custom_query_set=request.custom_query_set,
+        check_as_check_self=request.check_as_check_self,
+        metric_name=request.metric_name,
+        app_name=request.app_name,
+        app_checked_metrics=tuple(request.app_checked_metrics),
+    )
+
+
+def rule_from_proto(request: vtctldata_pb2.UpdateThrottlerConfigRequest) -> RuleChange | None:
+    """Return what a request says of one app; None: nothing."""
+    rule = request.throttled_app
+    if not rule.name:
+        return None
+    end = rule.expires_at
+    expires_at_ns = end.seconds * _NANOSECONDS_PER_SECOND + end.nanoseconds
+    return RuleChange(rule.name, rule.ratio, rule.exempt, expires_at_ns)
+
+
+def _metric_to_proto(metric: MetricResult) -> tm.CheckThrottlerResponse.Metric:
+    is_unknown = metric.code is ResponseCode.UNKNOWN_METRIC
+    return tm.CheckThrottlerResponse.Metric(
+        name=LAG_METRIC,
+        status_code=int(metric.code.http_status),
+        value=metric.value,
+        threshold=metric.threshold,
+        error=metric.message if is_unknown else "",
+        message=metric.message,
+        scope=metric.scope.value,
+        response_code=_code_to_proto(metric.code),
+    )
+
+
+def _code_to_proto(code: ResponseCode) -> tm.CheckThrottlerResponseCode.ValueType:
+    return tm.CheckThrottlerResponseCode.ValueType(code.value)

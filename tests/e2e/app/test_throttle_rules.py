@@ -1,0 +1,67 @@
+"""A rule for an app, set over gRPC, as the tools meet it over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import pytest
+
+from tabletd.sandbox.daemons import restart_daemon, start_daemon
+from tabletd_pb import throttling_pb2_grpc, topodata_pb2, vtctldata_pb2, vttime_pb2
+from tests.support.servers import RealServer
+from tests.support.waiting import eventually_blocking
+
+APP = "online-ddl:gh-ost:7a1b2c3d"
+
+
+def checked(address: str) -> tuple[int, str]:
+    """Return status and message of a check as gh-ost makes it."""
+    url = f"http://{address}/throttler/check?app={APP}&p=low"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            status, body = answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        status, body = error.code, error.read()
+    return int(status), str(json.loads(body)["Message"])
+
+
+def set_rule(address: str, *, ratio: float, seconds: int) -> None:
+    rule = topodata_pb2.ThrottledAppRule(
+        name="online-ddl", ratio=ratio, expires_at=vttime_pb2.Time(seconds=seconds)
+    )
+    request = vtctldata_pb2.UpdateThrottlerConfigRequest(keyspace="shop", throttled_app=rule)
+    with grpc.insecure_channel(address) as channel:
+        cast(Any, throttling_pb2_grpc.ThrottlingStub)(channel).UpdateConfig(request, timeout=10)
+
+
+@pytest.mark.timeout(60)
+def test_a_rule_holds_a_tool_back_over_a_restart_until_somebody_ends_it(
+    any_server: RealServer, tmp_path: Path
+) -> None:
+    any_server.query("CREATE DATABASE shop")
+    tabletd = start_daemon(
+        any_server.server,
+        tmp_path / "tabletd",
+        alias="zone1-0000000101",
+        keyspace="shop",
+        settings={"heartbeat_interval": "100ms", "shutdown_grace": "2s"},
+        launcher=("setpriv", "--pdeathsig", "KILL"),
+    )
+    try:
+        eventually_blocking(lambda: checked(tabletd.http) == (200, ""), what="lets tools go on")
+        set_rule(tabletd.grpc, ratio=1.0, seconds=int(time.time()) + 3600)
+        status, message = checked(tabletd.http)
+        assert (status, message.split(" until ")[0]) == (417, "online-ddl is throttled")
+        tabletd.terminate()
+        tabletd = restart_daemon(tabletd)
+        eventually_blocking(lambda: checked(tabletd.http) == (417, message), what="denied again")
+        set_rule(tabletd.grpc, ratio=0.0, seconds=0)
+        assert checked(tabletd.http) == (200, "")
+    finally:
+        tabletd.kill()
