@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
+from tabletd.executor.flags import Flags, split_options
 from tabletd.executor.states import Status
+from tabletd.executor.strategy import Strategy
+
+__all__ = [
+    "SCHEMA_MIGRATIONS_TABLE_NAME",
+    "Migration",
+    "Strategy",
+    "join_artifacts",
+    "split_artifacts",
+]
 
 SCHEMA_MIGRATIONS_TABLE_NAME = "schema_migrations"
-
-
-class Strategy(StrEnum):
-    """How a migration is carried out: by the server itself, or by a tool."""
-
-    DIRECT = "direct"
-    GH_OST = "gh-ost"
-    PT_OSC = "pt-osc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Migration:
     """One row of `_vt.schema_migrations`, as it was when it was read.
 
     Column names are Vitess's. Timestamps are UTC without a zone, by the server's clock. The run_*
-    columns name the run that is not cleaned up yet; all are empty when there is none.
+    columns name the run that is not cleaned up yet; all are empty when there is none. A threshold
+    of 0 stands for the engine's own.
     """
 
     id: int
@@ -65,11 +67,43 @@ class Migration:
     liveness_timestamp: datetime | None = None
     completed_timestamp: datetime | None = None
     cancelled_timestamp: datetime | None = None
+    ready_to_complete_timestamp: datetime | None = None
+    postpone_launch: bool = False
+    postpone_completion: bool = False
+    allow_concurrent: bool = False
+    is_view: bool = False
+    is_immediate_operation: bool = False
+    ready_to_complete: bool = False
+    force_cutover: bool = False
+    cutover_threshold_seconds: int = 0
+    reverted_uuid: str = ""
+    special_plan: str = ""
 
     @property
     def engine_strategy(self) -> Strategy:
-        """The strategy whose engine carries it out: tools only ever run an ALTER."""
-        return self.strategy if self.ddl_action == "alter" else Strategy.DIRECT
+        """The strategy whose engine carries it out: tools only ever run an ALTER TABLE."""
+        is_for_tool = self.ddl_action == "alter" and not self.is_view and not self.reverted_uuid
+        return self.strategy if is_for_tool and self.strategy.is_tool else Strategy.DIRECT
+
+    @property
+    def flags(self) -> Flags:
+        """What was asked of the queue at submission.
+
+        Some may have been changed since by statements: the columns of the same names tell.
+
+        Raises:
+            TabletdError: the options, written by somebody else, cannot be read.
+        """
+        return split_options(self.strategy, self.options)[0]
+
+    @property
+    def tool_arguments(self) -> tuple[str, ...]:
+        """What was asked of the tool at submission, one argument for each option.
+
+        Raises:
+            TabletdError: as `flags`.
+        """
+        return split_options(self.strategy, self.options)[1]
 
     @property
     def table_key(self) -> tuple[str, str]:

@@ -37,10 +37,12 @@ _INSERT: Final = """
         options, ddl_action, requested_timestamp, migration_context, migration_status, tablet,
         reviewed_timestamp, log_path, artifacts, message, stage, removed_unique_key_names,
         dropped_no_default_column_names, expanded_column_names, revertible_notes,
-        removed_foreign_key_names, special_plan, component_throttled, reason_throttled
+        removed_foreign_key_names, special_plan, component_throttled, reason_throttled,
+        postpone_launch, postpone_completion, allow_concurrent, is_view, is_immediate_operation,
+        retain_artifacts_seconds, cutover_threshold_seconds, reverted_uuid
     ) SELECT
         %s, %s, %s, %s, %s, %s, %s, %s, %s, COALESCE(FROM_UNIXTIME(%s), NOW()), %s, 'queued', %s,
-        NOW(), '', '', '', '', '', '', '', '', '', '', '', ''
+        NOW(), '', '', '', '', '', '', '', '', '', '', '', '', %s, %s, %s, %s, %s, %s, %s, %s
     FROM DUAL WHERE 1 = 1"""
 
 _MIGRATION_COLUMNS: Final = (
@@ -49,10 +51,22 @@ _MIGRATION_COLUMNS: Final = (
     " artifacts, log_path, log_file, message, stage, progress, rows_copied, table_rows,"
     " eta_seconds, retain_artifacts_seconds, run_nonce, run_engine, run_directory, run_account,"
     " run_token_hash, requested_timestamp, added_timestamp, ready_timestamp, started_timestamp,"
-    " liveness_timestamp, completed_timestamp, cancelled_timestamp"
+    " liveness_timestamp, completed_timestamp, cancelled_timestamp, ready_to_complete_timestamp,"
+    " postpone_launch, postpone_completion, allow_concurrent, is_view, is_immediate_operation,"
+    " ready_to_complete, force_cutover, cutover_threshold_seconds, reverted_uuid, special_plan"
 )
 _READ: Final = f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE migration_uuid = %s"
 
+_BOOLEANS: Final = (
+    "tablet_failure",
+    "postpone_launch",
+    "postpone_completion",
+    "allow_concurrent",
+    "is_view",
+    "is_immediate_operation",
+    "ready_to_complete",
+    "force_cutover",
+)
 _CANDIDATE_COLUMNS: Final = (
     "id, migration_uuid, migration_status, mysql_schema, mysql_table, run_nonce, tablet,"
     " TIMESTAMPDIFF(SECOND,"
@@ -74,7 +88,7 @@ TABLET_FAILURES_SQL: Final = (
 # Rows that a Vitess left with strategies of its own are not ours to collect.
 _COLLECTABLE: Final = (
     f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE cleanup_timestamp IS NULL"
-    " AND run_nonce = '' AND strategy IN ('direct', 'gh-ost', 'pt-osc')"
+    " AND run_nonce = '' AND strategy IN ('direct', 'mysql', 'gh-ost', 'pt-osc')"
 )
 COLLECTABLE_SQL: Final = (
     f"{_COLLECTABLE} AND retain_artifacts_seconds = 0"
@@ -148,6 +162,7 @@ class Store:
         Returns:
             1 row and its id, or 0 rows when the UUID is there already.
         """
+        flags = submission.flags
         values = (
             submission.migration_uuid,
             submission.keyspace,
@@ -161,6 +176,14 @@ class Store:
             submission.requested_unix_seconds,
             submission.migration_context,
             self._tablet,
+            flags.postpone_launch,
+            flags.postpone_completion,
+            flags.allow_concurrent,
+            submission.is_view,
+            submission.is_immediate_operation,
+            flags.retain_artifacts_seconds,
+            flags.cut_over_threshold_seconds,
+            submission.reverted_uuid,
         )
         try:
             return await self.write(_INSERT, *values)
@@ -467,5 +490,5 @@ def _to_migration(row: dict[str, Any]) -> Migration:
     facts["status"] = Status(facts.pop("migration_status"))
     facts["strategy"] = strategy_by_name(facts["strategy"])
     facts["artifacts"] = split_artifacts(facts["artifacts"])
-    facts["tablet_failure"] = bool(facts["tablet_failure"])
+    facts |= {column: bool(facts[column]) for column in _BOOLEANS}
     return Migration(**facts)

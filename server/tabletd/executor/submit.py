@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
-from tabletd.executor.migration import Strategy
+from tabletd.executor.flags import Flags, split_options
 from tabletd.executor.names import is_online_ddl_uuid
-from tabletd.executor.strategy import strategy_by_name, tool_arguments
+from tabletd.executor.strategy import Strategy, strategy_by_name
 
 STATEMENT_BYTES_MAX = 65_535
 _CHARACTERS_MAX = {"keyspace": 256, "options": 8192, "migration_context": 1024}
@@ -42,7 +42,13 @@ class NewMigration:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What is written into the queue: a submission that was read and found possible."""
+    """What is written into the queue: a submission that was read and found possible.
+
+    Attributes:
+        flags: what its options ask of the queue.
+        is_view: whether it changes a view.
+        reverted_uuid: the migration that it reverts; empty for any other.
+    """
 
     migration_uuid: str
     keyspace: str
@@ -54,10 +60,24 @@ class Submission:
     ddl_action: str
     migration_context: str
     requested_unix_seconds: float | None
+    flags: Flags = field(default_factory=Flags)
+    is_view: bool = False
+    reverted_uuid: str = ""
+
+    @property
+    def is_immediate_operation(self) -> bool:
+        """Whether it has no copy to make: it takes effect as soon as it begins."""
+        by_tool = self.strategy.is_tool and self.ddl_action == ddl.Action.ALTER
+        return not by_tool or self.is_view or bool(self.reverted_uuid)
 
 
 def read_submission(
-    new: NewMigration, *, keyspace: str, db_name: str, allowed_schemas: Collection[str]
+    new: NewMigration,
+    *,
+    keyspace: str,
+    db_name: str,
+    allowed_schemas: Collection[str],
+    online: Strategy | None = None,
 ) -> Submission:
     """Judge a submission by its text.
 
@@ -66,15 +86,17 @@ def read_submission(
         keyspace: the tablet's.
         db_name: the schema of a statement that names none.
         allowed_schemas: further schemas that a statement may name.
+        online: what the strategies `online` and `vitess` stand for; None: nothing.
 
     Raises:
-        TabletdError: INVALID_REQUEST, DDL_SYNTAX or UNSUPPORTED_DDL, each saying what was found.
+        TabletdError: INVALID_REQUEST, DDL_SYNTAX, UNSUPPORTED_DDL or MIGRATION_REJECTED, each
+            saying what was found.
     """
     if not is_online_ddl_uuid(new.migration_uuid):
         raise not_a_uuid(new.migration_uuid)
-    strategy = strategy_by_name(new.strategy)
+    strategy = strategy_by_name(new.strategy, online=online)
     _check_lengths(new)
-    tool_arguments(strategy, new.options)
+    flags, _ = split_options(strategy, new.options)
     statement = ddl.parse(new.migration_statement)
     _check_action(statement)
     _check_for_tool(statement, strategy)
@@ -90,6 +112,8 @@ def read_submission(
         ddl_action=statement.action,
         migration_context=new.migration_context,
         requested_unix_seconds=new.requested_unix_seconds,
+        flags=flags,
+        is_view=statement.kind is ddl.ObjectKind.VIEW,
     )
 
 
@@ -136,10 +160,12 @@ def _check_action(statement: ddl.Statement) -> None:
 
 def _check_for_tool(statement: ddl.Statement, strategy: Strategy) -> None:
     """Refuse what a tool would carry out in another way than it is written."""
-    if strategy is Strategy.DIRECT or statement.action is not ddl.Action.ALTER:
+    is_alter_table = (statement.action, statement.kind) == (
+        ddl.Action.ALTER,
+        ddl.ObjectKind.TABLE,
+    )
+    if not strategy.is_tool or not is_alter_table:
         return
-    if statement.kind is ddl.ObjectKind.VIEW:
-        raise _not_by_tool(strategy, "alters tables, not views", "use the strategy `direct`")
     if statement.renames_table:
         raise _not_by_tool(
             strategy,

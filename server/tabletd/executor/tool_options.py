@@ -1,5 +1,7 @@
 """The options of gh-ost and pt-online-schema-change: which take a value, which users may not give.
 
+And the names of our own flags, which are Vitess's and for every strategy.
+
 Taken from the tools' own `--help` (gh-ost 1.1.10, pt-online-schema-change 3.2.1), as data: an
 option that is in neither table is refused, so that a new one is judged before it is let through.
 """
@@ -9,6 +11,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+SWITCH_FLAGS = frozenset(
+    {
+        "allow-concurrent",
+        "allow-zero-in-date",
+        "analyze-table",
+        "declarative",
+        "fast-over-revertible",
+        "in-order-completion",
+        "postpone-completion",
+        "postpone-launch",
+        "prefer-instant-ddl",
+        "singleton",
+        "singleton-context",
+        "singleton-table",
+        "unsafe-allow-foreign-keys",
+    }
+)
+DURATION_FLAGS = frozenset({"cut-over-threshold", "force-cut-over-after", "retain-artifacts"})
+# Of earlier Vitess versions, which ignore them today.
+IGNORED_FLAGS = frozenset({"fast-range-rotation", "skip-topo"})
+FLAG_NAMES = SWITCH_FLAGS | DURATION_FLAGS
 
 _ENDS_SUPERVISION = "the daemon decides when the tool runs dry and when it runs"
 _CONNECTION = "the daemon connects the tool to its own server, with an account of the run"
@@ -28,7 +52,7 @@ _EXTRA_TABLE = "it makes a table that the daemon does not know of"
 _INNODB_ONLY = "only InnoDB tables are migrated"
 _VERSION_CHECK = "it makes the tool ask a server on the internet"
 _PRIVILEGE = "it needs privileges that the run's account never gets"
-_INSTANT = "whether the server can do it at once is for the server: use the strategy `direct`"
+_INSTANT = "the server is asked with the flag --prefer-instant-ddl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +90,6 @@ GH_OST = ToolOptions(
             "allow-master-master",
             "allow-nullable-unique-key",
             "allow-on-master",
-            "allow-zero-in-date",
             "approve-renamed-columns",
             "assume-rbr",
             "azure",

@@ -38,6 +38,10 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
 
 SCHEMA_TIMEOUT_SECONDS: Final = 60.0
+# A row that somebody else wrote, or an engine that this tablet does not have.
+_NOT_TO_BE_RUN: Final = frozenset(
+    {Reason.INVALID_REQUEST, Reason.MIGRATION_REJECTED, Reason.TOOL_MISSING}
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -238,7 +242,7 @@ class Worker:
             strategy = strategy or migration.engine_strategy
             self._runs.engine_for(strategy)
         except TabletdError as error:
-            if error.reason not in (Reason.INVALID_REQUEST, Reason.TOOL_MISSING):
+            if error.reason not in _NOT_TO_BE_RUN:
                 raise
             await self._store.transition(migration_uuid, Command.FAIL, message=str(error))
             return

@@ -426,7 +426,7 @@ async def test_an_unsupported_strategy_in_a_foreign_row_fails_it(
         )
         run.finish()
         row = await test.until(foreign, Status.FAILED)
-        assert "Unknown online DDL strategy: 'vitess'" in str(row["message"])
+        assert "the strategy 'vitess' is not offered here" in str(row["message"])
 
 
 async def test_execute_with_runs_one_now_or_says_why_not(

@@ -42,7 +42,6 @@ from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.preflight import run_checks
 from tabletd.executor.preflight.facts import Facts, gather
 from tabletd.executor.states import Status
-from tabletd.executor.strategy import tool_arguments
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
@@ -181,7 +180,7 @@ class ToolEngine:
         return Facts(
             migration=migration,
             statement=statement,
-            arguments=tuple(tool_arguments(self.strategy, migration.options)),
+            arguments=migration.tool_arguments,
             server=found.server,
             variables=found.variables,
             table=found.table,
