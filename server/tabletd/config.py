@@ -182,7 +182,17 @@ class Config(BaseModel):
         60.0, description="Longest time between two looks at the queue of migrations (duration)."
     )
     max_concurrent_migrations: int = Field(
-        1, ge=1, description="Migrations running at the same time, never two on one table."
+        1,
+        ge=1,
+        description="Migrations without --allow-concurrent running at the same time.",
+    )
+    max_concurrent_online_ddl: int = Field(
+        8,
+        ge=1,
+        description="Migrations running at the same time, those with --allow-concurrent included.",
+    )
+    default_online_strategy: Literal["", "mysql", "gh-ost", "pt-osc"] = Field(
+        "", description="What the strategies online and vitess stand for; default: refused."
     )
     retain_artifacts: Annotated[NotNegative, Reloadable()] = Field(
         86400.0, description="How long old tables are kept after a migration (duration)."
@@ -223,6 +233,10 @@ class Config(BaseModel):
     )
     replicas: Addresses = Field(
         (), description="gRPC addresses (host:port) of the replicas' daemons, comma-separated."
+    )
+    topology_file: Annotated[Path | None, Reloadable()] = Field(
+        None,
+        description="TOML file with every tablet of the cluster; default: this tablet alone.",
     )
 
     log_format: Literal["json", "plain"] = Field("plain", description="Form of the log lines.")

@@ -19,6 +19,7 @@ from tabletd.executor.engines.workspace import prune_logs
 from tabletd.executor.executor import Executor, ExecutorSettings
 from tabletd.executor.gc import GarbageCollector, GCSettings, parse_lifecycle
 from tabletd.executor.store import Store
+from tabletd.executor.strategy import Strategy
 from tabletd.mysql.pool import Pool
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler import Throttler
@@ -127,11 +128,14 @@ def _engine_settings(config: Config, http: Address) -> EngineSettings:
 
 
 def _executor_settings(config: Config) -> ExecutorSettings:
+    online = config.default_online_strategy
     return ExecutorSettings(
         allowed_schemas=config.allowed_schemas,
         check_interval_seconds=config.migration_check_interval,
         max_concurrent=config.max_concurrent_migrations,
+        max_concurrent_online_ddl=config.max_concurrent_online_ddl,
         stale_seconds=config.stale_migration_minutes * 60.0,
+        default_online_strategy=Strategy(online) if online else None,
     )
 
 

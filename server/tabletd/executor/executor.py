@@ -155,6 +155,7 @@ class Executor:
             keyspace=self._keyspace,
             db_name=self._db_name,
             allowed_schemas=self.settings.allowed_schemas,
+            online=self.settings.default_online_strategy,
         )
         await self._check_writable()
         result = await self._store.insert(submission, shard=self._shard)
