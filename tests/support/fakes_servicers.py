@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
+from tabletd.clock import SystemClock
 from tabletd.errors import TabletdError
 from tabletd.mysql.result import ResultSet
 from tabletd.servicers.interceptors import CallLimits
@@ -20,9 +21,13 @@ from tabletd.servicers.query import Query
 from tabletd.servicers.server import GrpcServer, build_server
 from tabletd.servicers.tablet_manager import TabletManager
 from tabletd.servicers.throttling import Throttling
+from tabletd.servicers.vtctl import VtctlService
+from tabletd.servicers.vtctld import VtctldService
 from tabletd.tablet import Health, Subscription, TabletAlias, TabletType
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler import AppRules
+from tabletd.topology import Layout, StaticTopology, Topology
+from tabletd.vtctld.vtctld import build_vtctld
 from tests.support.fakes_throttler import FakeShard
 
 SERVING = Health(TabletType.PRIMARY, serving=True, primary_term_start_seconds=1_700_000_000)
@@ -142,17 +147,21 @@ async def grpc_bench(
     limits: CallLimits | None = None,
     options: Sequence[tuple[str, Any]] = (),
     port: int = 0,
+    topology: Topology | None = None,
 ) -> AsyncGenerator[GrpcBench]:
-    """Serve fakes on a free loopback port while the context lasts."""
+    """Serve fakes on a free loopback port while the context lasts; Vtctld knows `topology`."""
     tablet, executor, admin, registry = FakeTablet(), FakeExecutor(), FakeAdmin(), Registry()
     shard = FakeShard()
     app_rules, throttler = await shard.primary()
+    vtctld = build_vtctld(topology or StaticTopology(Layout(()), clock=SystemClock()))
     built = build_server(
         tablet_manager=TabletManager(
             tablet=tablet, executor=executor, admin=admin, throttler=throttler
         ),
         query=Query(tablet=tablet, admin=admin),
         throttling=Throttling(app_rules=app_rules),
+        vtctld=VtctldService(vtctld),
+        vtctl=VtctlService(vtctld.commands),
         host="127.0.0.1",
         port=port,
         limits=limits or CallLimits(),
@@ -167,6 +176,7 @@ async def grpc_bench(
             )
     finally:
         await built.server.stop(None)
+        await vtctld.clients.close()
 
 
 async def failure(call: Awaitable[Any]) -> grpc.aio.AioRpcError:

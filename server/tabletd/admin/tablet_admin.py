@@ -17,7 +17,9 @@ from tabletd.errors import NotWritable, Reason, TabletdError
 from tabletd.executor.lexer import split_statements
 from tabletd.mysql.flavor import server_info
 from tabletd.mysql.full_status import FullStatus, full_status
+from tabletd.mysql.permissions import Permissions, read_permissions
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.position import wait_for_position
 from tabletd.mysql.quote import identifier
 from tabletd.mysql.replication import (
     PrimaryStatus,
@@ -34,6 +36,7 @@ from tabletd.mysql.variables import as_text, is_read_only
 _STATEMENT_SECONDS_MAX: Final = 6 * 3600.0
 _READ_ONLY_SECONDS_MAX: Final = 30.0
 _PAGE_SECONDS_MAX: Final = 3.0
+_POSITION_SECONDS_MAX: Final = 30.0
 _RECENT_MIGRATIONS: Final = """
 SELECT migration_uuid, mysql_schema, mysql_table, strategy, migration_status, progress, stage,
        message
@@ -185,6 +188,20 @@ class TabletAdmin:
         """Return all that orchestrators want to know at once."""
         async with self._pool.session() as session:
             return await full_status(session, await server_info(session))
+
+    async def permissions(self) -> Permissions:
+        """Return the accounts of the server and their rights."""
+        async with self._pool.session() as session:
+            return await read_permissions(session)
+
+    async def wait_for_position(self, position: str) -> None:
+        """Wait until the server has applied all of a position, up to half a minute.
+
+        Raises:
+            TabletdError: TIMEOUT; INVALID_REQUEST for a position of another kind of server.
+        """
+        async with self._pool.session() as session:
+            await wait_for_position(session, position, timeout_seconds=_POSITION_SECONDS_MAX)
 
     async def recent_migrations(self) -> list[dict[str, Any]]:
         """Return the latest rows of the queue, newest first; none before its table exists."""

@@ -23,7 +23,7 @@ from tabletd.mysql.settings import MySQLSettings
 from tabletd.tablet import Tablet, TabletAlias, TabletSettings, TabletType
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler import AppRules, RuleStore, Throttler
-from tabletd.topology import ReplicaWatcher, WatcherSettings
+from tabletd.topology import Layout, ReplicaWatcher, StaticTopology, WatcherSettings
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Components:
         admin: operators' statements.
         tracker: measures lag.
         watcher: the replicas' daemons.
+        topology: the tablets of the whole cluster; empty until our own ports are known.
         pools: connections, to be opened first and closed last.
         registry: the vars of all of them.
     """
@@ -81,6 +82,7 @@ class Components:
     admin: TabletAdmin
     tracker: ReplTracker
     watcher: ReplicaWatcher
+    topology: StaticTopology
     pools: Pools
     registry: Registry
 
@@ -130,6 +132,9 @@ def build_components(config: Config, http: Address) -> Components:
         registry=registry,
     )
     watcher = ReplicaWatcher(_watcher_settings(config), clock=clock)
+    topology = StaticTopology(
+        Layout(()), clock=clock, health_check_interval_seconds=config.health_check_interval
+    )
     app_rules = AppRules(RuleStore(pools.admin), clock=clock)
     throttler = Throttler(
         own_lag=tracker.status,
@@ -170,6 +175,7 @@ def build_components(config: Config, http: Address) -> Components:
         admin=admin,
         tracker=tracker,
         watcher=watcher,
+        topology=topology,
         pools=pools,
         registry=registry,
     )

@@ -16,6 +16,7 @@ from typing import Final
 
 from tabletd import __version__
 from tabletd.app.address import Address
+from tabletd.app.cluster import build_own_vtctld, layout
 from tabletd.app.components import Components, build_components
 from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
@@ -25,8 +26,11 @@ from tabletd.servicers.query import Query
 from tabletd.servicers.server import SERVICE_NAMES, GrpcServer, build_server
 from tabletd.servicers.tablet_manager import TabletManager
 from tabletd.servicers.throttling import Throttling
+from tabletd.servicers.vtctl import VtctlService
+from tabletd.servicers.vtctld import VtctldService
 from tabletd.telemetry.logging import configure_logging, set_level
 from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
+from tabletd.vtctld.vtctld import Vtctld
 from tabletd.web.application import build_application
 from tabletd.web.ports import WebPorts
 from tabletd.web.server import HttpServer, listen
@@ -74,6 +78,7 @@ class _Daemon:
         self._reread = reread
         self._telemetry = telemetry
         self._stop = asyncio.Event()
+        self._ports = (config.grpc_port, config.http_port)
 
     async def run(self) -> None:
         config = self._config
@@ -86,7 +91,10 @@ class _Daemon:
                 await pool.open()
                 stack.push_async_callback(pool.close)
             http = HttpServer(build_application(self._web_ports(parts)), listener)
-            grpc = self._grpc_server(parts)
+            grpc, vtctld = self._grpc_server(parts)
+            stack.push_async_callback(vtctld.clients.close)
+            self._ports = (grpc.port, http_address.port)
+            parts.topology.replace(layout(config, *self._ports))
             self._telemetry.publish(parts.registry)
             await parts.queue.executor.open()
             self._take_signals(parts)
@@ -105,10 +113,12 @@ class _Daemon:
             ]
             serving = tasks.create_task(http.run(), name="http")
             await grpc.server.start()
+            watching = tasks.create_task(parts.topology.run(), name="topology")
             logger.info("serving", extra={"facts": facts})
             try:
                 await self._stop.wait()
             finally:
+                watching.cancel()
                 await self._end(parts, grpc, background)
                 http.stop()
                 await serving
@@ -131,23 +141,31 @@ class _Daemon:
         await asyncio.wait(background)
         logger.info("stopped")
 
-    def _grpc_server(self, parts: Components) -> GrpcServer:
+    def _grpc_server(self, parts: Components) -> tuple[GrpcServer, Vtctld]:
         config = self._config
-        return build_server(
-            tablet_manager=TabletManager(
-                tablet=parts.tablet,
-                executor=parts.queue.executor,
-                admin=parts.admin,
-                throttler=parts.throttler,
-            ),
+        manager = TabletManager(
+            tablet=parts.tablet,
+            executor=parts.queue.executor,
+            admin=parts.admin,
+            throttler=parts.throttler,
+        )
+        throttling = Throttling(app_rules=parts.app_rules)
+        vtctld = build_own_vtctld(
+            config, parts.topology, manager=manager, throttling=throttling, admin=parts.admin
+        )
+        server = build_server(
+            tablet_manager=manager,
             query=Query(tablet=parts.tablet, admin=parts.admin),
-            throttling=Throttling(app_rules=parts.app_rules),
+            throttling=throttling,
+            vtctld=VtctldService(vtctld),
+            vtctl=VtctlService(vtctld.commands),
             host=config.grpc_bind,
             port=config.grpc_port,
             limits=CallLimits(config.grpc_calls_max, config.grpc_streams_max),
             registry=parts.registry,
             tracing=self._telemetry.is_tracing,
         )
+        return server, vtctld
 
     def _web_ports(self, parts: Components) -> WebPorts:
         return WebPorts(
@@ -202,6 +220,13 @@ class _Daemon:
         self._config = self._config.model_copy(update={key: getattr(fresh, key) for key in taken})
         set_level(self._config.log_level)
         parts.reload(self._config)
+        self._reload_topology(parts)
         logger.info("configuration reread; changed: %s", ", ".join(taken) or "nothing")
         if left:
             logger.warning("not changed before a restart: %s", ", ".join(left))
+
+    def _reload_topology(self, parts: Components) -> None:
+        try:
+            parts.topology.replace(layout(self._config, *self._ports))
+        except TabletdError as error:
+            logger.error("the topology is unchanged: %s", error)

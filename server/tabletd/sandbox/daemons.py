@@ -116,6 +116,7 @@ def start_daemon(
     shard: str = "0",
     settings: Mapping[str, str] | None = None,
     launcher: Sequence[str] = (),
+    ports: tuple[int, int] | None = None,
 ) -> Daemon:
     """Start a daemon beside a server, with both ports open.
 
@@ -127,12 +128,13 @@ def start_daemon(
         shard: the shard's name.
         settings: configuration keys on top of the sandbox's own.
         launcher: words before the command, for instance `("setpriv", "--pdeathsig", "KILL")`.
+        ports: of gRPC and HTTP; None: free ones.
 
     Raises:
         TabletdError: TOOL_FAILED when it does not come up; the text holds the end of its log.
     """
     directory.mkdir(parents=True, mode=0o700)
-    grpc_port, http_port = free_port(), free_port()
+    grpc_port, http_port = ports or (free_port(), free_port())
     gh_ost = gh_ost_path()
     merged = {
         "tablet_alias": alias,

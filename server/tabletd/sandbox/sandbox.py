@@ -29,7 +29,8 @@ from tabletd.sandbox.ledger import (
 )
 from tabletd.sandbox.releases import Release, ReleaseName, find_release, template_directory
 from tabletd.sandbox.removal import processes_in, remove_sandbox
-from tabletd.sandbox.servers import ProcessIdentity, Server, start_server
+from tabletd.sandbox.servers import ProcessIdentity, Server, free_ports, start_server
+from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 
 CELL: Final = "zone1"
 UNSHARDED: Final = "0"
@@ -182,6 +183,8 @@ class _Start:
         self._request = request
         self._release = release
         self._directory = directory
+        self._topology = directory / "topology.toml"
+        self._ports: dict[_Place, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._state: SandboxState = {
             "name": request.name,
@@ -198,6 +201,9 @@ class _Start:
         with ThreadPoolExecutor(_PARALLEL_STARTS) as threads:
             servers = dict(zip(places, threads.map(self._start_server, places), strict=True))
             self._replicate(places, servers)
+            ports = iter(free_ports(2 * len(places)))
+            self._ports = {place: (next(ports), next(ports)) for place in places}
+            write_topology(self._topology, self._request.keyspace, self._entries(places, servers))
             # A primary's daemon watches those of its replicas, so these come first.
             daemons: dict[_Place, Daemon] = {}
             for kind in ("replica", "primary"):
@@ -225,6 +231,14 @@ class _Start:
             for index in range(self._request.replicas + 1)
         ]
 
+    def _entries(
+        self, places: Iterable[_Place], servers: Mapping[_Place, Server]
+    ) -> list[TopologyEntry]:
+        return [
+            TopologyEntry(place.alias, place.shard, *self._ports[place], servers[place].port)
+            for place in places
+        ]
+
     def _start_server(self, place: _Place) -> Server:
         server = start_server(self._release, place.directory / "mysql")
         self._write_down("servers", place, server.identity)
@@ -240,7 +254,12 @@ class _Start:
             alias=place.alias,
             keyspace=self._request.keyspace,
             shard=place.shard,
-            settings={"replicas": ",".join(watched), **self._request.settings},
+            settings={
+                "replicas": ",".join(watched),
+                "topology_file": str(self._topology),
+                **self._request.settings,
+            },
+            ports=self._ports[place],
         )
         self._write_down("daemons", place, daemon.identity)
         return daemon

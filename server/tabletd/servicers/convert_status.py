@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tabletd.mysql.full_status import FullStatus
+from tabletd.mysql.permissions import Permissions
 from tabletd.mysql.replication import PrimaryStatus, ReplicationStatus, ThreadState
 from tabletd.mysql.schema import SchemaDefinition
 from tabletd.servicers.convert import tablet_type_to_proto
@@ -85,6 +86,27 @@ def full_status_to_proto(status: FullStatus, kind: TabletType) -> replicationdat
             replica_net_timeout=status.replica_net_timeout_seconds,
         ),
         tablet_type=tablet_type_to_proto(kind),
+    )
+
+
+def permissions_to_proto(permissions: Permissions) -> tabletmanagerdata_pb2.Permissions:
+    """Return the accounts of a server."""
+    return tabletmanagerdata_pb2.Permissions(
+        user_permissions=[
+            tabletmanagerdata_pb2.UserPermission(
+                host=rights.host,
+                user=rights.user,
+                password_checksum=rights.password_checksum,
+                privileges=rights.privileges,
+            )
+            for rights in permissions.users
+        ],
+        db_permissions=[
+            tabletmanagerdata_pb2.DbPermission(
+                host=rights.host, db=rights.db, user=rights.user, privileges=rights.privileges
+            )
+            for rights in permissions.databases
+        ],
     )
 
 

@@ -28,6 +28,7 @@ from tabletd_pb import (
     throttling_pb2,
     throttling_pb2_grpc,
     vtctlservice_pb2,
+    vtctlservice_pb2_grpc,
 )
 
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
@@ -50,6 +51,7 @@ _DECLARED: Final = (
     tabletmanagerservice_pb2.DESCRIPTOR.services_by_name["TabletManager"],
     queryservice_pb2.DESCRIPTOR.services_by_name["Query"],
     vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctld"],
+    vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctl"],
     throttling_pb2.DESCRIPTOR.services_by_name["Throttling"],
 )
 
@@ -77,6 +79,8 @@ def build_server(
     tablet_manager: tabletmanagerservice_pb2_grpc.TabletManagerServicer,
     query: queryservice_pb2_grpc.QueryServicer,
     throttling: throttling_pb2_grpc.ThrottlingServicer,
+    vtctld: vtctlservice_pb2_grpc.VtctldServicer,
+    vtctl: vtctlservice_pb2_grpc.VtctlServicer,
     host: str,
     port: int,
     limits: CallLimits,
@@ -89,6 +93,8 @@ def build_server(
         tablet_manager: serves `tabletmanagerservice.TabletManager`.
         query: serves `queryservice.Query`.
         throttling: serves `tabletd.v1.Throttling`.
+        vtctld: serves `vtctlservice.Vtctld`.
+        vtctl: serves `vtctlservice.Vtctl`.
         host: address to listen on.
         port: 0 takes a free one.
         limits: calls and streams at the same time.
@@ -112,6 +118,8 @@ def build_server(
     tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, server)
     queryservice_pb2_grpc.add_QueryServicer_to_server(query, server)
     throttling_pb2_grpc.add_ThrottlingServicer_to_server(throttling, server)
+    vtctlservice_pb2_grpc.add_VtctldServicer_to_server(vtctld, server)
+    vtctlservice_pb2_grpc.add_VtctlServicer_to_server(vtctl, server)
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     channelz.add_channelz_servicer(server)  # pyright: ignore[reportUnknownMemberType]

@@ -12,6 +12,7 @@ from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.convert import tablet_type_from_proto
 from tabletd.servicers.convert_status import (
     full_status_to_proto,
+    permissions_to_proto,
     primary_status_to_proto,
     replication_status_to_proto,
     schema_to_proto,
@@ -113,7 +114,15 @@ class TabletManager(TabletManagerServicer):
     ) -> pb.ReloadSchemaResponse:
         # No schema is kept in memory here, every call reads the server's own; so the option
         # `reload_schema` of the fetches has nothing to do either.
+        if request.wait_position:
+            await self._admin.wait_for_position(request.wait_position)
         return pb.ReloadSchemaResponse()
+
+    async def GetPermissions(
+        self, request: pb.GetPermissionsRequest, context: _Context
+    ) -> pb.GetPermissionsResponse:
+        permissions = permissions_to_proto(await self._admin.permissions())
+        return bounded(pb.GetPermissionsResponse(permissions=permissions))
 
     async def PrimaryPosition(
         self, request: pb.PrimaryPositionRequest, context: _Context

@@ -12,6 +12,7 @@ from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
 from tabletd.errors import NotWritable, Reason, TabletdError
 from tabletd.servicers.convert_status import (
     full_status_to_proto,
+    permissions_to_proto,
     primary_status_to_proto,
     replication_status_to_proto,
     schema_to_proto,
@@ -243,3 +244,39 @@ async def test_a_primary_and_its_replica_tell_their_positions(any_pair: Pair) ->
 
 async def test_there_are_no_recent_migrations_before_there_is_a_queue(admin: TabletAdmin) -> None:
     assert await admin.recent_migrations() == []
+
+
+async def test_the_accounts_are_told_without_their_passwords(
+    admin: TabletAdmin, any_server: RealServer, database: str
+) -> None:
+    any_server.script(
+        "CREATE USER teller@localhost IDENTIFIED BY 'Tell-me-9'",
+        f"GRANT SELECT ON `{database}`.* TO teller@localhost",
+    )
+    try:
+        told = permissions_to_proto(await admin.permissions())
+    finally:
+        any_server.script("DROP USER teller@localhost")
+    (user,) = [one for one in told.user_permissions if one.user == "teller"]
+    assert user.host == "localhost"
+    assert user.password_checksum != 0
+    assert user.privileges["Super_priv"] == "N"
+    assert not {"Password", "authentication_string"} & set(user.privileges)
+    (granted,) = [one for one in told.db_permissions if one.user == "teller"]
+    assert granted.db.replace("\\", "") == database
+    assert granted.privileges["Select_priv"] == "Y"
+
+
+async def test_a_position_is_waited_for_until_it_is_applied(
+    admin: TabletAdmin, any_server: RealServer
+) -> None:
+    position = (await admin.primary_status()).position
+    if position.startswith("FilePos/"):
+        with pytest.raises(TabletdError, match="is not one of") as caught:
+            await admin.wait_for_position(position)
+        assert reason_of(caught) is Reason.INVALID_REQUEST
+        return
+    await admin.wait_for_position(position)
+    other = "MySQL56" if any_server.is_mariadb else "MariaDB"
+    with pytest.raises(TabletdError, match="is not one of"):
+        await admin.wait_for_position(f"{other}/0-1-1")

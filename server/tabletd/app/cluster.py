@@ -1,0 +1,79 @@
+"""The vtctld beside the tablet, and the topology that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
+from tabletd.config import Config
+from tabletd.executor.strategy import Strategy
+from tabletd.topology import Layout, StaticTopology, TabletPlace, read_layout
+from tabletd.vtctld.tablets import own_tablet
+from tabletd.vtctld.vtctld import Vtctld, build_vtctld
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def layout(config: Config, grpc_port: int, http_port: int) -> Layout:
+    """Return the tablets of the file that is configured, or this tablet alone.
+
+    Args:
+        config: the settings.
+        grpc_port: the one that we listen on.
+        http_port: likewise.
+
+    Raises:
+        TabletdError: INVALID_CONFIG, the file cannot be read or is wrong.
+    """
+    if config.topology_file is not None:
+        return read_layout(config.topology_file)
+    cell, _, uid = config.tablet_alias.rpartition("-")
+    own = TabletPlace(
+        cell=cell,
+        uid=int(uid),
+        keyspace=config.keyspace,
+        shard=config.shard,
+        host=_ANY_ADDRESS.get(config.grpc_bind, config.grpc_bind),
+        grpc_port=grpc_port,
+        http_port=http_port,
+        mysql_host=config.mysql_host,
+        mysql_port=config.mysql_port,
+        database=config.database,
+    )
+    return Layout((own,), "this tablet alone: no topology_file is set")
+
+
+def build_own_vtctld(
+    config: Config,
+    topology: StaticTopology,
+    *,
+    manager: object,
+    throttling: object,
+    admin: TabletAdmin,
+) -> Vtctld:
+    """Make the vtctld of this daemon.
+
+    Args:
+        config: the settings.
+        topology: who is there.
+        manager: the servicer of our `TabletManager`.
+        throttling: the servicer of our `Throttling`.
+        admin: reads the migrations of our server.
+    """
+
+    async def own_rows(sql: str, rows_max: int) -> Sequence[tuple[bytes | None, ...]]:
+        return (await admin.fetch_as_dba(sql.encode(), FetchOptions(rows_max=rows_max))).rows
+
+    online = config.default_online_strategy
+    return build_vtctld(
+        topology,
+        own_alias=_own_alias(config),
+        own_tablet=own_tablet(manager, throttling),
+        own_rows=own_rows,
+        online=Strategy(online) if online else None,
+    )
+
+
+def _own_alias(config: Config) -> str:
+    cell, _, uid = config.tablet_alias.rpartition("-")
+    return f"{cell}-{int(uid):010d}"
