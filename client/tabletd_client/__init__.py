@@ -1,0 +1,64 @@
+"""A client of tabletd: schema migrations submitted, watched and steered.
+
+    async with tabletd_client.connect("127.0.0.1:16100") as client:
+        submission = await client.apply("commerce", "ALTER TABLE ...", strategy="gh-ost")
+        for migration in await client.wait("commerce", submission.uuids):
+            print(migration.shard, migration.status)
+
+For scripts without asyncio there is the same in `tabletd_client.sync`. Needs grpcio and protobuf.
+"""
+
+from __future__ import annotations
+
+from tabletd_client.arguments import ALL
+from tabletd_client.client import Client, connect
+from tabletd_client.connection import PasswordCredentials, TlsOptions
+from tabletd_client.errors import Reason, TabletdClientError
+from tabletd_client.models import (
+    Affected,
+    Changed,
+    Disconnected,
+    EtaState,
+    Event,
+    Lock,
+    Migration,
+    MigrationLog,
+    Order,
+    Plan,
+    Refusal,
+    Removed,
+    Status,
+    Submission,
+    Tablet,
+    TabletLag,
+    UpToDate,
+    Way,
+)
+
+__all__ = [
+    "ALL",
+    "Affected",
+    "Changed",
+    "Client",
+    "Disconnected",
+    "EtaState",
+    "Event",
+    "Lock",
+    "Migration",
+    "MigrationLog",
+    "Order",
+    "PasswordCredentials",
+    "Plan",
+    "Reason",
+    "Refusal",
+    "Removed",
+    "Status",
+    "Submission",
+    "Tablet",
+    "TabletLag",
+    "TabletdClientError",
+    "TlsOptions",
+    "UpToDate",
+    "Way",
+    "connect",
+]
