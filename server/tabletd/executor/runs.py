@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from tabletd.clock import Clock
 from tabletd.errors import LostRace, MySQLUnavailable, NotWritable, Reason, TabletdError
-from tabletd.executor.controls import LiveControls
+from tabletd.executor.controls import LiveControls, Wanted
 from tabletd.executor.engines.base import Engine, Outcome
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.run_record import StoredRun
@@ -140,10 +140,16 @@ class Runs:
                 hint=f"this tablet offers: {', '.join(sorted(self._engines))}",
             ) from None
 
-    def start(self, group: asyncio.TaskGroup, migration: Migration, strategy: Strategy) -> None:
-        """Let an engine run a migration that was claimed."""
+    def start(
+        self,
+        group: asyncio.TaskGroup,
+        migration: Migration,
+        strategy: Strategy,
+        wanted: Wanted,
+    ) -> None:
+        """Let an engine run a migration that was claimed, as it is wanted now."""
         self._started.add()
-        run = _Run(migration, is_recovery=False)
+        run = _Run(migration, is_recovery=False, controls=LiveControls(wanted))
         self._spawn(group, run, self._carry_out(run, strategy))
 
     def recover(self, group: asyncio.TaskGroup, migration: Migration) -> None:
@@ -157,6 +163,12 @@ class Runs:
         if run is not None:
             run.reason = run.reason or reason
             run.stop.set()
+
+    def steer(self, migration_uuid: str, wanted: Wanted) -> None:
+        """Tell a run what is wanted of it now."""
+        run = self._runs.get(migration_uuid)
+        if run is not None:
+            run.controls.want(wanted)
 
     def stop_all(self, reason: StopReason) -> None:
         """Ask every run to end."""

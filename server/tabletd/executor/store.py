@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from tabletd.errors import LostRace, MigrationNotFound, NotWritable, Reason, TabletdError
-from tabletd.executor.migration import Migration, join_artifacts, split_artifacts
+from tabletd.executor.migration import Migration, join_artifacts
+from tabletd.executor.rows import CANDIDATE_COLUMNS, MIGRATION_COLUMNS, to_candidates, to_migration
 from tabletd.executor.scheduler import Candidate
 from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
-from tabletd.executor.strategy import strategy_by_name
 from tabletd.executor.submit import Submission
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
@@ -45,49 +45,23 @@ _INSERT: Final = """
         NOW(), '', '', '', '', '', '', '', '', '', '', '', '', %s, %s, %s, %s, %s, %s, %s, %s
     FROM DUAL WHERE 1 = 1"""
 
-_MIGRATION_COLUMNS: Final = (
-    "id, migration_uuid, keyspace, shard, mysql_schema, mysql_table, migration_statement, strategy,"
-    " options, ddl_action, migration_status, migration_context, retries, tablet, tablet_failure,"
-    " artifacts, log_path, log_file, message, stage, progress, rows_copied, table_rows,"
-    " eta_seconds, retain_artifacts_seconds, run_nonce, run_engine, run_directory, run_account,"
-    " run_token_hash, requested_timestamp, added_timestamp, ready_timestamp, started_timestamp,"
-    " liveness_timestamp, completed_timestamp, cancelled_timestamp, ready_to_complete_timestamp,"
-    " postpone_launch, postpone_completion, allow_concurrent, is_view, is_immediate_operation,"
-    " ready_to_complete, force_cutover, cutover_threshold_seconds, reverted_uuid, special_plan"
-)
-_READ: Final = f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE migration_uuid = %s"
-
-_BOOLEANS: Final = (
-    "tablet_failure",
-    "postpone_launch",
-    "postpone_completion",
-    "allow_concurrent",
-    "is_view",
-    "is_immediate_operation",
-    "ready_to_complete",
-    "force_cutover",
-)
-_CANDIDATE_COLUMNS: Final = (
-    "id, migration_uuid, migration_status, mysql_schema, mysql_table, run_nonce, tablet,"
-    " TIMESTAMPDIFF(SECOND,"
-    " COALESCE(liveness_timestamp, started_timestamp, added_timestamp), NOW()) AS quiet_seconds"
-)
+_READ: Final = f"SELECT {MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE migration_uuid = %s"
 # Each answered by an index, whatever the number of finished rows.
 PENDING_SQL: Final = (
-    f"SELECT {_CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
+    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
     " WHERE migration_status IN ('queued', 'ready', 'running') ORDER BY id"
 )
 UNSETTLED_SQL: Final = (
-    f"SELECT {_CANDIDATE_COLUMNS} FROM _vt.schema_migrations WHERE run_nonce > '' ORDER BY id"
+    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations WHERE run_nonce > '' ORDER BY id"
 )
 TABLET_FAILURES_SQL: Final = (
-    f"SELECT {_CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
+    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
     " WHERE tablet_failure = 1 AND migration_status = 'failed' AND retries = 0 AND run_nonce = ''"
     " ORDER BY id"
 )
 # Rows that a Vitess left with strategies of its own are not ours to collect.
 _COLLECTABLE: Final = (
-    f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE cleanup_timestamp IS NULL"
+    f"SELECT {MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE cleanup_timestamp IS NULL"
     " AND run_nonce = '' AND strategy IN ('direct', 'mysql', 'gh-ost', 'pt-osc')"
 )
 COLLECTABLE_SQL: Final = (
@@ -103,16 +77,27 @@ _FIRST_RETRIABLE: Final = (
     " WHERE migration_status IN ('failed', 'cancelled') AND mysql_schema = %s ORDER BY id LIMIT 1"
 )
 
+_BROKEN: Final = (
+    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations WHERE migration_context IN ({{marks}})"
+    " AND migration_status IN ('failed', 'cancelled') ORDER BY id"
+)
+_DUPLICATE: Final = (
+    "SELECT migration_uuid FROM _vt.schema_migrations WHERE migration_status = 'complete'"
+    " AND migration_context = %s AND mysql_schema = %s AND migration_statement = %s"
+    " ORDER BY id LIMIT 1"
+)
+
 _NOT_STARTED: Final = (
     "ready_timestamp = NULL, started_timestamp = NULL, liveness_timestamp = NULL,"
     " completed_timestamp = NULL, cancelled_timestamp = NULL, progress = 0, eta_seconds = -1,"
     " rows_copied = 0, last_throttled_timestamp = NULL, component_throttled = '',"
-    " reason_throttled = ''"
+    " reason_throttled = '', ready_to_complete = 0, ready_to_complete_timestamp = NULL,"
+    " in_order_completion_pending_count = 0, user_throttle_ratio = 0"
 )
 _DONE: Final = (
     "started_timestamp = COALESCE(started_timestamp, NOW()), completed_timestamp = NOW(6),"
     " liveness_timestamp = NOW(), cancelled_timestamp = NULL, progress = 100, eta_seconds = 0,"
-    " component_throttled = '', reason_throttled = ''"
+    " component_throttled = '', reason_throttled = '', in_order_completion_pending_count = 0"
 )
 # What each command writes besides the status; {tablet} is this tablet.
 _WRITES: Final[Mapping[Command, str]] = {
@@ -128,8 +113,7 @@ _WRITES: Final[Mapping[Command, str]] = {
     Command.REQUEUE: _NOT_STARTED,
     Command.RETRY: (
         "retries = retries + 1, tablet = {tablet}, tablet_failure = 0, cutover_attempts = 0,"
-        " in_order_completion_pending_count = 0, last_cutover_attempt_timestamp = NULL,"
-        " shadow_analyzed_timestamp = NULL,"
+        " last_cutover_attempt_timestamp = NULL, shadow_analyzed_timestamp = NULL,"
         " cleanup_timestamp = NULL, " + _NOT_STARTED
     ),
 }
@@ -192,16 +176,21 @@ class Store:
                 return ResultSet()
             raise
 
+    async def find(self, migration_uuid: str) -> Migration | None:
+        """Return one migration, None when there is none of that UUID."""
+        row = (await self._pool.execute(_READ, (migration_uuid,))).one()
+        return to_migration(row) if row else None
+
     async def read(self, migration_uuid: str) -> Migration:
         """Return one migration.
 
         Raises:
             MigrationNotFound: there is none of that UUID.
         """
-        row = (await self._pool.execute(_READ, (migration_uuid,))).one()
-        if row is None:
+        migration = await self.find(migration_uuid)
+        if migration is None:
             raise MigrationNotFound(migration_uuid)
-        return _to_migration(row)
+        return migration
 
     async def candidates(
         self,
@@ -211,7 +200,26 @@ class Store:
             pending = await session.execute(PENDING_SQL)
             unsettled = await session.execute(UNSETTLED_SQL)
             failures = await session.execute(TABLET_FAILURES_SQL)
-        return _to_candidates(pending), _to_candidates(unsettled), _to_candidates(failures)
+        return to_candidates(pending), to_candidates(unsettled), to_candidates(failures)
+
+    async def broken(self, contexts: Collection[str]) -> tuple[Candidate, ...]:
+        """Return failed and cancelled rows of some contexts, by id."""
+        if not contexts:
+            return ()
+        sql = _BROKEN.format(marks=marks(contexts))
+        return to_candidates(await self._pool.execute(sql, tuple(contexts)))
+
+    async def duplicate_of(self, migration: Migration) -> str | None:
+        """Return the UUID of a complete migration of the same statement in the same context."""
+        if not migration.migration_context:
+            return None
+        keys = (
+            migration.migration_context,
+            migration.mysql_schema,
+            migration.migration_statement,
+        )
+        found: str | None = (await self._pool.execute(_DUPLICATE, keys)).scalar()
+        return found
 
     async def first_retriable(self, mysql_schema: str) -> str | None:
         """Return the UUID of the oldest failed or cancelled migration in a schema."""
@@ -228,13 +236,13 @@ class Store:
         async with self._pool.session() as session:
             default = await session.execute(COLLECTABLE_SQL, (int(retain_seconds), rows_max))
             own = await session.execute(_COLLECTABLE_BY_OWN_RETENTION, (rows_max,))
-        return [_to_migration(row) for row in (*default.dicts(), *own.dicts())]
+        return [to_migration(row) for row in (*default.dicts(), *own.dicts())]
 
     async def by_id(self, migration_id: int) -> Migration | None:
         """Return the migration of an id, None when there is none."""
-        sql = f"SELECT {_MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE id = %s"
+        sql = f"SELECT {MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE id = %s"
         row = (await self._pool.execute(sql, (migration_id,))).one()
-        return _to_migration(row) if row else None
+        return to_migration(row) if row else None
 
     async def run_directories(self) -> frozenset[str]:
         """Return the private directories of runs that are not cleaned up."""
@@ -273,7 +281,7 @@ class Store:
         """
         assignments, values = self._assignments(command, message, stage, end_run, tablet_failure)
         sources = [Status.RUNNING] if running else sorted(COMMANDS[command].sources)
-        where = f"migration_uuid = %s AND migration_status IN ({_marks(sources)})"
+        where = f"migration_uuid = %s AND migration_status IN ({marks(sources)})"
         keys = [migration_uuid, *sources]
         if run_nonce is not None:
             where += " AND run_nonce = %s"
@@ -402,7 +410,7 @@ class Store:
         """
         result = await self.write(
             "UPDATE _vt.schema_migrations SET artifacts = %s"
-            f" WHERE id = %s AND migration_status IN ({_marks(TERMINAL)})",
+            f" WHERE id = %s AND migration_status IN ({marks(TERMINAL)})",
             join_artifacts(artifacts),
             migration_id,
             *sorted(TERMINAL),
@@ -417,7 +425,7 @@ class Store:
         if migration_ids:
             await self.write(
                 f"UPDATE _vt.schema_migrations SET cleanup_timestamp = NOW() WHERE id IN"
-                f" ({_marks(migration_ids)}) AND migration_status IN ({_marks(TERMINAL)})",
+                f" ({marks(migration_ids)}) AND migration_status IN ({marks(TERMINAL)})",
                 *migration_ids,
                 *sorted(TERMINAL),
             )
@@ -466,29 +474,6 @@ def fit(text: str) -> str:
     return clean[: TEXT_CHARACTERS_MAX - len(_ELLIPSIS)] + _ELLIPSIS
 
 
-def _marks(values: Collection[object]) -> str:
+def marks(values: Collection[object]) -> str:
+    """Return the marks of a list of values: `%s, %s`."""
     return ", ".join(["%s"] * len(values))
-
-
-def _to_candidates(result: ResultSet) -> tuple[Candidate, ...]:
-    return tuple(
-        Candidate(
-            id=row["id"],
-            migration_uuid=row["migration_uuid"],
-            status=Status(row["migration_status"]),
-            table=(row["mysql_schema"], row["mysql_table"]),
-            run_nonce=row["run_nonce"],
-            tablet=row["tablet"],
-            quiet_seconds=row["quiet_seconds"],
-        )
-        for row in result.dicts()
-    )
-
-
-def _to_migration(row: dict[str, Any]) -> Migration:
-    facts = dict(row)
-    facts["status"] = Status(facts.pop("migration_status"))
-    facts["strategy"] = strategy_by_name(facts["strategy"])
-    facts["artifacts"] = split_artifacts(facts["artifacts"])
-    facts |= {column: bool(facts[column]) for column in _BOOLEANS}
-    return Migration(**facts)

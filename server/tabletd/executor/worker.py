@@ -15,18 +15,24 @@ from tabletd.errors import (
     Reason,
     TabletdError,
 )
-from tabletd.executor.migration import Strategy
+from tabletd.executor.controls import Wanted
+from tabletd.executor.migration import Migration, Strategy
+from tabletd.executor.row_controls import RowControls
 from tabletd.executor.runs import Runs, StopReason
 from tabletd.executor.scheduler import (
     Action,
+    CountOlder,
+    FailInOrder,
     FailStale,
     FailTablet,
     Limits,
+    MarkReady,
     Recover,
     Requeue,
     RetryTabletFailure,
     Snapshot,
     Start,
+    Steer,
     Stop,
     decide,
 )
@@ -62,11 +68,13 @@ class Worker:
     ) -> None:
         self._store = store
         self._runs = runs
+        self._rows = RowControls(store)
         self._pool = pool
         self._settings = settings
         self._limits = Limits(
             tablet=tablet,
             max_concurrent=settings.max_concurrent,
+            max_concurrent_online_ddl=settings.max_concurrent_online_ddl,
             stale_seconds=settings.stale_seconds,
         )
         self._wake = asyncio.Event()
@@ -169,6 +177,8 @@ class Worker:
         # What ends while the rows are read counts as busy: they may show it as it was before.
         running, busy_before = self._runs.running, self._runs.busy
         pending, unsettled, failures = await self._store.candidates()
+        ordered = {row.migration_context for row in pending if row.in_order_completion} - {""}
+        broken = await self._store.broken(sorted(ordered))
         busy, attempted = busy_before | self._runs.busy, self._runs.attempted
         self._recovered = self._recovered or all(
             row.migration_uuid in attempted - busy for row in unsettled
@@ -177,6 +187,7 @@ class Worker:
             pending=pending,
             unsettled=unsettled,
             tablet_failures=failures,
+            broken=broken,
             running_here=running,
             busy_here=busy,
             resting=self._runs.resting,
@@ -197,8 +208,8 @@ class Worker:
     async def _do(self, action: Action) -> None:
         uuid = action.migration_uuid
         match action:
-            case Start(status=status):
-                await self._start(uuid, status)
+            case Start(status=status, waits_for=waits_for):
+                await self._start(uuid, status, waits_for=waits_for)
             case Stop():
                 self._runs.stop(uuid, StopReason.CANCEL)
             case Recover():
@@ -228,9 +239,27 @@ class Worker:
             case RetryTabletFailure():
                 await self._store.transition(uuid, Command.RETRY)
                 self.wake()
+            case FailInOrder(broken_uuid=broken_uuid, broken_status=broken_status):
+                message = (
+                    f"the earlier migration {broken_uuid} of the same context is {broken_status}: "
+                    "with --in-order-completion this one does not complete"
+                )
+                await self._store.transition(uuid, Command.FAIL, message=message)
+                self._runs.stop(uuid, StopReason.CANCEL)
+            case MarkReady():
+                await self._rows.mark_ready(uuid)
+            case CountOlder(pending_count=pending_count):
+                await self._rows.count_older(uuid, pending_count)
+            case Steer(wanted=wanted):
+                self._runs.steer(uuid, wanted)
 
     async def _start(
-        self, migration_uuid: str, status: Status, strategy: Strategy | None = None
+        self,
+        migration_uuid: str,
+        status: Status,
+        strategy: Strategy | None = None,
+        *,
+        waits_for: str = "",
     ) -> None:
         """Claim a migration and hand it to its engine, or fail one that has none."""
         if self._group is None:
@@ -246,6 +275,10 @@ class Worker:
                 raise
             await self._store.transition(migration_uuid, Command.FAIL, message=str(error))
             return
+        duplicate = await self._store.duplicate_of(migration)
+        if duplicate is not None:
+            await self._complete_duplicate(migration, duplicate)
+            return
         await self._store.transition(
             migration_uuid,
             Command.CLAIM,
@@ -254,8 +287,29 @@ class Worker:
             run_nonce="",
         )
         claimed = replace(migration, status=Status.RUNNING, tablet=self._limits.tablet, message="")
-        self._runs.start(self._group, claimed, strategy)
+        wanted = Wanted(
+            postpone_completion=migration.postpone_completion,
+            completion_waits_for=waits_for,
+            force_cutover=migration.force_cutover,
+            cutover_threshold_seconds=migration.cutover_threshold_seconds,
+        )
+        self._runs.start(self._group, claimed, strategy, wanted)
         if not self.is_open:
             self._runs.stop(migration_uuid, StopReason.SHUTDOWN)
         elif not self.is_primary:
             self._runs.stop(migration_uuid, StopReason.ROLE)
+
+    async def _complete_duplicate(self, migration: Migration, duplicate_uuid: str) -> None:
+        """Complete a migration whose change another one has made already. Text: Vitess."""
+        uuid = migration.migration_uuid
+        await self._store.transition(uuid, Command.CLAIM, run_nonce="")
+        message = f"duplicate DDL as {duplicate_uuid} for migration context "
+        await self._store.transition(
+            uuid,
+            Command.COMPLETE,
+            message=message + migration.migration_context,
+            stage=f"{migration.engine_strategy}: complete, nothing to do",
+            run_nonce="",
+            running=True,
+        )
+        self.wake()

@@ -95,7 +95,8 @@ async def test_what_the_text_shows_writes_nothing(mariadb: RealServer, database:
         insert(create_uuid(), "ALTER TABLE mysql.user ADD c INT", "user"): Reason.INVALID_REQUEST,
         insert(create_uuid(), long_statement): Reason.INVALID_REQUEST,
         insert(create_uuid()).replace("--chunk-size=5", "--execute"): Reason.INVALID_REQUEST,
-        insert(create_uuid()).replace("gh-ost", "online"): Reason.INVALID_REQUEST,
+        insert(create_uuid()).replace("gh-ost", "online"): Reason.MIGRATION_REJECTED,
+        insert(create_uuid()).replace("gh-ost", "other"): Reason.INVALID_REQUEST,
     }
     async with executor_on(mariadb, database) as test:
         for query, reason in refused.items():
