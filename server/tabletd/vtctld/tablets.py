@@ -161,13 +161,13 @@ class TabletClients:
 def tablet_error(error: grpc.aio.AioRpcError, tablet: TabletPlace) -> TabletdError:
     """Return the error of a tablet with the reason that it gave."""
     text = error.details() or error.code().name
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
-        text = f"{tablet.alias} at {tablet.grpc_address}: {text}"
     status = cast(Any, rpc_status.from_call(error))  # type: ignore[arg-type]
     details = cast(list[Any], status.details) if status is not None else []
     for detail in details:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.reason in Reason.__members__:
             return TabletdError(Reason(info.reason), text, **dict(info.metadata))
+    # Not from the daemon itself: gRPC says it, and does not say of whom.
     reason = _REASONS.get(error.code(), Reason.OUTCOME_UNKNOWN)
+    text = f"{tablet.alias} at {tablet.grpc_address}: {text}"
     return TabletdError(reason, text, tablet=tablet.alias)
