@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tabletd.clock import SystemClock
+from tabletd.executor.commands import ThrottlerDoor
 from tabletd.executor.controls import LiveControls
 from tabletd.executor.engines.base import Engine, Outcome, RunControls, RunRecord
 from tabletd.executor.executor import Executor, ExecutorSettings
@@ -176,6 +177,7 @@ async def executor_on(
     tablet: str = ALIAS,
     gc: Callable[[Pool], GarbageCollector] | None = None,
     primary: bool = True,
+    throttler: ThrottlerDoor | None = None,
 ) -> AsyncGenerator[ExecutorInTest]:
     """Run an executor with fake engines on a server; closed at the end."""
     fakes = {strategy: FakeEngine(strategy, script) for strategy in Strategy}
@@ -191,6 +193,7 @@ async def executor_on(
             clock=SystemClock(),
             registry=registry,
             gc=gc(pool) if gc else None,
+            throttler=throttler,
         )
         executor.init_db_config("ks", "0", database)
         async with asyncio.TaskGroup() as group:

@@ -85,14 +85,22 @@ async def _no_result(*_: object) -> ResultSet:
     return ResultSet()
 
 
+async def _not_about_migrations(_: str) -> ResultSet | None:
+    return None
+
+
 @dataclass
 class FakeExecutor:
-    """Implements `servicers.ports.VExecutor` with what the test gives it to do."""
+    """Implements `servicers.ports.MigrationQueue` with what the test gives it to do."""
 
     on_vexec: Callable[[str], Awaitable[ResultSet]] = _no_result
+    on_statement: Callable[[str], Awaitable[ResultSet | None]] = _not_about_migrations
 
     async def vexec(self, query: str) -> ResultSet:
         return await self.on_vexec(query)
+
+    async def execute_statement(self, sql: str) -> ResultSet | None:
+        return await self.on_statement(sql)
 
 
 class FakeAdmin(TabletAdmin):
@@ -158,7 +166,7 @@ async def grpc_bench(
         tablet_manager=TabletManager(
             tablet=tablet, executor=executor, admin=admin, throttler=throttler
         ),
-        query=Query(tablet=tablet, admin=admin),
+        query=Query(tablet=tablet, executor=executor, admin=admin),
         throttling=Throttling(app_rules=app_rules),
         vtctld=VtctldService(vtctld),
         vtctl=VtctlService(vtctld.commands),

@@ -149,6 +149,7 @@ def build_components(config: Config, http: Address) -> Components:
         pools.executor,
         pools.vexec,
         throttler=throttler,
+        app_rules=app_rules,
         clock=clock,
         registry=registry,
     )
@@ -183,6 +184,7 @@ def build_components(config: Config, http: Address) -> Components:
 
 def _build_pools(config: Config, registry: Registry) -> Pools:
     dba, app = _accounts(config)
+    running_max = max(config.max_concurrent_migrations, config.max_concurrent_online_ddl)
 
     def pool(name: str, size_max: int, account: MySQLSettings = dba, *, raw: bool = False) -> Pool:
         return Pool(account, name=name, size_max=size_max, raw=raw, registry=registry)
@@ -193,7 +195,7 @@ def _build_pools(config: Config, registry: Registry) -> Pools:
         admin=pool("AdminPool", 4),
         dba=pool("DbaPool", _CALLS_POOL_SIZE, raw=True),
         app=pool("AppPool", _CALLS_POOL_SIZE, app, raw=True),
-        executor=pool("ExecutorPool", 6 + 2 * config.max_concurrent_migrations),
+        executor=pool("ExecutorPool", 6 + 2 * running_max),
         vexec=pool("VExecPool", _CALLS_POOL_SIZE, raw=True),
     )
 

@@ -155,7 +155,7 @@ class _Daemon:
         )
         server = build_server(
             tablet_manager=manager,
-            query=Query(tablet=parts.tablet, admin=parts.admin),
+            query=Query(tablet=parts.tablet, executor=parts.queue.executor, admin=parts.admin),
             throttling=throttling,
             vtctld=VtctldService(vtctld),
             vtctl=VtctlService(vtctld.commands),

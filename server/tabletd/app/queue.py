@@ -13,6 +13,7 @@ from pathlib import Path
 from tabletd.app.address import Address
 from tabletd.clock import Clock
 from tabletd.config import Config
+from tabletd.executor.commands import ThrottlerDoor
 from tabletd.executor.engines.build import build_engines
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.workspace import prune_logs
@@ -22,7 +23,7 @@ from tabletd.executor.store import Store
 from tabletd.executor.strategy import Strategy
 from tabletd.mysql.pool import Pool
 from tabletd.telemetry.vars import Registry
-from tabletd.throttler import Throttler
+from tabletd.throttler import AppRules, Throttler
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def build_queue(
     raw_pool: Pool,
     *,
     throttler: Throttler,
+    app_rules: AppRules,
     clock: Clock,
     registry: Registry,
 ) -> Queue:
@@ -85,6 +87,7 @@ def build_queue(
         pool: the daemon's own connections.
         raw_pool: connections for the SELECTs of VExec.
         throttler: tells the clearing up when replicas lag.
+        app_rules: changed by statements.
         clock: handed on.
         registry: gets the executor's counters.
     """
@@ -107,6 +110,7 @@ def build_queue(
         clock=clock,
         registry=registry,
         gc=gc,
+        throttler=ThrottlerDoor(app_rules, throttler.show_status),
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)
     return Queue(executor, gc, log_pruner)

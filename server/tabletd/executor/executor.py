@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -17,21 +17,31 @@ from tabletd.errors import (
     Reason,
     TabletdError,
 )
+from tabletd.executor.commands import Commands, ThrottlerDoor
+from tabletd.executor.directives import Directives, read_directives
 from tabletd.executor.engines.base import Engine
 from tabletd.executor.gc import GarbageCollector
 from tabletd.executor.hooks import token_matches
 from tabletd.executor.migration import SCHEMA_MIGRATIONS_TABLE_NAME, Migration, Strategy
-from tabletd.executor.names import is_online_ddl_uuid
+from tabletd.executor.names import create_uuid, is_online_ddl_uuid
 from tabletd.executor.runs import Runs, StopReason
 from tabletd.executor.settings import ExecutorSettings
+from tabletd.executor.statements import MigrationStatement, Revert, parse_statement
 from tabletd.executor.states import PENDING, Command, Status
 from tabletd.executor.store import MOVED_ON, Store
-from tabletd.executor.submit import NewMigration, not_a_uuid, read_submission
+from tabletd.executor.submissions import Submissions
+from tabletd.executor.submit import (
+    NewMigration,
+    Submission,
+    not_a_uuid,
+    read_revert,
+    read_submission,
+)
 from tabletd.executor.vexec import Insert, Select, Update, parse
 from tabletd.executor.worker import Worker
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.result import ResultSet
+from tabletd.mysql.result import ResultSet, text_result
 from tabletd.telemetry.vars import Registry
 
 __all__ = ["SCHEMA_MIGRATIONS_TABLE_NAME", "Executor", "ExecutorSettings"]
@@ -56,6 +66,7 @@ class Executor:
         clock: for pauses.
         registry: where StartedMigrations, SuccessfulMigrations and FailedMigrations are counted.
         gc: carries away what finished migrations leave; None: it stays.
+        throttler: for the statements about it; None: they are refused.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Executor:
         clock: Clock,
         registry: Registry,
         gc: GarbageCollector | None = None,
+        throttler: ThrottlerDoor | None = None,
     ) -> None:
         self.settings = settings
         self._raw_pool = raw_pool
@@ -79,11 +91,13 @@ class Executor:
             tablet=tablet_alias,
             registry=registry,
             clock=clock,
-            on_change=self._run_changed,
+            on_change=self.wake,
         )
         self._worker = Worker(
             store=self._store, runs=self._runs, pool=pool, tablet=tablet_alias, settings=settings
         )
+        self._submissions = Submissions(self._store, self.retry)
+        self._commands = Commands(queue=self, store=self._store, throttler=throttler)
         self._gc = gc
         self._gc_wake = asyncio.Event()
         self._keyspace, self._shard, self._db_name = "", "", ""
@@ -91,6 +105,10 @@ class Executor:
     def init_db_config(self, keyspace: str, shard: str, db_name: str) -> None:
         """Say which keyspace, shard and schema the executor works for."""
         self._keyspace, self._shard, self._db_name = keyspace, shard, db_name
+
+    def on_write(self, listener: Callable[[], None]) -> None:
+        """Call a listener after each change of a row from here on."""
+        self._store.on_write = listener
 
     async def open(self) -> None:
         """Take migrations from now on; may be called again."""
@@ -134,11 +152,39 @@ class Executor:
         """
         match parse(query):
             case Select(sql=sql):
-                return await self._select(sql)
+                return await self.select(sql)
             case Insert(migration=migration):
                 return await self.submit(migration)
             case Update() as update:
                 return ResultSet(rows_affected=await self._update(update))
+
+    async def execute_statement(self, sql: str) -> ResultSet | None:
+        """Carry out a statement about migrations, or submit one that says it is a migration.
+
+        Args:
+            sql: `ALTER VITESS_MIGRATION`, `SHOW VITESS_MIGRATIONS` and their kin (see
+                `executor.statements`), or DDL and `REVERT` behind the comment of
+                `executor.directives`.
+
+        Returns:
+            rows as the server's own text, or the number of rows affected; None for any other
+            statement, of which nothing was done. A REVERT without a comment answers the uuid of
+            the migration that it became.
+
+        Raises:
+            TabletdError: as `commands.Commands.execute`, `submit`, and `submissions`.
+        """
+        directives = read_directives(sql)
+        statement = parse_statement(sql if directives is None else directives.sql)
+        if directives is not None:
+            return await self._submit_annotated(directives, statement)
+        if isinstance(statement, Revert):
+            uuid = create_uuid()
+            await self._submit_revert(NewMigration(uuid, sql), statement)
+            return text_result("uuid", uuid.encode())
+        if statement is None:
+            return None
+        return await self._commands.execute(statement, keyspace=self._keyspace, shard=self._shard)
 
     async def submit(self, new: NewMigration) -> ResultSet:
         """Put a migration into the queue.
@@ -148,18 +194,12 @@ class Executor:
 
         Raises:
             TabletdError: what the text alone shows to be impossible, see `submit.read_submission`;
-                NOT_PRIMARY, READ_ONLY.
+                MIGRATION_REJECTED by its singleton flags; NOT_PRIMARY, READ_ONLY.
         """
-        submission = read_submission(
-            new,
-            keyspace=self._keyspace,
-            db_name=self._db_name,
-            allowed_schemas=self.settings.allowed_schemas,
-            online=self.settings.default_online_strategy,
-        )
-        await self._check_writable()
-        result = await self._store.insert(submission, shard=self._shard)
-        self._worker.wake()
+        submission = self._read(new)
+        await self.check_writable()
+        result = await self._submissions.insert(submission, shard=self._shard)
+        self.wake()
         return result
 
     async def cancel(self, migration_uuid: str, *, message: str = "CANCEL issued by user") -> int:
@@ -171,7 +211,7 @@ class Executor:
         Raises:
             MigrationNotFound: there is none of that UUID.
         """
-        await self._check_writable()
+        await self.check_writable()
         try:
             await self._store.transition(migration_uuid, Command.CANCEL, message=message)
         except MigrationNotFound:
@@ -195,7 +235,7 @@ class Executor:
         Returns:
             how many were pending.
         """
-        await self._check_writable()
+        await self.check_writable()
         schemas = self._schemas() if mysql_schema is None else {mysql_schema}
         pending, _, _ = await self._store.candidates()
         cancelled = 0
@@ -212,7 +252,7 @@ class Executor:
         Returns:
             1, or 0 when it is not failed or cancelled, or unknown.
         """
-        await self._check_writable()
+        await self.check_writable()
         try:
             await self._store.transition(migration_uuid, Command.RETRY, message="", stage="")
         except TabletdError as error:
@@ -291,12 +331,69 @@ class Executor:
             rows_copied=rows_copied if rows_copied is not None and rows_copied >= 0 else None,
         )
 
-    async def _select(self, sql: str) -> ResultSet:
+    async def select(self, sql: str, params: tuple[str, ...] = ()) -> ResultSet:
+        """Run a query on the migrations; its cells are the server's own text."""
         if self._worker.is_working:
             with suppress(NotWritable):
                 await self._worker.ensure_schema()
-        result = await self._raw_pool.execute(sql)
+        result = await self._raw_pool.execute(sql, params or None)
         result.rows_affected = len(result.rows)
+        return result
+
+    async def check_writable(self) -> None:
+        """Refuse what writes on a tablet that is no primary."""
+        if not self._worker.is_open:
+            raise TabletdError(Reason.SHUTTING_DOWN, "the executor is closed")
+        if not self._worker.is_primary:
+            raise ExecutorNotWritableTablet()
+        await self._worker.ensure_schema()
+
+    def wake(self) -> None:
+        """Look at once at the queue and at what finished migrations leave."""
+        self._worker.wake()
+        self._gc_wake.set()
+
+    def _read(self, new: NewMigration) -> Submission:
+        return read_submission(
+            new,
+            keyspace=self._keyspace,
+            db_name=self._db_name,
+            allowed_schemas=self.settings.allowed_schemas,
+            online=self.settings.default_online_strategy,
+        )
+
+    async def _submit_annotated(
+        self, directives: Directives, statement: MigrationStatement | None
+    ) -> ResultSet:
+        new = NewMigration(
+            migration_uuid=directives.migration_uuid,
+            migration_statement=directives.sql,
+            strategy=directives.strategy,
+            options=directives.options,
+            mysql_table=directives.mysql_table,
+            migration_context=directives.migration_context,
+        )
+        if isinstance(statement, Revert):
+            return await self._submit_revert(new, statement)
+        if statement is not None:
+            raise TabletdError(
+                Reason.INVALID_REQUEST, "only DDL and REVERT can be submitted as a migration"
+            )
+        submission = self._read(new)
+        await self.check_writable()
+        return await self._enter(submission)
+
+    async def _submit_revert(self, new: NewMigration, statement: Revert) -> ResultSet:
+        await self.check_writable()
+        reverted = await self._store.find(statement.uuid)
+        submission = read_revert(
+            new, statement.uuid, reverted, keyspace=self._keyspace, db_name=self._db_name
+        )
+        return await self._enter(submission)
+
+    async def _enter(self, submission: Submission) -> ResultSet:
+        result = await self._submissions.insert_or_retry(submission, shard=self._shard)
+        self.wake()
         return result
 
     async def _update(self, update: Update) -> int:
@@ -307,7 +404,7 @@ class Executor:
                 f"Unexpected value for migration_status: {update.command[:40]}. "
                 "Supported values are: retry, cancel",
             )
-        await self._check_writable()
+        await self.check_writable()
         if update.shard and update.shard != self._shard:
             return 0
         uuid = update.migration_uuid
@@ -353,14 +450,6 @@ class Executor:
             await self._store.transition(row.migration_uuid, command, run_nonce="")
         self._worker.wake()
 
-    async def _check_writable(self) -> None:
-        """Refuse what writes on a tablet that is no primary."""
-        if not self._worker.is_open:
-            raise TabletdError(Reason.SHUTTING_DOWN, "the executor is closed")
-        if not self._worker.is_primary:
-            raise ExecutorNotWritableTablet()
-        await self._worker.ensure_schema()
-
     async def _gc_loop(self, gc: GarbageCollector) -> None:
         async def step() -> None:
             is_ready = self._worker.is_working and self._worker.schema_is_ready
@@ -375,10 +464,6 @@ class Executor:
             wake=self._gc_wake,
             tolerate=(TabletdError,),
         )
-
-    def _run_changed(self) -> None:
-        self._worker.wake()
-        self._gc_wake.set()
 
 
 def _check_token(row: Migration, token: str | None) -> None:

@@ -8,7 +8,7 @@ and `stage` are cut to what their columns hold.
 # ruff: noqa: S608  (SQL is put together from constants of this module; values are parameters)
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from tabletd.errors import LostRace, MigrationNotFound, NotWritable, Reason, TabletdError
@@ -134,11 +134,15 @@ class Store:
     Args:
         pool: sessions that give Python values.
         tablet: this tablet's alias, written into rows that it claims.
+
+    Attributes:
+        on_write: called after each statement that changed rows.
     """
 
     def __init__(self, pool: Pool, *, tablet: str) -> None:
         self._pool = pool
         self._tablet = tablet
+        self.on_write: Callable[[], None] = _nothing
 
     async def insert(self, submission: Submission, *, shard: str) -> ResultSet:
         """Put a migration into the queue.
@@ -201,6 +205,10 @@ class Store:
             unsettled = await session.execute(UNSETTLED_SQL)
             failures = await session.execute(TABLET_FAILURES_SQL)
         return to_candidates(pending), to_candidates(unsettled), to_candidates(failures)
+
+    async def pending(self) -> tuple[Candidate, ...]:
+        """Return queued, ready and running rows, by id."""
+        return to_candidates(await self._pool.execute(PENDING_SQL))
 
     async def broken(self, contexts: Collection[str]) -> tuple[Candidate, ...]:
         """Return failed and cancelled rows of some contexts, by id."""
@@ -438,7 +446,9 @@ class Store:
             result = await session.execute(sql if by_statement else sql + _IF_WRITABLE, values)
             if result.rows_affected == 0 and await is_read_only(session):
                 raise NotWritable()
-            return result
+        if result.rows_affected:
+            self.on_write()
+        return result
 
     async def _explain(
         self,
@@ -464,6 +474,10 @@ class Store:
             f"migration {migration_uuid} was changed by somebody else",
             migration_uuid=migration_uuid,
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def fit(text: str) -> str:

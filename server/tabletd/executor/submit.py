@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.flags import Flags, split_options
+from tabletd.executor.migration import Migration
 from tabletd.executor.names import is_online_ddl_uuid
 from tabletd.executor.strategy import Strategy, strategy_by_name
 
 STATEMENT_BYTES_MAX = 65_535
+_REVERT = "revert"
+_MIRRORED = {"create": "drop", "drop": "create"}
 _CHARACTERS_MAX = {"keyspace": 256, "options": 8192, "migration_context": 1024}
 
 
@@ -114,6 +117,50 @@ def read_submission(
         requested_unix_seconds=new.requested_unix_seconds,
         flags=flags,
         is_view=statement.kind is ddl.ObjectKind.VIEW,
+    )
+
+
+def read_revert(
+    new: NewMigration,
+    reverted_uuid: str,
+    reverted: Migration | None,
+    *,
+    keyspace: str,
+    db_name: str,
+) -> Submission:
+    """Judge the submission of a REVERT by its text; whether it is possible is seen when it runs.
+
+    Args:
+        new: as submitted; its statement is not looked at.
+        reverted_uuid: what it undoes.
+        reverted: the row of that, None when there is none.
+        keyspace: the tablet's.
+        db_name: the tablet's schema.
+
+    Raises:
+        TabletdError: INVALID_REQUEST or MIGRATION_REJECTED, saying what was found.
+    """
+    if not is_online_ddl_uuid(new.migration_uuid):
+        raise not_a_uuid(new.migration_uuid)
+    # Vitess's client sends each REVERT with `online`; the server itself does it here.
+    strategy = strategy_by_name(new.strategy, online=Strategy.DIRECT)
+    _check_lengths(new)
+    flags, _ = split_options(strategy, new.options)
+    action = reverted.ddl_action if reverted else _REVERT
+    return Submission(
+        migration_uuid=new.migration_uuid,
+        keyspace=new.keyspace or keyspace,
+        mysql_schema=reverted.mysql_schema if reverted else db_name,
+        mysql_table=reverted.mysql_table if reverted else "",
+        migration_statement=f"revert vitess_migration '{reverted_uuid}'",
+        strategy=strategy,
+        options=new.options,
+        ddl_action=_MIRRORED.get(action, action),
+        migration_context=new.migration_context,
+        requested_unix_seconds=new.requested_unix_seconds,
+        flags=flags,
+        is_view=reverted is not None and reverted.is_view,
+        reverted_uuid=reverted_uuid,
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tabletd.errors import Reason, TabletdError
+
+_BLOB: Final = 252
+_UTF8MB4: Final = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +85,20 @@ class ResultSet:
         """
         row = self.one()
         return None if row is None else next(iter(row.values()))
+
+
+def text_result(name: str, cell: bytes) -> ResultSet:
+    """Return a result of one text that is not the server's, as a TEXT column in UTF-8."""
+    column = Column(
+        name=name,
+        table="",
+        org_table="",
+        database="",
+        org_name="",
+        type_code=_BLOB,
+        flags=0,
+        charset=_UTF8MB4,
+        length=len(cell),
+        decimals=0,
+    )
+    return ResultSet(columns=(column,), rows=[(cell,)], rows_affected=1)

@@ -10,10 +10,14 @@ from tabletd.mysql.result import ResultSet
 from tabletd.tablet import Health, TabletAlias, TabletType
 
 
-class VExecutor(Protocol):
-    """Runs the statements of VExec on the queue."""
+class MigrationQueue(Protocol):
+    """Runs statements on the queue: those of VExec, and those about migrations."""
 
     async def vexec(self, query: str) -> ResultSet: ...
+
+    async def execute_statement(self, sql: str) -> ResultSet | None:
+        """Return None for what is not about migrations, and none itself."""
+        ...
 
 
 class TabletPort(Protocol):

@@ -14,7 +14,7 @@ from tabletd.servicers.convert import (
     health_to_proto,
     tablet_type_from_proto,
 )
-from tabletd.servicers.ports import TabletPort
+from tabletd.servicers.ports import MigrationQueue, TabletPort
 from tabletd.servicers.query_result import result_to_proto
 from tabletd.servicers.sizes import bounded
 from tabletd_pb import query_pb2, topodata_pb2
@@ -29,11 +29,13 @@ class Query(QueryServicer):
 
     Args:
         tablet: role and health.
-        admin: runs the statements.
+        executor: the queue, for statements about migrations.
+        admin: runs all others.
     """
 
-    def __init__(self, *, tablet: TabletPort, admin: TabletAdmin) -> None:
+    def __init__(self, *, tablet: TabletPort, executor: MigrationQueue, admin: TabletAdmin) -> None:
         self._tablet = tablet
+        self._executor = executor
         self._admin = admin
 
     async def Execute(
@@ -47,7 +49,10 @@ class Query(QueryServicer):
                 hint="leave transaction_id and reserved_id unset",
             )
         variables = bind_variables_from_proto(request.query.bind_variables)
-        result = await self._admin.execute_query(request.query.sql, variables, rows_max=ROWS_MAX)
+        sql = request.query.sql
+        result = await self._executor.execute_statement(sql)
+        if result is None:
+            result = await self._admin.execute_query(sql, variables, rows_max=ROWS_MAX)
         return bounded(query_pb2.ExecuteResponse(result=result_to_proto(result)))
 
     async def StreamHealth(

@@ -28,6 +28,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.INVALID_CONFIG: StatusCode.INVALID_ARGUMENT,
         Reason.MIGRATION_NOT_FOUND: StatusCode.NOT_FOUND,
         Reason.TABLE_NOT_FOUND: StatusCode.NOT_FOUND,
+        Reason.LOG_NOT_FOUND: StatusCode.NOT_FOUND,
         Reason.TOPOLOGY_NOT_FOUND: StatusCode.NOT_FOUND,
         Reason.TABLE_EXISTS: StatusCode.ALREADY_EXISTS,
         Reason.ILLEGAL_TRANSITION: StatusCode.FAILED_PRECONDITION,

@@ -18,7 +18,7 @@ from tabletd.servicers.convert_status import (
     schema_to_proto,
 )
 from tabletd.servicers.convert_throttler import check_to_proto, status_to_proto
-from tabletd.servicers.ports import TabletPort, VExecutor
+from tabletd.servicers.ports import MigrationQueue, TabletPort
 from tabletd.servicers.query_result import result_to_proto
 from tabletd.servicers.sizes import bounded
 from tabletd.throttler import Throttler, checked_scope
@@ -43,7 +43,7 @@ class TabletManager(TabletManagerServicer):
         self,
         *,
         tablet: TabletPort,
-        executor: VExecutor,
+        executor: MigrationQueue,
         admin: TabletAdmin,
         throttler: Throttler,
     ) -> None:
@@ -73,9 +73,12 @@ class TabletManager(TabletManagerServicer):
     async def ExecuteQuery(
         self, request: pb.ExecuteQueryRequest, context: _Context
     ) -> pb.ExecuteQueryResponse:
-        result = await self._admin.execute_query(
-            _text(request.query), {}, database=request.db_name, rows_max=request.max_rows
-        )
+        sql = _text(request.query)
+        result = await self._executor.execute_statement(sql)
+        if result is None:
+            result = await self._admin.execute_query(
+                sql, {}, database=request.db_name, rows_max=request.max_rows
+            )
         return bounded(pb.ExecuteQueryResponse(result=result_to_proto(result)))
 
     async def ExecuteFetchAsDba(

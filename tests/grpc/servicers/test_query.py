@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.mysql.result import ResultSet, text_result
 from tabletd.tablet import Health, TabletType
 from tabletd_pb import query_pb2, topodata_pb2
 from tests.support.fakes_servicers import SERVING, error_info, failure, grpc_bench
@@ -120,6 +121,20 @@ async def test_a_value_that_is_not_of_its_type_is_refused(
         )
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "bind var v" in str(error.details())
+
+
+async def test_a_statement_about_migrations_goes_to_the_queue() -> None:
+    async def log(sql: str) -> ResultSet | None:
+        return text_result("migration_log", sql.encode())
+
+    async with grpc_bench() as bench:
+        bench.executor.on_statement = log
+        query = query_pb2.BoundQuery(sql="show vitess_migration 'u' logs")
+        answer = await query_service(bench.channel).Execute(query_pb2.ExecuteRequest(query=query))
+        assert [field.name for field in answer.result.fields] == ["migration_log"]
+        assert answer.result.fields[0].type == query_pb2.TEXT
+        assert answer.result.rows[0].values == b"show vitess_migration 'u' logs"
+        assert not bench.admin.asked
 
 
 async def test_the_stream_of_health_begins_with_the_present_state_and_tells_changes() -> None:

@@ -63,6 +63,22 @@ async def test_a_query_has_its_database_and_limit() -> None:
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_statement_about_migrations_goes_to_the_queue() -> None:
+    asked: list[str] = []
+
+    async def affected(sql: str) -> ResultSet | None:
+        asked.append(sql)
+        return ResultSet(rows_affected=4)
+
+    async with grpc_bench() as bench:
+        bench.executor.on_statement = affected
+        request = tm.ExecuteQueryRequest(query=b"alter vitess_migration cancel all", max_rows=10)
+        answer = await manager(bench.channel).ExecuteQuery(request)
+        assert answer.result.rows_affected == 4
+        assert asked == ["alter vitess_migration cancel all"]
+        assert not bench.admin.asked
+
+
 async def test_read_only_is_followed_before_the_answer() -> None:
     async with grpc_bench() as bench:
         stub = manager(bench.channel)
