@@ -31,10 +31,16 @@ from tabletd.executor.statements import (
 from tabletd.executor.states import Status
 from tabletd.executor.store import Store
 from tabletd.executor.strategy import Strategy
-from tabletd.executor.vexec import TABLE, Select, parse
+from tabletd.executor.vexec import Select, parse
 from tabletd.mysql.result import ResultSet, text_result
 
 ONLINE_DDL_APP: Final = "online-ddl"
+_ALL: Final = "SELECT * FROM _vt.schema_migrations ORDER BY id"
+_SUCH: Final = "SELECT * FROM _vt.schema_migrations WHERE "
+_ALIKE: Final = (
+    "SELECT * FROM _vt.schema_migrations WHERE migration_uuid LIKE %s OR migration_context LIKE %s"
+    " OR migration_status LIKE %s ORDER BY id"
+)
 
 
 class Queue(Protocol):
@@ -128,10 +134,8 @@ class Commands:
         match statement:
             case Retry(uuid=uuid):
                 return await self._queue.retry(uuid)
-            case Cancel(uuid=None):
-                return await self._queue.cancel_all()
             case Cancel(uuid=uuid):
-                return await self._queue.cancel(uuid)
+                return await (self._queue.cancel(uuid) if uuid else self._queue.cancel_all())
             case Cleanup(uuid=uuid):
                 return await self._rows.clean_up(uuid)
             case Launch(uuid=uuid, shards=shards):
@@ -185,17 +189,13 @@ class Commands:
             )
         if statement.where is not None:
             # The same reading as of a VExec SELECT: one table, nothing that waits or writes.
-            read = parse(f"SELECT * FROM {TABLE} WHERE {statement.where}")
+            read = parse(_SUCH + statement.where)
             if not isinstance(read, Select):
                 raise TabletdError(Reason.INVALID_REQUEST, "the condition is no condition")
             return await self._queue.select(read.sql)
         if statement.like is None:
-            return await self._queue.select(f"SELECT * FROM {TABLE} ORDER BY id")
-        return await self._queue.select(
-            f"SELECT * FROM {TABLE} WHERE migration_uuid LIKE %s OR migration_context LIKE %s"
-            " OR migration_status LIKE %s ORDER BY id",
-            (statement.like,) * 3,
-        )
+            return await self._queue.select(_ALL)
+        return await self._queue.select(_ALIKE, (statement.like,) * 3)
 
     async def _show_logs(self, migration_uuid: str) -> ResultSet:
         migration = await self._store.read(migration_uuid)
