@@ -81,7 +81,7 @@ class StaticTopology:
         *,
         clock: Clock,
         health_check_interval_seconds: float = 20.0,
-        patience_seconds: float = 5.0,
+        patience_seconds: float = 3.0,
         channel: Callable[[str], grpc.aio.Channel] = open_channel,
     ) -> None:
         self._layout = layout
