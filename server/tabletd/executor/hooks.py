@@ -8,6 +8,8 @@ Files in the private directory:
 
 - `callback`: url, uuid and token of the callback, as `name=value` lines.
 - `report.<event>`: the latest report of each event, as `name=value` lines.
+- `hold`: while it is there, the tool waits before it swaps the tables.
+- `swap`: `lock_wait_seconds` for the plugin's swap, as a `name=value` line.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ GH_OST_EVENTS: Final = (
     "status",
     "row-copy-complete",
     "before-cut-over",
+    "begin-postponed",
     "success",
     "failure",
 )
@@ -65,7 +68,7 @@ class Callback:
         """What the tool asks whether it may go on."""
         if not self.url:
             return ""
-        return f"{self.url}{THROTTLE_PATH}?app=online-ddl:{self.app}:{self.migration_uuid}&p=low"
+        return f"{self.url}{THROTTLE_PATH}?app={throttler_app(self.app, self.migration_uuid)}&p=low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,11 @@ class Report:
     rows_copied: int = 0
     old_table: str = ""
     throttle_reason: str = ""
+
+
+def throttler_app(tool: str, migration_uuid: str) -> str:
+    """Return what the throttler knows a tool at work for a migration by."""
+    return f"online-ddl:{tool}:{migration_uuid}"
 
 
 def new_token() -> str:
@@ -126,6 +134,13 @@ def write_pt_osc_plugin(directory: Path, callback: Callback) -> Path:
     plugin.write_bytes(_PLUGIN_SOURCE.read_bytes())
     plugin.chmod(0o600)
     return plugin
+
+
+def write_swap(directory: Path, lock_wait_seconds: int) -> None:
+    """Say how long the plugin's swap may wait for the table's lock; 0: the tool's default."""
+    hook_program.write_values(
+        str(directory / "swap"), {"lock_wait_seconds": str(lock_wait_seconds)}
+    )
 
 
 def read_reports(directory: Path) -> dict[str, Report]:

@@ -4,6 +4,9 @@
 # It writes `report.<event>` files first, then tries the daemon's callback once for at most 2 s, and
 # never ends the migration because of a report. It does end it, before the tables are swapped, when
 # the copy has met a MySQL error that the tool itself only warns of: rows would have lost values.
+#
+# While the file `hold` is in the directory, it waits before the swap, and keeps the tool's
+# connections alive meanwhile.
 package pt_online_schema_change_plugin;
 
 use strict;
@@ -11,10 +14,12 @@ use warnings;
 use File::Basename qw(dirname);
 use File::Spec;
 use IO::Socket::INET;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
-use constant CALLBACK_SECONDS_MAX => 2;
-use constant TOO_MUCH_LAG         => 2147483647;
+use constant CALLBACK_SECONDS_MAX   => 2;
+use constant HOLD_LOOK_SECONDS      => 0.1;
+use constant KEEP_ALIVE_SECONDS_MAX => 30;
+use constant TOO_MUCH_LAG           => 2147483647;
 
 sub new {
    my ($class, %args) = @_;
@@ -23,6 +28,8 @@ sub new {
       directory => $directory,
       callback  => _read_values("$directory/callback"),
       dry_run   => $args{dry_run} ? 'true' : 'false',
+      cxn       => $args{cxn},
+      cxns      => [ grep { $_ } $args{cxn}, $args{aux_cxn} ],
       copied    => 0,
       throttled => '',
       losses    => '',
@@ -41,6 +48,7 @@ sub new {
 sub init {
    my ($self, %args) = @_;
    $self->{original} = $args{orig_tbl};
+   push @{$self->{cxns}}, @{ $args{slave_lag_cxns} || [] };
    return;
 }
 
@@ -58,10 +66,59 @@ sub before_copy_rows {
 
 sub before_swap_tables {
    my ($self) = @_;
-   $self->_report('before_swap_tables', 'running');
    if ( $self->{losses} ) {
       die "tabletd: the tables are not swapped, because copying rows caused a MySQL error "
         . "$self->{losses}\n";
+   }
+   $self->_count_rows();
+   if ( $self->{dry_run} eq 'false' ) {
+      $self->_wait_while_held();
+      $self->_limit_lock_wait();
+   }
+   $self->_report('before_swap_tables', 'running');
+   return;
+}
+
+# Whatever becomes of the server meanwhile: the swap itself will find out.
+sub _wait_while_held {
+   my ($self) = @_;
+   my $hold = "$self->{directory}/hold";
+   my $next = 0;
+   while ( -e $hold ) {
+      if ( !$self->{is_holding} ) {
+         $self->{is_holding} = 1;
+         $self->_report('holding', 'running');
+      }
+      if ( time >= $next ) {
+         $next = time + $self->_keep_alive();
+      }
+      sleep HOLD_LOOK_SECONDS;
+   }
+   $self->_keep_alive() if $self->{is_holding};
+   return;
+}
+
+# Uses each connection once, makes those anew that are lost; returns the seconds until the next time.
+sub _keep_alive {
+   my ($self) = @_;
+   my $pause = KEEP_ALIVE_SECONDS_MAX;
+   foreach my $cxn ( @{$self->{cxns}} ) {
+      my $timeout = eval {
+         my $dbh = $cxn->dbh();
+         $dbh = $cxn->connect() if !$dbh || !$dbh->ping();
+         $dbh->selectrow_array('SELECT /* tabletd: keepalive */ @@session.wait_timeout');
+      };
+      my $wanted = $timeout ? $timeout / 3 : 1;
+      $pause = $wanted if $wanted < $pause;
+   }
+   return $pause;
+}
+
+sub _limit_lock_wait {
+   my ($self) = @_;
+   my $seconds = _read_values("$self->{directory}/swap")->{lock_wait_seconds} || 0;
+   if ( $seconds =~ m/^[1-9]\d*$/ ) {
+      eval { $self->{cxn}->dbh()->do("SET SESSION lock_wait_timeout = $seconds") };
    }
    return;
 }
@@ -85,11 +142,7 @@ sub before_exit {
 sub get_slave_lag {
    my ($self) = @_;
    return sub {
-      my $original = $self->{original};
-      if ( $original && $original->{row_cnt} ) {
-         $self->{copied} += $original->{row_cnt};
-         $original->{row_cnt} = 0;
-      }
+      $self->_count_rows();
       my $before = $self->{throttled};
       $self->{throttled} = $self->_refusal();
       if ( $self->{throttled} ne $before || time - ($self->{told} || 0) > 1 ) {
@@ -98,6 +151,16 @@ sub get_slave_lag {
       }
       return $self->{throttled} ? TOO_MUCH_LAG : 0;
    };
+}
+
+sub _count_rows {
+   my ($self) = @_;
+   my $original = $self->{original};
+   if ( $original && $original->{row_cnt} ) {
+      $self->{copied} += $original->{row_cnt};
+      $original->{row_cnt} = 0;
+   }
+   return;
 }
 
 # Why the throttler says no; empty when the tool may go on.

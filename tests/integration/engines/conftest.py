@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,14 @@ async def mariadb_rig(mariadb: RealServer, database: str, tmp_path: Path) -> Asy
     async with rig_on(mariadb, database, tmp_path) as rig:
         rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
         yield rig
+
+
+@pytest.fixture
+def telling_mariadb_rig(mariadb_rig: Rig) -> Iterator[Rig]:
+    """Engines on a MariaDB that tells who holds metadata locks."""
+    mariadb_rig.server.query("INSTALL SONAME 'metadata_lock_info'")
+    yield mariadb_rig
+    mariadb_rig.server.query("UNINSTALL SONAME 'metadata_lock_info'")
 
 
 @pytest.fixture(params=["mysql_rig", "mariadb_rig"])

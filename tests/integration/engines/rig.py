@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 
 from tabletd.errors import LostRace
-from tabletd.executor.controls import LiveControls
+from tabletd.executor.controls import LiveControls, Wanted
 from tabletd.executor.engines.base import Engine, Outcome, Progress
 from tabletd.executor.engines.build import build_engines
 from tabletd.executor.engines.settings import EngineSettings
@@ -24,6 +24,8 @@ from tabletd.sandbox.daemons import gh_ost_path
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually
+
+POSTPONED: Final = Wanted(postpone_completion=True)
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Record:
     messages: list[str] = field(default_factory=list[str])
     reported: list[Progress] = field(default_factory=list[Progress])
     is_ready: bool = False
+    was_ready: list[bool] = field(default_factory=list[bool])
     ended: bool = False
     is_lost: bool = False
 
@@ -53,6 +56,15 @@ class Record:
         names = dict.fromkeys((*self.migration.artifacts, *tables))
         self.migration = replace(self.migration, artifacts=tuple(names))
 
+    async def remove_artifacts(self, *tables: str) -> None:
+        names = tuple(name for name in self.migration.artifacts if name not in tables)
+        self.migration = replace(self.migration, artifacts=names)
+
+    async def note(self, *, special_plan: str, ddl_action: str) -> None:
+        self.migration = replace(
+            self.migration, special_plan=special_plan, ddl_action=ddl_action
+        )
+
     async def stage(self, stage: str, message: str = "") -> None:
         self.stages.append(stage)
         if message:
@@ -67,6 +79,7 @@ class Record:
 
     async def ready_to_complete(self, is_ready: bool) -> None:
         self.is_ready = is_ready
+        self.was_ready.append(is_ready)
 
     async def end(self) -> None:
         self.ended = True
@@ -118,19 +131,36 @@ class Rig:
 
     @asynccontextmanager
     async def running(
-        self, strategy: Strategy, statement: str, options: str, **settings: Any
+        self,
+        strategy: Strategy,
+        statement: str,
+        options: str,
+        wanted: Wanted | None = None,
+        until: Callable[[Record], bool] | None = None,
+        **settings: Any,
     ) -> AsyncGenerator[Running]:
-        """Start a migration and wait until it copies rows; the run is ended at the latest here."""
+        """Start a migration and wait until it copies rows; the run is ended at the latest here.
+
+        Args:
+            strategy: of the migration.
+            statement: its statement.
+            options: its options.
+            wanted: what is wanted of the run when it starts.
+            until: what is waited for instead.
+            settings: of the engine.
+        """
         migration = self.migration(strategy, statement, options=options)
+        controls = LiveControls(wanted)
         record = Record(migration)
         stop = asyncio.Event()
         engine = self.engine(strategy, **settings)
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(engine.run(migration, record, stop, LiveControls()))
+            task = tasks.create_task(engine.run(migration, record, stop, controls))
             try:
-                await eventually(lambda: task.done() or _copies(record), 30, "rows are copied")
+                is_there = until or _copies
+                await eventually(lambda: task.done() or is_there(record), 30, "it is there")
                 assert not task.done(), task.result()
-                yield Running(engine, record, stop, task)
+                yield Running(engine, record, stop, task, controls)
             finally:
                 stop.set()
 
@@ -186,12 +216,13 @@ class Rig:
 
 @dataclass
 class Running:
-    """A migration in the middle of its copy."""
+    """A migration in the middle of its run."""
 
     engine: Engine
     record: Record
     stop: asyncio.Event
     task: asyncio.Task[Outcome]
+    controls: LiveControls
 
 
 async def abandon(
@@ -214,6 +245,11 @@ async def abandon(
         await task
     assert not record.ended
     return record.migration
+
+
+def is_ready(record: Record) -> bool:
+    """Whether the run says that it is ready to complete."""
+    return record.is_ready
 
 
 def _copies(record: Record) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tabletd.executor.engines import gh_ost_status, pt_osc_output
-from tabletd.executor.engines.base import EtaState
+from tabletd.executor.engines.base import CutOver, EtaState
 
 STATUS = (
     "Copy: {copied}/5000 {percent}%; Applied: 3; Backlog: 2/1000; Time: 3s(total), 2s(copy); "
@@ -35,6 +35,22 @@ def test_why_gh_ost_is_throttled_is_told() -> None:
     assert progress is not None
     assert progress.stage == "gh-ost: throttled"
     assert progress.throttle_reason == "commanded by user"
+
+
+def test_a_gh_ost_that_waits_to_cut_over_is_held() -> None:
+    text = status(5000, "100.0", state="postponing cut-over", eta="due")
+    progress = gh_ost_status.parse_status(text, "gh-ost")
+    assert progress is not None
+    assert progress.cut_over is CutOver.HELD
+
+
+def test_a_gh_ost_that_waits_but_has_fallen_behind_is_not_ready() -> None:
+    text = status(5000, "100.0", state="postponing cut-over", eta="due")
+    behind = text.replace("HeartbeatLag: 0.02s", "HeartbeatLag: 61.50s")
+    progress = gh_ost_status.parse_status(behind, "gh-ost")
+    assert progress is not None
+    assert progress.cut_over is CutOver.AHEAD
+    assert progress.stage == "gh-ost: catching up"
 
 
 def test_no_status_line_is_no_progress() -> None:

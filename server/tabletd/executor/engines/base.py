@@ -25,6 +25,14 @@ class EtaState(StrEnum):
     DUE = "due"
 
 
+class CutOver(StrEnum):
+    """Where a run is on its way to the swap of the tables."""
+
+    AHEAD = "ahead"
+    HELD = "held"
+    UNDER_WAY = "under way"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run is: the one form that rows, streams, the command line and pages show.
@@ -38,6 +46,7 @@ class Progress:
         eta_state: what `eta_seconds` is worth.
         throttle_reason: why the tool waits, in its own words; empty when it does not.
         backlog: events read from the binary log that are not applied yet (gh-ost).
+        cut_over: HELD while nothing but the swap is left and the tool waits to be let go.
     """
 
     stage: str
@@ -48,6 +57,7 @@ class Progress:
     eta_state: EtaState = EtaState.NONE
     throttle_reason: str = ""
     backlog: int = 0
+    cut_over: CutOver = CutOver.AHEAD
 
 
 @dataclass(frozen=True, slots=True)

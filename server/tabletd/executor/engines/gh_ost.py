@@ -14,10 +14,10 @@ from tabletd.errors import NotWritable, Reason
 from tabletd.executor import hooks
 from tabletd.executor.accounts import SCHEMA_PRIVILEGES, schema_object
 from tabletd.executor.engines import gh_ost_status
-from tabletd.executor.engines.base import Progress
+from tabletd.executor.engines.base import CutOver, EtaState, Progress
 from tabletd.executor.engines.leftovers import drop_tables, existing_tables
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.tool import RunPlan, Swap
+from tabletd.executor.engines.tool import RunPlan, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.migration import Strategy
 from tabletd.executor.preflight import Check, server, table
@@ -129,7 +129,7 @@ class GhOst:
         )
         hooks.write_gh_ost_hooks(plan.workspace.directory, plan.callback)
 
-    def argv(self, plan: RunPlan, phase: Phase) -> list[str]:
+    def argv(self, plan: RunPlan, phase: Phase, start: Start) -> list[str]:
         directory = plan.workspace.directory
         throttle_url = plan.callback.throttle_url
         return [
@@ -162,13 +162,34 @@ class GhOst:
             f"--hooks-hint={plan.facts.migration.migration_uuid}",
             f"--hooks-status-interval={self._settings.gh_ost_hooks_interval_seconds}",
             *([f"--throttle-http={throttle_url}"] if throttle_url else []),
+            *_cut_over_options(plan, phase, start),
             *_unsafe_options(plan.facts),
             *plan.facts.arguments,
         ]
 
     async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
         answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
-        return gh_ost_status.parse_status(answer or log_text, self.strategy)
+        progress = gh_ost_status.parse_status(answer or log_text, self.strategy)
+        if progress is None or progress.eta_state is not EtaState.DUE or workspace.is_held:
+            return progress
+        report = hooks.read_reports(workspace.directory).get("before-cut-over")
+        if report is None or report.dry_run:
+            return progress
+        return replace(progress, cut_over=CutOver.UNDER_WAY)
+
+    async def hold(self, workspace: Workspace) -> None:
+        """gh-ost makes the file itself, and looks for it only once it has been told of it."""
+        command = f"postpone-cut-over-flag-file={workspace.hold_file}"
+        await gh_ost_status.ask(workspace.directory / _SOCKET, command)
+
+    async def release(self, workspace: Workspace) -> None:
+        """Remove the file once gh-ost, which makes it at its start, does not make it again."""
+        report = hooks.read_reports(workspace.directory).get("before-row-copy")
+        if report is not None and not report.dry_run:
+            workspace.release()
+
+    async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
+        """gh-ost takes it at its start only; a change is refused before it gets here."""
 
     def failure_cause(self, output: str) -> str:
         return gh_ost_status.failure_cause(output)
@@ -209,6 +230,15 @@ class GhOst:
 
 def _stem(tables: Sequence[str]) -> str:
     return tables[0].removeprefix("_").removesuffix("_gho")
+
+
+def _cut_over_options(plan: RunPlan, phase: Phase, start: Start) -> list[str]:
+    options: list[str] = []
+    if start.is_held and phase is Phase.RUN:
+        options.append(f"--postpone-cut-over-flag-file={plan.workspace.hold_file}")
+    if start.lock_wait_seconds:
+        options.append(f"--cut-over-lock-timeout-seconds={start.lock_wait_seconds}")
+    return options
 
 
 def _replica_server_id(plan: RunPlan) -> int:

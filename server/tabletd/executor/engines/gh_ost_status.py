@@ -8,16 +8,20 @@ import re
 from pathlib import Path
 from typing import Final
 
-from tabletd.executor.engines.base import EtaState, Progress
+from tabletd.executor.engines.base import CutOver, EtaState, Progress
 
 _STATUS: Final = re.compile(
     r"Copy: (?P<copied>\d+)/(?P<estimated>-?\d+) (?P<percent>[\d.]+)%; .*?"
-    r"Backlog: (?P<backlog>\d+)/\d+; .*State: (?P<state>.*?); ETA: (?P<eta>\S+)"
+    r"Backlog: (?P<backlog>\d+)/\d+; .*HeartbeatLag: (?P<lag_seconds>[\d.]+)s, "
+    r"State: (?P<state>.*?); ETA: (?P<eta>\S+)"
 )
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 _LOG_PREFIX: Final = re.compile(r"^\S+ \S+ (?:FATAL|ERROR) ")
 _ANSWER_SECONDS_MAX: Final = 3.0
 _ANSWER_BYTES_MAX: Final = 64 * 1024
+_POSTPONING: Final = "postponing cut-over"
+# Behind by more, gh-ost would not cut over when it is let go, but first catch up.
+_READY_LAG_SECONDS_MAX: Final = 10.0
 
 
 async def ask(socket_file: Path, command: str) -> str:
@@ -60,9 +64,12 @@ def parse_status(text: str, stage_prefix: str) -> Progress | None:
     eta_state, eta_seconds = parse_eta(last["eta"])
     state = last["state"]
     throttled = state.removeprefix("throttled, ") if state.startswith("throttled") else ""
+    is_held = state == _POSTPONING and float(last["lag_seconds"]) <= _READY_LAG_SECONDS_MAX
     stage = state
     if throttled:
         stage = "throttled"
+    elif state == _POSTPONING and not is_held:
+        stage = "catching up"
     elif state == "migrating":
         stage = "cutting over" if eta_state is EtaState.DUE else "copying rows"
     return Progress(
@@ -74,6 +81,7 @@ def parse_status(text: str, stage_prefix: str) -> Progress | None:
         eta_state=eta_state,
         throttle_reason=throttled,
         backlog=int(last["backlog"]),
+        cut_over=CutOver.HELD if is_held else CutOver.AHEAD,
     )
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from tabletd.executor import hooks
 from tabletd.executor.accounts import SCHEMA_PRIVILEGES, schema_object
 from tabletd.executor.engines import pt_osc_output
-from tabletd.executor.engines.base import Progress
+from tabletd.executor.engines.base import CutOver, EtaState, Progress
 from tabletd.executor.engines.leftovers import (
     drop_tables,
     drop_triggers,
@@ -20,7 +20,7 @@ from tabletd.executor.engines.leftovers import (
     owned_triggers,
 )
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.tool import RunPlan, Swap
+from tabletd.executor.engines.tool import RunPlan, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.migration import Strategy
 from tabletd.executor.preflight import Check, server, table
@@ -98,7 +98,7 @@ class PtOsc:
         plan.workspace.write_secret(_DEFAULTS_FILE, "\n".join(("[client]", *lines, "")))
         hooks.write_pt_osc_plugin(plan.workspace.directory, plan.callback)
 
-    def argv(self, plan: RunPlan, phase: Phase) -> list[str]:
+    def argv(self, plan: RunPlan, phase: Phase, start: Start) -> list[str]:
         server_dsn = f"F={plan.workspace.directory / _DEFAULTS_FILE},h={plan.host},P={plan.port}"
         real_run = ["--execute", "--no-drop-new-table", "--no-drop-old-table"]
         # The plugin answers for the throttler; the tool asks it once for each server that it is
@@ -137,7 +137,12 @@ class PtOsc:
 
     async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
         progress = pt_osc_output.parse_progress(log_text, self.strategy, rows)
-        copying = hooks.read_reports(workspace.directory).get("copying")
+        said = hooks.read_reports(workspace.directory)
+        reports = {event: report for event, report in said.items() if not report.dry_run}
+        at_swap = reports.get("before_swap_tables") or reports.get("holding")
+        if at_swap is not None:
+            return self._at_the_swap(at_swap, rows)
+        copying = reports.get("copying")
         if copying is None:
             return progress
         progress = progress or Progress(stage=f"{self.strategy}: copying rows", rows_estimated=rows)
@@ -149,6 +154,28 @@ class PtOsc:
                 throttle_reason=copying.throttle_reason,
             )
         return replace(progress, rows_copied=copying.rows_copied)
+
+    def _at_the_swap(self, report: hooks.Report, rows: int) -> Progress:
+        is_held = report.event == "holding"
+        return Progress(
+            stage=f"{self.strategy}: {'ready to swap' if is_held else 'swapping'} the tables",
+            rows_copied=report.rows_copied,
+            rows_estimated=rows,
+            percent=100.0,
+            eta_seconds=0,
+            eta_state=EtaState.DUE,
+            cut_over=CutOver.HELD if is_held else CutOver.UNDER_WAY,
+        )
+
+    async def hold(self, workspace: Workspace) -> None:
+        workspace.hold()
+
+    async def release(self, workspace: Workspace) -> None:
+        workspace.release()
+
+    async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
+        """Taken by the plugin when it is about to swap."""
+        hooks.write_swap(workspace.directory, seconds)
 
     def failure_cause(self, output: str) -> str:
         return pt_osc_output.failure_cause(output)

@@ -55,6 +55,20 @@ class RunPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """What a tool is to know when it is started.
+
+    Attributes:
+        is_held: it is to wait before the swap.
+        lock_wait_seconds: how long one attempt to swap may wait for the table's lock while others
+            wait behind it; 0: the tool's own default.
+    """
+
+    is_held: bool = False
+    lock_wait_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Swap:
     """Whether the altered copy has taken the table's place.
 
@@ -107,8 +121,20 @@ class Tool(Protocol):
         """Write credentials, hooks and flags into the private directory."""
         ...
 
-    def argv(self, plan: RunPlan, phase: Phase) -> list[str]:
+    def argv(self, plan: RunPlan, phase: Phase, start: Start) -> list[str]:
         """Return the argument list: no secret in it."""
+        ...
+
+    async def hold(self, workspace: Workspace) -> None:
+        """Let a running tool wait before the swap; tried again while the workspace is not held."""
+        ...
+
+    async def release(self, workspace: Workspace) -> None:
+        """Let a running tool go on; tried again while the workspace is held."""
+        ...
+
+    async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
+        """Change `Start.lock_wait_seconds` of a running tool, where that is possible."""
         ...
 
     async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:

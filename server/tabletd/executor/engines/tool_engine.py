@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,9 +26,12 @@ from tabletd.executor.accounts import (
     parse_account,
 )
 from tabletd.executor.ddl import parse
-from tabletd.executor.engines.base import Outcome, Progress, RunControls, RunRecord
+from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
+from tabletd.executor.engines.completion import Completion
+from tabletd.executor.engines.forced_cut_over import ForcedCutOver
 from tabletd.executor.engines.leftovers import cleaning_session
 from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.engines.supervision import Supervision
 from tabletd.executor.engines.tool import RunPlan, Swap, Tool
 from tabletd.executor.engines.workspace import (
     Phase,
@@ -45,11 +47,9 @@ from tabletd.executor.states import Status
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
-from tabletd.processes.runner import LaunchSpec, Run, attach, launch
+from tabletd.processes.runner import LaunchSpec, attach, launch
 from tabletd.telemetry.tracing import span
 
-_FAST_PROGRESS_SECONDS: Final = 120.0
-_SLOW_FACTOR: Final = 5
 _LOOPBACK: Final = "127.0.0.1"
 _PASSWORD_FILE: Final = "account"  # noqa: S105  # the file's name
 
@@ -119,7 +119,7 @@ class ToolEngine:
             await self._finish(plan, record, account)
             raise
         try:
-            outcome = await self._carry_out(plan, record, stop)
+            outcome = await self._carry_out(plan, record, stop, controls)
         except TabletdError:
             await self._finish(plan, record, plan.account)
             raise
@@ -211,26 +211,34 @@ class ToolEngine:
 
     # The run
 
-    async def _carry_out(self, plan: RunPlan, record: RunRecord, stop: asyncio.Event) -> Outcome:
+    async def _carry_out(
+        self,
+        plan: RunPlan,
+        record: RunRecord,
+        stop: asyncio.Event,
+        controls: RunControls,
+    ) -> Outcome:
+        forced = ForcedCutOver(self._pool, plan, controls)
+        completion = Completion(self._tool, plan.workspace, record, controls, forced)
+        supervision = Supervision(self._tool, plan, self._settings, record, stop, completion)
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
-            end = await self._run_phase(plan, Phase.DRY_RUN, record, stop)
+            end = await self._run_phase(plan, Phase.DRY_RUN, record, supervision)
         if end.stopped:
             return Outcome(Status.CANCELLED, f"{self.strategy} was stopped before the run")
         if end.exit_code != 0:
             return Outcome(Status.FAILED, self._failure(Phase.DRY_RUN, end))
         with span("migration.run", migration_uuid=plan.facts.migration.migration_uuid):
-            end = await self._run_phase(plan, Phase.RUN, record, stop)
+            end = await self._run_phase(plan, Phase.RUN, record, supervision)
         if end.exit_code != 0:
             await self._end_connections(plan.account, plan.tables)
         swap = await self._find_swap(plan.facts.migration, plan.tables, plan.workspace)
         outcome = self._judge(end, swap)
         if outcome.old_table and outcome.old_table not in plan.tables:
             await record.add_artifacts(outcome.old_table)
-        warning = self._tool.warnings(plan.facts)
-        if warning and outcome.status is Status.COMPLETE:
-            message = f"{outcome.message}; {warning}" if outcome.message else warning
-            outcome = replace(outcome, message=message)
-        return outcome
+        notes = [outcome.message, forced.message]
+        if outcome.status is Status.COMPLETE:
+            notes.append(self._tool.warnings(plan.facts))
+        return replace(outcome, message="; ".join(note for note in notes if note))
 
     def _write_files(self, plan: RunPlan) -> None:
         plan.workspace.create()
@@ -245,15 +253,15 @@ class ToolEngine:
             await create_account(session, plan.facts.server, plan.account, grants)
 
     async def _run_phase(
-        self, plan: RunPlan, phase: Phase, record: RunRecord, stop: asyncio.Event
+        self, plan: RunPlan, phase: Phase, record: RunRecord, supervision: Supervision
     ) -> PhaseEnd:
-        if stop.is_set():
+        if supervision.is_to_end:
             return PhaseEnd(None, "", stopped=True)
         try:
             await record.stage(f"{self.strategy}: {phase.words}", self._tool.warnings(plan.facts))
         except LostRace:
             return PhaseEnd(None, "", stopped=True)
-        argv = self._tool.argv(plan, phase)
+        argv = self._tool.argv(plan, phase, await supervision.begin(phase))
         heading = f"{phase.words}: {argv[0]}, as {plan.account}"
         await asyncio.to_thread(plan.workspace.write_heading, heading)
         run = await launch(
@@ -265,64 +273,9 @@ class ToolEngine:
                 home=plan.workspace.directory,
             )
         )
-        rows = plan.facts.table.rows if plan.facts.table else 0
-        stopped = await self._supervise(run, plan.workspace, phase, rows, record, stop)
+        stopped = await supervision.follow(run, phase)
         output = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
         return PhaseEnd(run.exit_status(), output, stopped)
-
-    async def _supervise(
-        self,
-        run: Run,
-        workspace: Workspace,
-        phase: Phase,
-        rows: int,
-        record: RunRecord,
-        stop: asyncio.Event,
-    ) -> bool:
-        """Follow a tool to its end; returns whether we ended it."""
-        began = time.monotonic()
-        must_end = False
-        async with asyncio.TaskGroup() as tasks:
-            ended = tasks.create_task(run.wait(), name=f"{self.strategy}: end")
-            stopped = tasks.create_task(stop.wait(), name=f"{self.strategy}: stop")
-            while not must_end:
-                pause = self._pause_seconds(time.monotonic() - began)
-                await asyncio.wait(
-                    {ended, stopped}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
-                )
-                if ended.done() or stopped.done():
-                    break
-                must_end = not await self._tell(run, workspace, phase, rows, record)
-            must_end = not ended.done()
-            ended.cancel()
-            stopped.cancel()
-        if must_end:
-            await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
-        return must_end
-
-    def _pause_seconds(self, elapsed_seconds: float) -> float:
-        """In a long run gh-ost would log each question: ask less often then."""
-        factor = 1 if elapsed_seconds < _FAST_PROGRESS_SECONDS else _SLOW_FACTOR
-        return self._settings.progress_interval_seconds * factor
-
-    async def _tell(
-        self, run: Run, workspace: Workspace, phase: Phase, rows: int, record: RunRecord
-    ) -> bool:
-        """Write progress; returns whether the row is still this run's.
-
-        A server that is away does not end the tool.
-        """
-        progress: Progress | None = None
-        if phase is Phase.RUN:
-            log_text = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
-            progress = await self._tool.progress(workspace, log_text, rows)
-        try:
-            await record.progress(progress or Progress(stage=f"{self.strategy}: {phase.words}"))
-        except LostRace:
-            return False
-        except TabletdError as error:
-            _logger.warning("progress is not written: %s", error)
-        return True
 
     # The end
 

@@ -36,7 +36,7 @@ class Workspace:
     """Where a run keeps what is its own.
 
     Attributes:
-        directory: mode 0700; holds secrets, hooks, sockets, a directory for each phase.
+        directory: mode 0700; has secrets, hooks, sockets, a directory for each phase.
         log_file: what the tool wrote in both phases; kept when the directory is removed.
     """
 
@@ -78,6 +78,24 @@ class Workspace:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         return path
+
+    @property
+    def hold_file(self) -> Path:
+        """While it is there, the tool waits before it swaps the tables."""
+        return self.directory / "hold"
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the tool is to wait before the swap."""
+        return self.hold_file.exists()
+
+    def hold(self) -> None:
+        """Let the tool wait before the swap."""
+        self.hold_file.touch(mode=0o600)
+
+    def release(self) -> None:
+        """Let the tool go on; nothing happens when it does not wait."""
+        self.hold_file.unlink(missing_ok=True)
 
     def write_heading(self, text: str) -> None:
         """Write a line of our own into the log."""

@@ -1,0 +1,219 @@
+"""Who keeps a table from being swapped, and how they are ended.
+
+MySQL tells by performance_schema who holds a table's metadata lock or, from 8.0 on, a lock on one
+of its rows; MariaDB by the plugin metadata_lock_info, or by performance_schema where it is on.
+Where neither tells, only connections whose running statement names the table are known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tabletd.errors import MySQLUnavailable, TabletdError
+from tabletd.executor.lexer import Kind, Token, name_value, significant, tokenize
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.flavor import ServerInfo, server_info
+from tabletd.mysql.session import Session
+
+_STATEMENT_CHARACTERS_MAX: Final = 60
+_UNKNOWN_THREAD: Final = 1094
+_NOT_OWNER: Final = frozenset({1095, 1227})
+_WAITING: Final = "Waiting for table metadata lock"
+# Replication and the server's own threads hold nothing for long, and are not to be ended.
+_NOT_CLIENTS: Final = frozenset({"system user", "event_scheduler"})
+_NOT_COMMANDS: Final = frozenset({"Binlog Dump", "Binlog Dump GTID", "Daemon"})
+
+_PROCESSES: Final = (
+    "SELECT p.id, p.user, p.host, p.db, p.command, p.state, p.info, GREATEST(p.time,"
+    " COALESCE(TIMESTAMPDIFF(SECOND, t.trx_started,"
+    # InnoDB writes it in the machine's time zone, whatever the session's is.
+    " CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')), 0)) AS age"
+    " FROM information_schema.processlist p"
+    " LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id"
+)
+_METADATA_LOCKS: Final = (
+    "SELECT t.processlist_id FROM performance_schema.metadata_locks l"
+    " JOIN performance_schema.threads t ON t.thread_id = l.owner_thread_id"
+    " WHERE l.object_type = 'TABLE' AND l.lock_status = 'GRANTED'"
+    " AND l.object_schema = %s AND l.object_name = %s AND t.processlist_id IS NOT NULL"
+)
+_ROW_LOCKS: Final = (
+    "SELECT t.processlist_id FROM performance_schema.data_locks l"
+    " JOIN performance_schema.threads t ON t.thread_id = l.thread_id"
+    " WHERE l.lock_status = 'GRANTED'"
+    " AND l.object_schema = %s AND l.object_name = %s AND t.processlist_id IS NOT NULL"
+)
+_MARIADB_LOCKS: Final = (
+    "SELECT thread_id FROM information_schema.metadata_lock_info"
+    " WHERE lock_type = 'Table metadata lock' AND table_schema = %s AND table_name = %s"
+)
+_LAST_STATEMENT: Final = (
+    "SELECT s.sql_text FROM performance_schema.events_statements_current s"
+    " JOIN performance_schema.threads t ON t.thread_id = s.thread_id WHERE t.processlist_id = %s"
+    " ORDER BY s.event_id LIMIT 1"
+)
+_INSTRUMENT: Final = (
+    "SELECT enabled FROM performance_schema.setup_instruments"
+    " WHERE name = 'wait/lock/metadata/sql/mdl'"
+)
+_FIRST_WITH_ROW_LOCKS: Final = (8, 0, 2)
+_BLIND_MYSQL: Final = (
+    "the server does not tell who holds the table's lock (UPDATE "
+    "performance_schema.setup_instruments SET ENABLED='YES', TIMED='YES' "
+    "WHERE NAME='wait/lock/metadata/sql/mdl')"
+)
+_BLIND_MARIADB: Final = (
+    "the server does not tell who holds the table's lock (INSTALL SONAME 'metadata_lock_info')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A connection that stands in the way.
+
+    Attributes:
+        id: as in SHOW PROCESSLIST.
+        who: `user@host:port`.
+        age_seconds: of its transaction or statement, whichever is older.
+        statement: what it runs, or ran last where the server tells; empty where it does not.
+    """
+
+    id: int
+    who: str
+    age_seconds: int
+    statement: str = ""
+
+    def __str__(self) -> str:
+        statement = " ".join(self.statement.split())
+        if len(statement) > _STATEMENT_CHARACTERS_MAX:
+            statement = f"{statement[:_STATEMENT_CHARACTERS_MAX]}..."
+        return f"{self.id} ({self.who}, {self.age_seconds} s: {statement or 'idle'})"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of an attempt to end blockers.
+
+    Attributes:
+        ended: those that were ended.
+        spared: those that the daemon's account may not end.
+        unseen: why others may be there that cannot be seen; empty when all can.
+    """
+
+    ended: tuple[Blocker, ...] = ()
+    spared: tuple[Blocker, ...] = ()
+    unseen: str = ""
+
+
+async def end_blockers(session: Session, schema: str, table: str, user: str) -> Ending:
+    """End the connections that the swap of a table waits for.
+
+    Nothing happens unless a connection of the migration's account waits for a table's lock.
+
+    Args:
+        session: of the daemon's own account.
+        schema: of the table.
+        table: its name.
+        user: the migration's account, whose connections are spared.
+    """
+    rows = [_lower(row) for row in (await session.execute(_PROCESSES)).dicts()]
+    if not any(row["user"] == user and row["state"] == _WAITING for row in rows):
+        return Ending()
+    others = {
+        int(row["id"]): row
+        for row in rows
+        if int(row["id"]) != session.connection_id
+        and row["user"] not in {user, *_NOT_CLIENTS}
+        and row["command"] not in _NOT_COMMANDS
+    }
+    info = await server_info(session)
+    holders, unseen = await _holders(session, info, schema, table)
+    holders |= {number for number, row in others.items() if _uses(row, schema, table)}
+    ended: list[Blocker] = []
+    spared: list[Blocker] = []
+    for number in sorted(holders & others.keys()):
+        blocker = await _blocker(session, info, number, others[number])
+        (ended if await _end(session, number) else spared).append(blocker)
+    return Ending(tuple(ended), tuple(spared), unseen)
+
+
+async def _holders(
+    session: Session, info: ServerInfo, schema: str, table: str
+) -> tuple[set[int], str]:
+    """Return who is known to hold a lock on a table, and why others may not be known."""
+    if info.is_mariadb:
+        found = await _numbers(session, _MARIADB_LOCKS, schema, table)
+        if found is not None:
+            return found, ""
+    is_on = await _cells(session, _INSTRUMENT)
+    found = await _numbers(session, _METADATA_LOCKS, schema, table)
+    if found is None or is_on != ["YES"]:
+        return set(), _BLIND_MARIADB if info.is_mariadb else _BLIND_MYSQL
+    if not info.is_mariadb and info.version >= _FIRST_WITH_ROW_LOCKS:
+        found |= await _numbers(session, _ROW_LOCKS, schema, table) or set()
+    return found, ""
+
+
+async def _numbers(session: Session, sql: str, schema: str, table: str) -> set[int] | None:
+    cells = await _cells(session, sql, schema, table)
+    return None if cells is None else {int(cell) for cell in cells}
+
+
+async def _cells(session: Session, sql: str, *values: str) -> list[Any] | None:
+    """Return a column of a view, None where the server has no such view or does not show it."""
+    try:
+        return [cell for (cell,) in (await session.execute(sql, values)).rows]
+    except MySQLError as error:
+        if isinstance(error, MySQLUnavailable):
+            raise
+        return None
+
+
+def _uses(row: dict[str, Any], schema: str, table: str) -> bool:
+    """Say whether a connection runs a statement on the table, rather than waits for it."""
+    if row["state"] == _WAITING or not row["info"]:
+        return False
+    try:
+        tokens = significant(tokenize(str(row["info"])))
+    except TabletdError:
+        return False
+    names = ["", "", *(_name(token) for token in tokens)]
+    for *qualifier, name in zip(names, names[1:], names[2:], strict=False):
+        if name != table.lower():
+            continue
+        in_schema = str(row["db"]).lower() if qualifier[1] != "." else qualifier[0]
+        if in_schema == schema.lower():
+            return True
+    return False
+
+
+def _name(token: Token) -> str:
+    if token.kind is Kind.NAME:
+        return name_value(token).lower()
+    return token.text.lower() if token.kind in (Kind.WORD, Kind.PUNCTUATION) else ""
+
+
+async def _blocker(session: Session, info: ServerInfo, number: int, row: dict[str, Any]) -> Blocker:
+    statement = str(row["info"] or "")
+    if not statement and not info.is_mariadb:
+        last = await _cells(session, _LAST_STATEMENT, str(number))
+        statement = str(last[0] or "") if last else ""
+    return Blocker(number, f"{row['user']}@{row['host']}", int(row["age"]), statement)
+
+
+async def _end(session: Session, number: int) -> bool:
+    """End a connection; returns False where the account may not."""
+    try:
+        await session.execute(f"KILL {number}")
+    except MySQLError as error:
+        if error.errno in _NOT_OWNER:
+            return False
+        if error.errno != _UNKNOWN_THREAD:
+            raise
+    return True
+
+
+def _lower(row: dict[str, Any]) -> dict[str, Any]:
+    """MySQL 8 gives information_schema's columns in upper case."""
+    return {name.lower(): value for name, value in row.items()}

@@ -1,0 +1,120 @@
+"""The last step of a tool's run: held, let go, and told of in the row."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from enum import StrEnum
+
+from tabletd.errors import LostRace, TabletdError
+from tabletd.executor.engines.base import CutOver, EtaState, Progress, RunControls, RunRecord
+from tabletd.executor.engines.forced_cut_over import ForcedCutOver
+from tabletd.executor.engines.tool import Start, Tool
+from tabletd.executor.engines.workspace import Workspace
+
+_logger = logging.getLogger(__name__)
+
+
+class Hold(StrEnum):
+    """Why a tool that is ready waits before the swap."""
+
+    NONE = "none"
+    POSTPONED = "postponed"
+    EARLIER = "earlier"
+
+
+class Completion:
+    """Looks after the last step of one run.
+
+    Args:
+        tool: what runs.
+        workspace: of the run.
+        record: the way into the row.
+        controls: what is wanted.
+        forced: ends who stands in the way of the swap.
+    """
+
+    def __init__(
+        self,
+        tool: Tool,
+        workspace: Workspace,
+        record: RunRecord,
+        controls: RunControls,
+        forced: ForcedCutOver,
+    ) -> None:
+        self._tool = tool
+        self._workspace = workspace
+        self._record = record
+        self._controls = controls
+        self._forced = forced
+        self._lock_wait_seconds = 0
+        self._is_ready = False
+
+    async def begin(self) -> Start:
+        """Prepare the directory for a tool that is about to start; returns what to start it with.
+
+        A table of a few rows is copied before anybody could say afterwards that it is to wait.
+        """
+        self._lock_wait_seconds = self._controls.cutover_threshold_seconds
+        await self._tool.set_lock_wait(self._workspace, self._lock_wait_seconds)
+        is_held = self._hold() is not Hold.NONE
+        if is_held:
+            self._workspace.hold()
+        return Start(is_held=is_held, lock_wait_seconds=self._lock_wait_seconds)
+
+    async def changed(self) -> None:
+        """Wait until something else is wanted."""
+        await self._controls.changed()
+
+    async def obey(self) -> None:
+        """Pass on to the running tool what is wanted now."""
+        seconds = self._controls.cutover_threshold_seconds
+        if seconds != self._lock_wait_seconds:
+            await self._tool.set_lock_wait(self._workspace, seconds)
+            self._lock_wait_seconds = seconds
+        is_wanted = self._hold() is not Hold.NONE
+        if is_wanted and not self._workspace.is_held:
+            await self._tool.hold(self._workspace)
+        elif self._workspace.is_held and not is_wanted:
+            await self._tool.release(self._workspace)
+
+    async def tell(self, progress: Progress) -> Progress:
+        """Write whether the run is ready; returns the progress with the reason of its waiting.
+
+        Raises:
+            LostRace: the row no longer belongs to this run.
+        """
+        is_ready = progress.cut_over is not CutOver.AHEAD
+        if is_ready != self._is_ready:
+            try:
+                await self._record.ready_to_complete(is_ready)
+                self._is_ready = is_ready
+            except LostRace:
+                raise
+            except TabletdError as error:
+                _logger.warning("whether the run is ready is not written: %s", error)
+        if progress.cut_over is CutOver.UNDER_WAY and await self._forced.attempt():
+            await self._record.stage(progress.stage, self._forced.message)
+        if progress.cut_over is not CutOver.HELD:
+            return progress
+        return replace(
+            progress,
+            stage=f"{self._tool.strategy}: {self._waiting()}",
+            percent=100.0,
+            eta_seconds=0,
+            eta_state=EtaState.DUE,
+        )
+
+    def _hold(self) -> Hold:
+        if self._controls.postpone_completion:
+            return Hold.POSTPONED
+        return Hold.EARLIER if self._controls.completion_waits_for else Hold.NONE
+
+    def _waiting(self) -> str:
+        match self._hold():
+            case Hold.POSTPONED:
+                return "ready to complete, completion is postponed"
+            case Hold.EARLIER:
+                return f"ready to complete, waits for {self._controls.completion_waits_for}"
+            case Hold.NONE:
+                return "about to complete"

@@ -1,0 +1,113 @@
+"""One start of a tool, followed to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from tabletd.errors import LostRace, TabletdError
+from tabletd.executor.engines.base import CutOver, Progress, RunRecord
+from tabletd.executor.engines.completion import Completion
+from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.engines.tool import RunPlan, Start, Tool
+from tabletd.executor.engines.workspace import Phase, read_log
+from tabletd.processes.runner import Run
+
+_FAST_PROGRESS_SECONDS: Final = 120.0
+_SLOW_FACTOR: Final = 5
+
+_logger = logging.getLogger(__name__)
+
+
+class Supervision:
+    """Follows a tool: writes its progress, passes on what is wanted, ends it when it must.
+
+    Args:
+        tool: what runs.
+        plan: of the run.
+        settings: of the engines.
+        record: the way into the row.
+        stop: set when the tool is to end.
+        completion: looks after the last step.
+    """
+
+    def __init__(
+        self,
+        tool: Tool,
+        plan: RunPlan,
+        settings: EngineSettings,
+        record: RunRecord,
+        stop: asyncio.Event,
+        completion: Completion,
+    ) -> None:
+        self._tool = tool
+        self._plan = plan
+        self._settings = settings
+        self._record = record
+        self._stop = stop
+        self._completion = completion
+        self._pause_seconds = settings.progress_interval_seconds
+
+    @property
+    def is_to_end(self) -> bool:
+        """Whether the tool is to end, or not to be started at all."""
+        return self._stop.is_set()
+
+    async def begin(self, phase: Phase) -> Start:
+        """Return what the tool is to be started with."""
+        return await self._completion.begin() if phase is Phase.RUN else Start()
+
+    async def follow(self, run: Run, phase: Phase) -> bool:
+        """Follow the tool to its end; returns whether we ended it."""
+        began = time.monotonic()
+        must_end = False
+        async with asyncio.TaskGroup() as tasks:
+            ended = tasks.create_task(run.wait(), name=f"{self._tool.strategy}: end")
+            stopped = tasks.create_task(self._stop.wait(), name=f"{self._tool.strategy}: stop")
+            changed = tasks.create_task(self._completion.changed())
+            while not must_end:
+                await asyncio.wait(
+                    {ended, stopped, changed},
+                    timeout=self._pause_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if ended.done() or stopped.done():
+                    break
+                if changed.done():
+                    changed = tasks.create_task(self._completion.changed())
+                must_end = not await self._look(run, phase, time.monotonic() - began)
+            must_end = not ended.done()
+            for task in (ended, stopped, changed):
+                task.cancel()
+        if must_end:
+            await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
+        return must_end
+
+    async def _look(self, run: Run, phase: Phase, elapsed_seconds: float) -> bool:
+        """Look after the tool once; returns whether the row is still this run's.
+
+        A server that is away does not end the tool.
+        """
+        progress = Progress(stage=f"{self._tool.strategy}: {phase.words}")
+        try:
+            if phase is Phase.RUN:
+                progress = await self._real_progress(run) or progress
+            await self._record.progress(progress)
+        except LostRace:
+            return False
+        except TabletdError as error:
+            _logger.warning("progress is not written: %s", error)
+        # In a long run gh-ost would log each question: ask less often then.
+        is_fast = elapsed_seconds < _FAST_PROGRESS_SECONDS or progress.cut_over is CutOver.UNDER_WAY
+        factor = 1 if is_fast else _SLOW_FACTOR
+        self._pause_seconds = self._settings.progress_interval_seconds * factor
+        return True
+
+    async def _real_progress(self, run: Run) -> Progress | None:
+        await self._completion.obey()
+        log_text = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
+        rows = self._plan.facts.table.rows if self._plan.facts.table else 0
+        progress = await self._tool.progress(self._plan.workspace, log_text, rows)
+        return None if progress is None else await self._completion.tell(progress)

@@ -1,0 +1,198 @@
+"""Who keeps a table from being swapped is found, ended where that is allowed, and named."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Generator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import pytest
+from pymysql import MySQLError
+from pymysql.connections import Connection
+
+from tabletd.executor.engines.blockers import Ending, end_blockers
+from tests.integration.engines.holders import HOLDERS, connected, number_of
+from tests.support.pools import pool_of
+from tests.support.servers import RealServer
+from tests.support.waiting import eventually, eventually_blocking
+
+pytestmark = pytest.mark.timeout(60)
+WAITING = "SELECT id FROM information_schema.processlist WHERE user = %s AND state LIKE %s"
+
+
+@pytest.fixture
+async def telling_server(any_server: RealServer, database: str) -> AsyncIterator[RealServer]:
+    """A server that tells who holds metadata locks, with a table and two accounts."""
+    server = any_server
+    if server.is_mariadb:
+        server.query("INSTALL SONAME 'metadata_lock_info'")
+    prepare(server, database)
+    yield server
+    if server.is_mariadb:
+        server.query("UNINSTALL SONAME 'metadata_lock_info'")
+
+
+def prepare(server: RealServer, database: str) -> None:
+    server.script(
+        "CREATE TABLE orders (id INT PRIMARY KEY, note INT)",
+        "INSERT INTO orders VALUES (1, 1), (2, 2)",
+        "CREATE TABLE other (id INT PRIMARY KEY)",
+        "INSERT INTO other VALUES (1)",
+        "CREATE USER app@localhost",
+        "GRANT ALL ON *.* TO app@localhost",
+        "CREATE USER mover@localhost",
+        "GRANT ALL ON *.* TO mover@localhost",
+        "CREATE USER modest@'127.0.0.1'",
+        "GRANT PROCESS, SELECT ON *.* TO modest@'127.0.0.1'",
+        database=database,
+    )
+
+
+@contextmanager
+def waiting_swap(server: RealServer, database: str) -> Generator[None]:
+    """Let the migration's account wait for the table's lock; its connection is ended here."""
+    with closing(server.connect(database, user="mover")) as connection:
+
+        def swap() -> None:
+            with suppress(MySQLError):
+                connection.cursor().execute(
+                    "RENAME TABLE orders TO orders_away, orders_away TO orders"
+                )
+
+        thread = threading.Thread(target=swap)
+        thread.start()
+        try:
+            yield
+        finally:
+            for (number,) in server.query(WAITING, ("mover", "%")):
+                server.query(f"KILL {number}")
+            thread.join(10)
+
+
+async def is_waiting(server: RealServer, user: str = "mover") -> bool:
+    return bool(server.query(WAITING, (user, "Waiting for table metadata lock")))
+
+
+async def has_gone_on(server: RealServer, database: str) -> bool:
+    """A loaded server may miss a KILL: the engine, too, repeats it until nothing waits."""
+    return await end(server, database) == Ending()
+
+
+async def end(server: RealServer, database: str, user: str = "root") -> Ending:
+    async with pool_of(server, user=user) as pool, pool.session() as session:
+        return await end_blockers(session, database, "orders", "mover")
+
+
+@pytest.mark.parametrize("how", HOLDERS)
+async def test_a_holder_is_ended_and_named(
+    telling_server: RealServer, database: str, how: str
+) -> None:
+    server = telling_server
+    with (
+        connected(server, database, *HOLDERS[how]) as holder,
+        connected(server, database, "BEGIN", "SELECT * FROM other") as bystander,
+        waiting_swap(server, database),
+    ):
+        await eventually(lambda: is_waiting(server))
+        ending = await end(server, database)
+
+        assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
+        assert str(ending.ended[0]).startswith(f"{number_of(holder)} (app@localhost, ")
+        assert (ending.spared, ending.unseen) == ((), "")
+        await eventually(lambda: has_gone_on(server, database), 30)
+        bystander.ping(reconnect=False)
+
+
+async def test_nobody_is_ended_while_nothing_waits(
+    telling_server: RealServer, database: str
+) -> None:
+    with connected(telling_server, database, "LOCK TABLES orders READ") as holder:
+        assert await end(telling_server, database) == Ending()
+        holder.ping(reconnect=False)
+
+
+async def test_who_waits_behind_the_swap_is_not_ended(
+    telling_server: RealServer, database: str
+) -> None:
+    server = telling_server
+    with (
+        connected(server, database, "LOCK TABLES orders READ") as holder,
+        waiting_swap(server, database),
+        closing(server.connect(database, user="app")) as writer,
+    ):
+        await eventually(lambda: is_waiting(server))
+        thread = threading.Thread(
+            target=lambda: writer.cursor().execute("UPDATE orders SET note = 7 WHERE id = 1")
+        )
+        thread.start()
+        await eventually(lambda: is_waiting(server, "app"))
+        ending = await end(server, database)
+        thread.join(20)
+
+        assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
+        assert server.scalar("SELECT note FROM orders WHERE id = 1", database=database) == 7
+
+
+async def test_an_account_that_may_not_end_others_says_whom_it_spared(
+    telling_server: RealServer, database: str
+) -> None:
+    server = telling_server
+    with (
+        connected(server, database, "LOCK TABLES orders READ") as holder,
+        waiting_swap(server, database),
+    ):
+        await eventually(lambda: is_waiting(server))
+        ending = await end(server, database, user="modest")
+        assert ending.ended == ()
+        assert [blocker.id for blocker in ending.spared] == [number_of(holder)]
+        holder.ping(reconnect=False)
+
+
+async def test_a_server_that_does_not_tell_gives_the_running_statement_only(
+    any_server: RealServer, database: str
+) -> None:
+    server = any_server
+    prepare(server, database)
+    if not server.is_mariadb:
+        server.query(
+            "UPDATE performance_schema.setup_instruments SET ENABLED = 'NO' "
+            "WHERE NAME = 'wait/lock/metadata/sql/mdl'"
+        )
+    with (
+        connected(server, database, "LOCK TABLES orders READ") as silent,
+        running(server, database, f"SELECT SLEEP(30), '{'x' * 80}' FROM `orders`") as reader,
+        running(server, database, "SELECT SLEEP(30), 'orders' /* orders */ FROM other AS o"),
+        waiting_swap(server, database),
+    ):
+        await eventually(lambda: is_waiting(server))
+        ending = await end(server, database)
+        assert [blocker.id for blocker in ending.ended] == [number_of(reader)]
+        assert ": SELECT SLEEP(30), 'xxx" in str(ending.ended[0])
+        assert str(ending.ended[0]).endswith("...)")
+        assert "does not tell who holds the table's lock" in ending.unseen
+        silent.ping(reconnect=False)
+
+
+@contextmanager
+def running(server: RealServer, database: str, statement: str) -> Generator[Connection[Any]]:
+    """Run something long until the test or the server ends it."""
+    with closing(server.connect(database, user="app")) as connection:
+
+        def run() -> None:
+            with suppress(MySQLError):
+                connection.cursor().execute(statement)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            eventually_blocking(
+                lambda: server.query(
+                    "SELECT id FROM information_schema.processlist WHERE info = %s", (statement,)
+                )
+            )
+            yield connection
+        finally:
+            with suppress(MySQLError):
+                server.query(f"KILL {number_of(connection)}")
+            thread.join(10)
