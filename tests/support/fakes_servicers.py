@@ -15,8 +15,10 @@ from grpc_status import rpc_status
 from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
 from tabletd.clock import SystemClock
 from tabletd.errors import TabletdError
+from tabletd.executor.watch import Watch
 from tabletd.mysql.result import ResultSet
 from tabletd.servicers.interceptors import CallLimits
+from tabletd.servicers.migrations import Migrations
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import GrpcServer, build_server
 from tabletd.servicers.tablet_manager import TabletManager
@@ -29,6 +31,7 @@ from tabletd.throttler import AppRules
 from tabletd.topology import Layout, StaticTopology, Topology
 from tabletd.vtctld.vtctld import build_vtctld
 from tests.support.fakes_throttler import FakeShard
+from tests.support.watched import FakeTable, running
 
 SERVING = Health(TabletType.PRIMARY, serving=True, primary_term_start_seconds=1_700_000_000)
 
@@ -147,6 +150,8 @@ class GrpcBench:
     registry: Registry
     shard: FakeShard
     app_rules: AppRules
+    table: FakeTable
+    watch: Watch
     address: str = field(default="")
 
 
@@ -159,15 +164,17 @@ async def grpc_bench(
 ) -> AsyncGenerator[GrpcBench]:
     """Serve fakes on a free loopback port while the context lasts; Vtctld knows `topology`."""
     tablet, executor, admin, registry = FakeTablet(), FakeExecutor(), FakeAdmin(), Registry()
-    shard = FakeShard()
+    shard, table = FakeShard(), FakeTable()
     app_rules, throttler = await shard.primary()
     vtctld = build_vtctld(topology or StaticTopology(Layout(()), clock=SystemClock()))
+    watch = Watch(table, clock=SystemClock())
     built = build_server(
         tablet_manager=TabletManager(
             tablet=tablet, executor=executor, admin=admin, throttler=throttler
         ),
         query=Query(tablet=tablet, executor=executor, admin=admin),
         throttling=Throttling(app_rules=app_rules),
+        migrations=Migrations(watch=watch),
         vtctld=VtctldService(vtctld),
         vtctl=VtctlService(vtctld.commands),
         host="127.0.0.1",
@@ -178,9 +185,19 @@ async def grpc_bench(
     await built.server.start()
     address = f"127.0.0.1:{built.port}"
     try:
-        async with grpc.aio.insecure_channel(address, options=options) as channel:
+        async with running(watch), grpc.aio.insecure_channel(address, options=options) as channel:
             yield GrpcBench(
-                built, channel, tablet, executor, admin, registry, shard, app_rules, address
+                built,
+                channel,
+                tablet,
+                executor,
+                admin,
+                registry,
+                shard,
+                app_rules,
+                table,
+                watch,
+                address,
             )
     finally:
         await built.server.stop(None)

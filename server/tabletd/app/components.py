@@ -16,6 +16,8 @@ from tabletd.app.address import Address
 from tabletd.app.queue import Queue, build_queue
 from tabletd.clock import SystemClock
 from tabletd.config import Config
+from tabletd.executor.watch import Watch
+from tabletd.executor.watch_rows import MigrationReader
 from tabletd.heartbeat.repl_tracker import ReplTracker
 from tabletd.heartbeat.settings import HeartbeatSettings, TrackerMode, bounded_interval_seconds
 from tabletd.mysql.pool import Pool
@@ -65,6 +67,7 @@ class Components:
     Attributes:
         tablet: role and health.
         queue: migrations and their leavings.
+        watch: news of migrations.
         throttler: the answer behind `/throttler/check`.
         app_rules: what people tell the throttler.
         admin: operators' statements.
@@ -77,6 +80,7 @@ class Components:
 
     tablet: Tablet
     queue: Queue
+    watch: Watch
     throttler: Throttler
     app_rules: AppRules
     admin: TabletAdmin
@@ -93,6 +97,7 @@ class Components:
             ("replica watcher", self.watcher.run()),
             ("throttle rules", self.app_rules.run()),
             ("executor", self.queue.executor.run()),
+            ("watch of migrations", self.watch.run()),
             ("tablet", self.tablet.run()),
             ("reminder", self._remind()),
         )
@@ -153,6 +158,8 @@ def build_components(config: Config, http: Address) -> Components:
         clock=clock,
         registry=registry,
     )
+    watch = Watch(MigrationReader(pools.executor, queue.executor.backlog), clock=clock)
+    queue.executor.on_write(watch.wake)
     tablet = Tablet(
         alias=alias,
         keyspace=config.keyspace,
@@ -160,7 +167,7 @@ def build_components(config: Config, http: Address) -> Components:
         database=config.database,
         pool=pools.heartbeat_read,
         repl_tracker=tracker,
-        listeners=[app_rules, throttler, queue.executor],
+        listeners=[app_rules, throttler, queue.executor, watch],
         settings=_tablet_settings(config),
         registry=registry,
         clock=clock,
@@ -171,6 +178,7 @@ def build_components(config: Config, http: Address) -> Components:
     return Components(
         tablet=tablet,
         queue=queue,
+        watch=watch,
         throttler=throttler,
         app_rules=app_rules,
         admin=admin,

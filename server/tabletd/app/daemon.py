@@ -22,6 +22,7 @@ from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.health import follow_health, set_serving
 from tabletd.servicers.interceptors import CallLimits
+from tabletd.servicers.migrations import Migrations
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import SERVICE_NAMES, GrpcServer, build_server
 from tabletd.servicers.tablet_manager import TabletManager
@@ -157,6 +158,7 @@ class _Daemon:
             tablet_manager=manager,
             query=Query(tablet=parts.tablet, executor=parts.queue.executor, admin=parts.admin),
             throttling=throttling,
+            migrations=Migrations(watch=parts.watch),
             vtctld=VtctldService(vtctld),
             vtctl=VtctlService(vtctld.commands),
             host=config.grpc_bind,

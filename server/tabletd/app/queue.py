@@ -86,7 +86,7 @@ def build_queue(
         http: where the tools report to and ask for the throttler.
         pool: the daemon's own connections.
         raw_pool: connections for the SELECTs of VExec.
-        throttler: tells the clearing up when replicas lag.
+        throttler: tells the clearing up when replicas lag, and rows why a tool waits.
         app_rules: changed by statements.
         clock: handed on.
         registry: gets the executor's counters.
@@ -110,6 +110,7 @@ def build_queue(
         clock=clock,
         registry=registry,
         gc=gc,
+        throttling=throttler,
         throttler=ThrottlerDoor(app_rules, throttler.show_status),
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)

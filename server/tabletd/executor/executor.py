@@ -110,6 +110,10 @@ class Executor:
         """Call a listener after each change of a row from here on."""
         self._store.on_write = listener
 
+    def backlog(self, migration_uuid: str) -> int:
+        """Return how many changes of the application a run still has to carry over."""
+        return self._runs.backlog(migration_uuid)
+
     async def open(self) -> None:
         """Take migrations from now on; may be called again."""
         self._worker.open()

@@ -20,6 +20,7 @@ class StoredRun:
     Attributes:
         nonce: the run's random name, empty before `begin`.
         ended: whether only artifacts and log of the run are left.
+        backlog: changes of the application that are still to be carried over, as the tool said last.
     """
 
     def __init__(self, store: Store, migration: Migration) -> None:
@@ -29,6 +30,7 @@ class StoredRun:
         self._artifacts_lock = asyncio.Lock()
         self.nonce = migration.run_nonce
         self.ended = False
+        self.backlog = 0
 
     def left_tables(self, old_table: str) -> tuple[str, ...] | None:
         """Return the tables that are left of an ended run, None when it is not cleaned up.
@@ -80,6 +82,7 @@ class StoredRun:
         await self._update(assignments, *values, running=True)
 
     async def progress(self, progress: Progress) -> None:
+        self.backlog = progress.backlog
         percent = progress.percent if math.isfinite(progress.percent) else 0.0
         has_eta = progress.eta_state in (EtaState.READY, EtaState.DUE)
         reason = fit(progress.throttle_reason)

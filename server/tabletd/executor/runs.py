@@ -45,6 +45,7 @@ class _Run:
     is_recovery: bool
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     controls: LiveControls = field(default_factory=LiveControls)
+    record: StoredRun | None = None
     reason: StopReason | None = None
     task: asyncio.Task[None] | None = None
 
@@ -119,6 +120,11 @@ class Runs:
     def attempted(self) -> frozenset[str]:
         """UUIDs whose left run was looked at since `forget_attempts`."""
         return frozenset(self._attempted)
+
+    def backlog(self, migration_uuid: str) -> int:
+        """Return how many changes of the application a run still has to carry over."""
+        run = self._runs.get(migration_uuid)
+        return run.record.backlog if run is not None and run.record is not None else 0
 
     def forget_attempts(self) -> None:
         """Begin anew with looking at left runs: this tablet has just become the primary."""
@@ -208,7 +214,7 @@ class Runs:
 
     async def _carry_out(self, run: _Run, strategy: Strategy) -> None:
         migration = run.migration
-        record = StoredRun(self._store, migration)
+        record = run.record = StoredRun(self._store, migration)
         try:
             with span("migration.run", strategy=strategy, migration_uuid=migration.migration_uuid):
                 outcome = await self.engine_for(strategy).run(

@@ -21,6 +21,8 @@ from tabletd.servicers.sizes import MESSAGE_BYTES_MAX
 from tabletd.telemetry.rpc import RpcTelemetry
 from tabletd.telemetry.vars import Registry
 from tabletd_pb import (
+    migrations_pb2,
+    migrations_pb2_grpc,
     queryservice_pb2,
     queryservice_pb2_grpc,
     tabletmanagerservice_pb2,
@@ -53,6 +55,7 @@ _DECLARED: Final = (
     vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctld"],
     vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctl"],
     throttling_pb2.DESCRIPTOR.services_by_name["Throttling"],
+    migrations_pb2.DESCRIPTOR.services_by_name["Migrations"],
 )
 
 
@@ -79,6 +82,7 @@ def build_server(
     tablet_manager: tabletmanagerservice_pb2_grpc.TabletManagerServicer,
     query: queryservice_pb2_grpc.QueryServicer,
     throttling: throttling_pb2_grpc.ThrottlingServicer,
+    migrations: migrations_pb2_grpc.MigrationsServicer,
     vtctld: vtctlservice_pb2_grpc.VtctldServicer,
     vtctl: vtctlservice_pb2_grpc.VtctlServicer,
     host: str,
@@ -93,6 +97,7 @@ def build_server(
         tablet_manager: serves `tabletmanagerservice.TabletManager`.
         query: serves `queryservice.Query`.
         throttling: serves `tabletd.v1.Throttling`.
+        migrations: serves `tabletd.v1.Migrations`.
         vtctld: serves `vtctlservice.Vtctld`.
         vtctl: serves `vtctlservice.Vtctl`.
         host: address to listen on.
@@ -118,6 +123,7 @@ def build_server(
     tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, server)
     queryservice_pb2_grpc.add_QueryServicer_to_server(query, server)
     throttling_pb2_grpc.add_ThrottlingServicer_to_server(throttling, server)
+    migrations_pb2_grpc.add_MigrationsServicer_to_server(migrations, server)
     vtctlservice_pb2_grpc.add_VtctldServicer_to_server(vtctld, server)
     vtctlservice_pb2_grpc.add_VtctlServicer_to_server(vtctl, server)
     health = health_aio.HealthServicer()

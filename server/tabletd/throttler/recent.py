@@ -24,11 +24,13 @@ class RecentApp:
         checked_at_ns: nanoseconds since the Unix epoch.
         checked_monotonic: the same moment, seconds of the monotonic clock.
         code: what it was told.
+        message: why it was refused; empty when it was not.
     """
 
     checked_at_ns: int
     checked_monotonic: float
     code: ResponseCode
+    message: str
 
 
 class RecentChecks:
@@ -44,12 +46,12 @@ class RecentChecks:
         self._apps: dict[str, RecentApp] = {}
         self._asked_monotonic = float("-inf")
 
-    def note(self, app: str, code: ResponseCode) -> None:
+    def note(self, app: str, code: ResponseCode, message: str) -> None:
         """Take note of a check."""
         now = self._clock.monotonic_seconds()
         name = app[:_APP_CHARS_MAX]
         self._apps.pop(name, None)
-        self._apps[name] = RecentApp(self._clock.wall_ns(), now, code)
+        self._apps[name] = RecentApp(self._clock.wall_ns(), now, code, message)
         if len(self._apps) > _APPS_MAX:
             del self._apps[next(iter(self._apps))]
         if app != OPERATORS_APP:

@@ -150,8 +150,17 @@ class Throttler:
             result = self._check_metrics(app, low_priority, scope)
         if result.code is ResponseCode.UNKNOWN_METRIC and ok_if_not_exists:
             result = replace(result, code=ResponseCode.OK)
-        self._recent.note(app, result.code)
+        self._recent.note(app, result.code, result.message)
         return result
+
+    def user_throttle_ratio(self, migration_uuid: str) -> float:
+        """Return how much of a migration people hold back; see `AppRules`."""
+        return self._rules.user_throttle_ratio(migration_uuid)
+
+    def last_refusal(self, app: str) -> str:
+        """Return why an app's last check was refused; empty when it was not, or none is known."""
+        recent = self._recent.apps().get(app)
+        return recent.message if recent is not None and recent.code is not ResponseCode.OK else ""
 
     def status(self) -> ThrottlerStatus:
         """Return the state of this moment."""

@@ -224,6 +224,17 @@ async def test_the_status_of_a_replica_has_no_lag_of_the_shard() -> None:
     assert not throttler.status().is_open
 
 
+async def test_why_an_app_was_refused_is_known_until_it_may_go_on() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
+    throttler = await primary(shard)
+    assert throttler.last_refusal(APP) == ""
+    throttler.check(APP, low_priority=True)
+    assert throttler.last_refusal(APP) == "Threshold exceeded: replica a:1: lag 9 s"
+    shard.replicas.clear()
+    throttler.check(APP, low_priority=True)
+    assert throttler.last_refusal(APP) == ""
+
+
 async def test_a_flood_of_apps_is_not_remembered_for_ever() -> None:
     throttler = await primary(FakeShard())
     for number in range(1000):
