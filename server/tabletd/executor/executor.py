@@ -37,6 +37,7 @@ from tabletd.executor.submit import (
     read_revert,
     read_submission,
 )
+from tabletd.executor.throttling import Throttling
 from tabletd.executor.vexec import Insert, Select, Update, parse
 from tabletd.executor.worker import Worker
 from tabletd.loops import every
@@ -66,6 +67,7 @@ class Executor:
         clock: for pauses.
         registry: where StartedMigrations, SuccessfulMigrations and FailedMigrations are counted.
         gc: carries away what finished migrations leave; None: it stays.
+        throttling: tells what holds migrations back; None: nothing but what the tools say.
         throttler: for the statements about it; None: they are refused.
     """
 
@@ -80,6 +82,7 @@ class Executor:
         clock: Clock,
         registry: Registry,
         gc: GarbageCollector | None = None,
+        throttling: Throttling | None = None,
         throttler: ThrottlerDoor | None = None,
     ) -> None:
         self.settings = settings
@@ -92,6 +95,7 @@ class Executor:
             registry=registry,
             clock=clock,
             on_change=self.wake,
+            throttling=throttling,
         )
         self._worker = Worker(
             store=self._store, runs=self._runs, pool=pool, tablet=tablet_alias, settings=settings

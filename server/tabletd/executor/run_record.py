@@ -6,9 +6,11 @@ import asyncio
 import math
 
 from tabletd.executor.engines.base import EtaState, Progress
+from tabletd.executor.hooks import throttler_app
 from tabletd.executor.migration import Migration, join_artifacts
 from tabletd.executor.names import parse_gc_table_name
 from tabletd.executor.store import Store, fit
+from tabletd.executor.throttling import Throttling
 
 
 class StoredRun:
@@ -17,14 +19,22 @@ class StoredRun:
     `end` only marks the run as cleaned up: the columns are cleared by the statement that writes how
     the migration ended, so that a daemon killed between the two does not forget that it has run.
 
+    Args:
+        store: the migrations.
+        migration: the one that runs.
+        throttling: tells what holds it back; None: nothing but what the tool says.
+
     Attributes:
         nonce: the run's random name, empty before `begin`.
         ended: whether only artifacts and log of the run are left.
-        backlog: changes of the application that are still to be carried over, as the tool said last.
+        backlog: changes of the application still to be carried over, as the tool said last.
     """
 
-    def __init__(self, store: Store, migration: Migration) -> None:
+    def __init__(
+        self, store: Store, migration: Migration, throttling: Throttling | None = None
+    ) -> None:
         self._store = store
+        self._throttling = throttling
         self._migration_uuid = migration.migration_uuid
         self._artifacts = migration.artifacts
         self._artifacts_lock = asyncio.Lock()
@@ -74,6 +84,17 @@ class StoredRun:
             await self._update("artifacts = %s", join_artifacts(artifacts), running=False)
             self._artifacts = artifacts
 
+    async def remove_artifacts(self, *tables: str) -> None:
+        async with self._artifacts_lock:
+            artifacts = tuple(name for name in self._artifacts if name not in tables)
+            await self._update("artifacts = %s", join_artifacts(artifacts), running=False)
+            self._artifacts = artifacts
+
+    async def note(self, *, special_plan: str, ddl_action: str) -> None:
+        await self._update(
+            "special_plan = %s, ddl_action = %s", special_plan, ddl_action, running=True
+        )
+
     async def stage(self, stage: str, message: str = "") -> None:
         assignments = "stage = %s, liveness_timestamp = NOW()"
         if message:
@@ -85,10 +106,11 @@ class StoredRun:
         self.backlog = progress.backlog
         percent = progress.percent if math.isfinite(progress.percent) else 0.0
         has_eta = progress.eta_state in (EtaState.READY, EtaState.DUE)
-        reason = fit(progress.throttle_reason)
+        component = progress.stage.partition(":")[0]
+        reason = fit(self._throttle_reason(component, progress.throttle_reason))
         await self._update(
             "stage = %s, progress = %s, rows_copied = %s, table_rows = %s, eta_seconds = %s,"
-            " component_throttled = %s, reason_throttled = %s,"
+            " user_throttle_ratio = %s, component_throttled = %s, reason_throttled = %s,"
             " last_throttled_timestamp = IF(%s, NOW(), last_throttled_timestamp),"
             " liveness_timestamp = NOW()",
             fit(progress.stage),
@@ -96,7 +118,8 @@ class StoredRun:
             max(progress.rows_copied, 0),
             max(progress.rows_estimated, 0),
             max(progress.eta_seconds, 0) if has_eta else -1,
-            progress.stage.partition(":")[0][:60] if reason else "",
+            self._user_throttle_ratio(),
+            component[:60] if reason else "",
             reason,
             bool(reason),
             running=True,
@@ -111,6 +134,17 @@ class StoredRun:
             is_ready,
             running=True,
         )
+
+    def _user_throttle_ratio(self) -> float:
+        if self._throttling is None:
+            return 0.0
+        return self._throttling.user_throttle_ratio(self._migration_uuid)
+
+    def _throttle_reason(self, component: str, told: str) -> str:
+        """Return what the throttler said, where the tool knows no more than that it was refused."""
+        if not told or self._throttling is None:
+            return told
+        return self._throttling.last_refusal(throttler_app(component, self._migration_uuid)) or told
 
     async def end(self) -> None:
         self.ended = True

@@ -18,6 +18,7 @@ from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.run_record import StoredRun
 from tabletd.executor.states import Command, Status
 from tabletd.executor.store import MOVED_ON, Store
+from tabletd.executor.throttling import Throttling
 from tabletd.mysql.errors import MySQLError
 from tabletd.telemetry.tracing import span
 from tabletd.telemetry.vars import Registry
@@ -70,6 +71,7 @@ class Runs:
         registry: where StartedMigrations, SuccessfulMigrations and FailedMigrations are counted.
         clock: for how long a migration rests after a failure of the server.
         on_change: called when something ended, or may be tried again.
+        throttling: tells what holds migrations back; None: nothing but what the tools say.
     """
 
     def __init__(
@@ -81,12 +83,14 @@ class Runs:
         registry: Registry,
         clock: Clock,
         on_change: Callable[[], None],
+        throttling: Throttling | None = None,
     ) -> None:
         self._store = store
         self._engines = engines
         self._tablet = tablet
         self._clock = clock
         self._on_change = on_change
+        self._throttling = throttling
         self._runs: dict[str, _Run] = {}
         self._resting: dict[str, float] = {}
         self._attempted: set[str] = set()
@@ -214,7 +218,7 @@ class Runs:
 
     async def _carry_out(self, run: _Run, strategy: Strategy) -> None:
         migration = run.migration
-        record = run.record = StoredRun(self._store, migration)
+        record = run.record = StoredRun(self._store, migration, self._throttling)
         try:
             with span("migration.run", strategy=strategy, migration_uuid=migration.migration_uuid):
                 outcome = await self.engine_for(strategy).run(
