@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from tabletd.executor.engines.base import EtaState, Progress
 from tabletd.executor.hooks import throttler_app
@@ -22,6 +23,7 @@ class StoredRun:
     Args:
         store: the migrations.
         migration: the one that runs.
+        on_ready: called when it has said whether it is ready to complete.
         throttling: tells what holds it back; None: nothing but what the tool says.
 
     Attributes:
@@ -31,9 +33,14 @@ class StoredRun:
     """
 
     def __init__(
-        self, store: Store, migration: Migration, throttling: Throttling | None = None
+        self,
+        store: Store,
+        migration: Migration,
+        on_ready: Callable[[], None],
+        throttling: Throttling | None = None,
     ) -> None:
         self._store = store
+        self._on_ready = on_ready
         self._throttling = throttling
         self._migration_uuid = migration.migration_uuid
         self._artifacts = migration.artifacts
@@ -134,6 +141,7 @@ class StoredRun:
             is_ready,
             running=True,
         )
+        self._on_ready()
 
     def _user_throttle_ratio(self) -> float:
         if self._throttling is None:

@@ -218,7 +218,7 @@ class Runs:
 
     async def _carry_out(self, run: _Run, strategy: Strategy) -> None:
         migration = run.migration
-        record = run.record = StoredRun(self._store, migration, self._throttling)
+        record = run.record = StoredRun(self._store, migration, self._on_change, self._throttling)
         try:
             with span("migration.run", strategy=strategy, migration_uuid=migration.migration_uuid):
                 outcome = await self.engine_for(strategy).run(
@@ -243,7 +243,7 @@ class Runs:
     async def _settle_left_run(self, run: _Run) -> None:
         migration = run.migration
         self._attempted.add(migration.migration_uuid)
-        record = StoredRun(self._store, migration)
+        record = StoredRun(self._store, migration, self._on_change)
         try:
             engine = self.engine_for(_engine_of_run(migration))
             with span("migration.recover", migration_uuid=migration.migration_uuid):

@@ -395,3 +395,19 @@ async def test_a_replica_shows_and_changes_nothing(mariadb: RealServer, database
             with pytest.raises(TabletdError) as caught:
                 await run(test, sql)
             assert caught.value.reason is Reason.NOT_PRIMARY
+
+
+async def test_a_concurrent_one_begins_when_the_one_that_copies_is_ready(
+    mariadb: RealServer, database: str
+) -> None:
+    async with executor_on(mariadb, database) as test:
+        first = await submit(test, "--postpone-completion --allow-concurrent")
+        run_of_first = await test.engine.next_run(1)
+        other = {"sql": "alter table u add c int", "table": "u"}
+        second = await submit(test, "--allow-concurrent", **other)
+        await submit(test, sql="alter table v add c int", table="v")
+        await run_of_first.record.ready_to_complete(True)
+        run_of_second = await test.engine.next_run(2)
+        assert run_of_second.migration.migration_uuid == second
+        assert test.row(first)["ready_to_complete"] == 1
+        assert run_of_second.controls.completion_waits_for == ""
