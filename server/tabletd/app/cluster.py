@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
 from tabletd.config import Config
 from tabletd.executor.strategy import Strategy
+from tabletd.mysql.pool import Pool
 from tabletd.topology import Layout, StaticTopology, TabletPlace, read_layout
 from tabletd.vtctld.tablets import own_tablet
 from tabletd.vtctld.vtctld import Vtctld, build_vtctld
 
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_ROW_BYTES_MAX: Final = 64 * 1024 * 1024
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def layout(config: Config, grpc_port: int, http_port: int) -> Layout:
@@ -49,7 +51,7 @@ def build_own_vtctld(
     *,
     manager: object,
     throttling: object,
-    admin: TabletAdmin,
+    rows: Pool,
 ) -> Vtctld:
     """Make the vtctld of this daemon.
 
@@ -58,11 +60,11 @@ def build_own_vtctld(
         topology: who is there.
         manager: the servicer of our `TabletManager`.
         throttling: the servicer of our `Throttling`.
-        admin: reads the migrations of our server.
+        rows: raw connections, for the migrations of our server.
     """
 
     async def own_rows(sql: str, rows_max: int) -> Sequence[tuple[bytes | None, ...]]:
-        return (await admin.fetch_as_dba(sql.encode(), FetchOptions(rows_max=rows_max))).rows
+        return (await rows.execute(sql, rows_max=rows_max, bytes_max=_ROW_BYTES_MAX)).rows
 
     online = config.default_online_strategy
     return build_vtctld(

@@ -152,7 +152,11 @@ class _Daemon:
         )
         throttling = Throttling(app_rules=parts.app_rules)
         vtctld = build_own_vtctld(
-            config, parts.topology, manager=manager, throttling=throttling, admin=parts.admin
+            config,
+            parts.topology,
+            manager=manager,
+            throttling=throttling,
+            rows=parts.pools.vexec,
         )
         server = build_server(
             tablet_manager=manager,

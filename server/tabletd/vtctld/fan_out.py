@@ -85,7 +85,9 @@ class FanOut:
             {shard: shard for shard in wanted},
             lambda shard: self._topology.wait_for_primary(keyspace, shard),
         )
-        return dict(outcome.all_or_raise("finding the primary"))
+        if outcome.errors:
+            raise joined_error("finding the primary", outcome.errors, done=())
+        return dict(outcome.answers)
 
     async def each(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Protocol
@@ -14,6 +15,7 @@ from tabletd.vtctld.schema_migration import ROWS_MAX, Cells, merge, read_listing
 from tabletd.vtctld.tablets import TabletClients
 from tabletd_pb import query_pb2, tabletmanagerdata_pb2, vtctldata_pb2, vtrpc_pb2
 
+_ROWS_AT_A_TIME: Final = 500
 EXECUTE_ROWS_MAX: Final = 10  # what vtctld asks for: these statements answer with a count
 
 
@@ -125,7 +127,12 @@ class Migrations:
 
         outcome = await self._fan_out.each(primaries, read)
         rows = outcome.all_or_raise("listing migrations")
-        return [to_message(cells, primaries[shard]) for shard, cells in merge(rows, listing)]
+        messages: list[vtctldata_pb2.SchemaMigration] = []
+        for number, (shard, cells) in enumerate(merge(rows, listing), 1):
+            messages.append(to_message(cells, primaries[shard]))
+            if number % _ROWS_AT_A_TIME == 0:
+                await asyncio.sleep(0)  # heartbeats do not wait for a long history
+        return messages
 
     async def _rows(self, tablet: TabletPlace, sql: str) -> Sequence[Cells]:
         if self._own_rows is not None and tablet.alias == self._own_alias:

@@ -262,7 +262,7 @@ def to_message(cells: Cells, tablet: TabletPlace) -> vtctldata_pb2.SchemaMigrati
     values: dict[str, Any] = {
         field: convert(cell)
         for (field, convert), cell in zip(_PLAIN, cells[len(_SPECIAL) :], strict=True)
-        if cell
+        if cell and cell != b"0"  # what is zero is not sent anyway
     }
     number = _STRATEGIES.get(strategy or b"", _SM.DIRECT)
     return _SM(

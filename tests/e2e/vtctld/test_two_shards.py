@@ -17,6 +17,7 @@ from tabletd_pb import vtctldata_pb2 as pb
 from tabletd_pb.vtctlservice_pb2_grpc import VtctlStub
 from tests.support.servers import RealServer
 from tests.support.two_shards import KEYSPACE, SHARDS, Client, TwoShards
+from tests.support.waiting import eventually
 
 HIGH = topodata_pb2.TabletAlias(cell="zone1", uid=200)
 
@@ -216,4 +217,11 @@ async def test_a_daemon_that_is_down_is_named_and_found_again(
         await client.migrations()
     assert down.value.code() is grpc.StatusCode.UNAVAILABLE
     await asyncio.to_thread(shards.restart, "80-")
-    assert await client.migrations() is not None
+
+    async def answers() -> bool:
+        try:
+            return bool(await client.migrations(status=pb.SchemaMigration.COMPLETE))
+        except grpc.aio.AioRpcError:
+            return False
+
+    await eventually(answers, 15, "the shard is found again")
