@@ -62,6 +62,11 @@ class _RowsAffected(Protocol):
     def rows_affected_by_shard(self) -> Mapping[str, int]: ...
 
 
+def _by_shard(response: _RowsAffected) -> dict[str, int]:
+    """Return the counts in the order of shards; a map of protobuf has none."""
+    return dict(sorted(response.rows_affected_by_shard.items()))
+
+
 def connect(
     address: str,
     *,
@@ -176,9 +181,7 @@ class Client:
             caller_id=self._caller,
         )
         response = await self._call(self._vtctld.ApplySchema, request, timeout_seconds)
-        return Submission(
-            keyspace, tuple(response.uuid_list), dict(response.rows_affected_by_shard)
-        )
+        return Submission(keyspace, tuple(response.uuid_list), _by_shard(response))
 
     async def revert(
         self, keyspace: str, uuid: str, *, strategy: str = "mysql", context: str = ""
@@ -458,7 +461,7 @@ class Client:
             yield events
 
     async def _steer(self, method: Method[RequestT, _RowsAffected], request: RequestT) -> Affected:
-        return Affected(dict((await self._call(method, request)).rows_affected_by_shard))
+        return Affected(_by_shard(await self._call(method, request)))
 
     async def _command(self, keyspace: str, uuid: str, command: str) -> Affected:
         statement = f"ALTER VITESS_MIGRATION '{checked_uuid(uuid)}' {command}"

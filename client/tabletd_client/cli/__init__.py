@@ -1,0 +1,19 @@
+"""The command `tabletctl`; needs the extra `cli` (typer, rich)."""
+
+from __future__ import annotations
+
+import sys
+
+EXIT_USAGE = 2
+
+
+def main() -> None:
+    """Run the command; ends the process."""
+    try:
+        from tabletd_client.cli.application import application
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        sys.stderr.write(f"tabletctl needs {error.name}: pip install 'tabletd[cli]'\n")
+        sys.exit(EXIT_USAGE)
+    application(prog_name="tabletctl")

@@ -1,0 +1,136 @@
+"""docs/tabletctl-json.md against what `tabletctl --json` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tabletd_pb import migrations_pb2, vttime_pb2
+from tests.support.fake_fleet import UUID, FakeFleet, state
+from tests.support.tabletctl import run, run_json
+
+PAGE: Final = Path(__file__).parents[3] / "docs" / "tabletctl-json.md"
+
+
+def _is_list_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(kind, value))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_migration(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == _documented("Migration").keys()  # pyright: ignore[reportUnknownMemberType]
+
+
+TYPES: Final[dict[str, Callable[[Any], bool]]] = {
+    "string": _is_text,
+    "integer": _is_integer,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "list of strings": _is_list_of(_is_text),
+    "object of integers": lambda value: all(map(_is_integer, value.values())),
+    "list of migrations": _is_list_of(_is_migration),
+    "list of refusals": _is_list_of(lambda one: one.keys() == {"reason", "message", "hint"}),
+    "list of locks": _is_list_of(
+        lambda one: one.keys() == {"object", "blocks", "phase", "seconds_max"}
+    ),
+    "object": lambda one: one.keys() == {"reason", "message", "code", "facts"},
+}
+
+
+def _documented(shape: str) -> dict[str, str]:
+    """Return the fields of a shape with their types, as the page has them."""
+    (section,) = re.findall(rf"^## {shape}$(.*?)(?=^## |\Z)", PAGE.read_text(), re.S | re.M)
+    return dict(re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section, re.M))
+
+
+def _check(value: dict[str, Any], shape: str) -> None:
+    documented = _documented(shape)
+    assert value.keys() == documented.keys()
+    for name, kinds in documented.items():
+        fits = [TYPES[kind](value[name]) for kind in kinds.split(" or ")]
+        assert any(fits), f"{shape}.{name} is {value[name]!r}, not {kinds}"
+
+
+@pytest.fixture
+def filled(fleet: FakeFleet) -> FakeFleet:
+    moment = vttime_pb2.Time(seconds=1_700_000_000)
+    fleet.tablets[100].put(
+        state(
+            "COMPLETE",
+            started_at=moment,
+            waiting_since=moment,
+            eta_seconds=3,
+            eta_state=migrations_pb2.MigrationState.ETA_STATE_READY,
+            artifacts=["_t_gho"],
+        )
+    )
+    fleet.tablets[100].log = "a line"
+    fleet.tablets[100].plans = [
+        migrations_pb2.Plan(
+            way=migrations_pb2.Plan.WAY_GH_OST,
+            estimated_seconds=7,
+            refusals=[],
+            locks=[migrations_pb2.Lock(object="t", seconds_max=2)],
+            evidence=["looked"],
+        )
+    ]
+    fleet.tablets[200].plans = [migrations_pb2.Plan(estimated_seconds=-1)]
+    return fleet
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        (("show",), "Migration"),
+        (("apply", "alter table t add i int"), "Submission"),
+        (("apply", "--wait", "alter table t add i int"), "Submission"),
+        (("revert", UUID, "--yes"), "Submission"),
+        (("cancel", UUID, "--yes"), "Effect"),
+        (("postpone", UUID), "Effect"),
+        (("throttle", UUID), "Throttling"),
+        (("unthrottle", "all"), "Throttling"),
+        (("explain", "alter table t add i int"), "Plan"),
+        (("tablets",), "Tablet"),
+        (("lag",), "Lag"),
+        (("logs", UUID), "Log"),
+    ],
+)
+async def test_a_command_prints_the_shape_that_is_documented(
+    filled: FakeFleet, arguments: tuple[str, ...], shape: str
+) -> None:
+    printed = await run_json(filled, *arguments)
+    values: Any = printed if type(printed) is list else [printed]
+    assert values
+    for value in values:
+        _check(value, shape)
+
+
+async def test_a_watch_prints_the_events_that_are_documented(filled: FakeFleet) -> None:
+    result = await run(filled, "watch", UUID, "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    page = PAGE.read_text()
+    for event in events:
+        (row,) = re.findall(rf"^\| `{event['event']}` \| (.*) \|$", page, re.M)
+        fields = re.findall(r"`(\w+)`", row.split(": ")[0])
+        assert event.keys() == {"event", *fields}
+        if "migration" in event:
+            _check(event["migration"], "Migration")
+
+
+async def test_an_error_is_printed_as_documented(filled: FakeFleet) -> None:
+    result = await run(filled, "cancel", "nonsense", "--yes", "--json")
+    _check(json.loads(result.stderr), "Error")
+    assert result.stdout == ""
