@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tabletd.executor.migration import Strategy
 from tests.integration.engines.rig import Rig, rig_on
 from tests.support.servers import RealServer
 
@@ -40,3 +41,17 @@ def any_rig(request: pytest.FixtureRequest) -> Rig:
     """Each flavour's rig in turn."""
     rig: Rig = request.getfixturevalue(request.param)
     return rig
+
+
+@pytest.fixture(
+    params=[
+        (Strategy.GH_OST, "mysql_rig"),
+        (Strategy.PT_OSC, "mysql_rig"),
+        (Strategy.PT_OSC, "mariadb_rig"),
+    ],
+    ids=["gh-ost-mysql57", "pt-osc-mysql57", "pt-osc-mariadb"],
+)
+def tool_and_rig(request: pytest.FixtureRequest) -> tuple[Strategy, Rig]:
+    """Each tool on the servers that it serves."""
+    strategy, name = request.param
+    return strategy, request.getfixturevalue(name)

@@ -21,19 +21,6 @@ ADD_EXTRA = "ALTER TABLE orders ADD COLUMN extra INT NOT NULL DEFAULT 7"
 POSTPONED_STAGE = "ready to complete, completion is postponed"
 
 
-@pytest.fixture(
-    params=[
-        (Strategy.GH_OST, "mysql_rig"),
-        (Strategy.PT_OSC, "mysql_rig"),
-        (Strategy.PT_OSC, "mariadb_rig"),
-    ],
-    ids=["gh-ost-mysql57", "pt-osc-mysql57", "pt-osc-mariadb"],
-)
-def tool_and_rig(request: pytest.FixtureRequest) -> tuple[Strategy, Rig]:
-    strategy, name = request.param
-    return strategy, request.getfixturevalue(name)
-
-
 async def test_it_waits_ready_until_it_is_told_to_complete(
     tool_and_rig: tuple[Strategy, Rig],
 ) -> None:

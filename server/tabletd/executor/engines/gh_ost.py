@@ -19,6 +19,7 @@ from tabletd.executor.engines.leftovers import drop_tables, existing_tables
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
+from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
 from tabletd.executor.preflight import Check, server, table
 from tabletd.executor.preflight.facts import Facts, ServerFacts, lock_instrument
@@ -116,11 +117,25 @@ class GhOst:
             ),
         )
 
+    def arguments(self, flags: Flags, given: Sequence[str]) -> tuple[str, ...]:
+        zero = ("--allow-zero-in-date",) if flags.allow_zero_in_date else ()
+        foreign = ("--skip-foreign-key-checks",) if flags.unsafe_allow_foreign_keys else ()
+        return (*zero, *foreign, *given)
+
     def warnings(self, facts: Facts) -> str:
-        unsafe = [option for option in _unsafe_options(facts) if option]
-        if not unsafe:
-            return ""
-        return f"allow_unsafe_cutover: run with {' '.join(unsafe)}, writes may get lost"
+        warnings: list[str] = []
+        unsafe = _unsafe_options(facts)
+        if unsafe:
+            options = " ".join(unsafe)
+            warnings.append(f"allow_unsafe_cutover: run with {options}, writes may get lost")
+        table = facts.table
+        if table is not None and "--skip-foreign-key-checks" in facts.options:
+            if table.foreign_keys:
+                warnings.append(f"the foreign keys {', '.join(table.foreign_keys)} are dropped")
+            if table.children:
+                children = ", ".join(table.children)
+                warnings.append(f"the foreign keys of {children} refer to the old table")
+        return "; ".join(warnings)
 
     def write_files(self, plan: RunPlan) -> None:
         account = plan.account

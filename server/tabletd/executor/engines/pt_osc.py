@@ -22,6 +22,7 @@ from tabletd.executor.engines.leftovers import (
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
+from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
 from tabletd.executor.preflight import Check, server, table
 from tabletd.executor.preflight.facts import Facts, ServerFacts
@@ -36,6 +37,8 @@ _INTERRUPTED: Final = "# Exiting on SIG"
 # A trigger or a swap that waits for the table's lock makes all writers wait behind it: a few
 # seconds each, and many attempts.
 _SESSION_VARIABLES: Final = "lock_wait_timeout=3,wait_timeout=86400"
+_REFUSES_ZERO_IN_DATE: Final = frozenset({"NO_ZERO_DATE", "NO_ZERO_IN_DATE", "TRADITIONAL"})
+_FOREIGN_KEYS_METHOD: Final = "--alter-foreign-keys-method="
 _TRIES: Final = "create_triggers:60:1,drop_triggers:60:1,swap_tables:60:1,copy_rows:60:0.5"
 
 
@@ -89,6 +92,13 @@ class PtOsc:
             f"{SCHEMA_PRIVILEGES}, REFERENCES ON {pattern}",
         )
 
+    def arguments(self, flags: Flags, given: Sequence[str]) -> tuple[str, ...]:
+        """With foreign keys allowed, those of other tables are rebuilt: no way leaves no gap."""
+        has_method = any(argument.startswith(_FOREIGN_KEYS_METHOD) for argument in given)
+        if has_method or not flags.unsafe_allow_foreign_keys:
+            return tuple(given)
+        return (f"{_FOREIGN_KEYS_METHOD}rebuild_constraints", *given)
+
     def warnings(self, facts: Facts) -> str:
         return ""
 
@@ -128,7 +138,7 @@ class PtOsc:
             "--critical-load",
             "Threads_running=1000",
             "--set-vars",
-            _SESSION_VARIABLES,
+            _session_variables(plan.facts),
             "--tries",
             _TRIES,
             *plan.facts.arguments,
@@ -218,6 +228,16 @@ class PtOsc:
             triggers = await owned_triggers(session, schema, new_table)
             await drop_triggers(session, schema, triggers)
             await drop_tables(session, schema, [new_table])
+
+
+def _session_variables(facts: Facts) -> str:
+    if not facts.migration.flags.allow_zero_in_date:
+        return _SESSION_VARIABLES
+    modes = facts.variables.get("sql_mode", "").split(",")
+    kept = ",".join(mode for mode in modes if mode not in _REFUSES_ZERO_IN_DATE)
+    # As hexadecimal digits: the tool takes each comma for the end of a value.
+    value = f"0x{kept.encode().hex()}" if kept else "''"
+    return f"{_SESSION_VARIABLES},sql_mode={value}"
 
 
 def _status_privilege(facts: Facts) -> str:

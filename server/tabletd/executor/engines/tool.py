@@ -9,6 +9,7 @@ from typing import Protocol
 from tabletd.executor.accounts import Account
 from tabletd.executor.engines.base import Progress
 from tabletd.executor.engines.workspace import Phase, Workspace
+from tabletd.executor.flags import Flags
 from tabletd.executor.hooks import Callback
 from tabletd.executor.migration import Strategy
 from tabletd.executor.preflight import Check
@@ -113,8 +114,12 @@ class Tool(Protocol):
         """Return the privileges of a run's account."""
         ...
 
+    def arguments(self, flags: Flags, given: Sequence[str]) -> tuple[str, ...]:
+        """Return the user's arguments for the tool, with what the migration's flags add."""
+        ...
+
     def warnings(self, facts: Facts) -> str:
-        """Return what the operator's settings make unsafe in this run; empty for nothing."""
+        """Return what settings and flags make unsafe in this run; empty for nothing."""
         ...
 
     def write_files(self, plan: RunPlan) -> None:

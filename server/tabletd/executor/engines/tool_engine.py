@@ -45,12 +45,14 @@ from tabletd.executor.preflight import run_checks
 from tabletd.executor.preflight.facts import Facts, gather
 from tabletd.executor.states import Status
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.quote import identifier
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.processes.runner import LaunchSpec, attach, launch
 from tabletd.telemetry.tracing import span
 
 _LOOPBACK: Final = "127.0.0.1"
+_ANALYZE_SECONDS_MAX: Final = 600.0
 _PASSWORD_FILE: Final = "account"  # noqa: S105  # the file's name
 
 _logger = logging.getLogger(__name__)
@@ -171,6 +173,8 @@ class ToolEngine:
         self, migration: Migration, made: tuple[str, ...], kept: tuple[str, ...]
     ) -> Facts:
         statement = parse(migration.migration_statement)
+        if migration.flags.analyze_table:
+            await self._analyze(migration)
         tool = await self._tool.inspector.inspect()
         async with self._pool.session() as session:
             found = await gather(
@@ -180,7 +184,7 @@ class ToolEngine:
         return Facts(
             migration=migration,
             statement=statement,
-            arguments=migration.tool_arguments,
+            arguments=self._tool.arguments(migration.flags, migration.tool_arguments),
             server=found.server,
             variables=found.variables,
             table=found.table,
@@ -193,6 +197,17 @@ class ToolEngine:
             allows_unsafe_cutover=self._settings.allow_unsafe_cutover,
             has_configured_account=bool(self._settings.migration_user),
         )
+
+    async def _analyze(self, migration: Migration) -> None:
+        """Bring the server's estimate of the table's rows up to date; a missing table is no fault.
+
+        Without the binary log: a replica has estimates of its own.
+        """
+        table = identifier(migration.mysql_schema, migration.mysql_table)
+        async with cleaning_session(self._pool) as session:
+            await session.execute(
+                f"ANALYZE NO_WRITE_TO_BINLOG TABLE {table}", timeout_seconds=_ANALYZE_SECONDS_MAX
+            )
 
     def _host(self) -> str:
         if self._settings.tool_host:

@@ -34,6 +34,7 @@ VARIABLES: Final = (
     "read_only",
     "server_id",
     "skip_networking",
+    "sql_mode",
     "transaction_isolation",
     "wsrep_on",
     "wsrep_osu_method",
