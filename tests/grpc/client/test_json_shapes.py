@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -112,10 +112,12 @@ async def test_a_command_prints_the_shape_that_is_documented(
     filled: FakeFleet, arguments: tuple[str, ...], shape: str
 ) -> None:
     printed = await run_json(filled, *arguments)
-    values: Any = printed if type(printed) is list else [printed]
-    assert values
-    for value in values:
-        _check(value, shape)
+    assert printed
+    if isinstance(printed, dict):
+        _check(cast(dict[str, Any], printed), shape)
+    else:
+        for value in printed:
+            _check(value, shape)
 
 
 async def test_a_watch_prints_the_events_that_are_documented(filled: FakeFleet) -> None:
