@@ -40,11 +40,12 @@ class TwoShards:
     Attributes:
         servers: by shard.
         daemons: by shard.
+        topology: the file that the daemons know each other by.
     """
 
     def __init__(self, servers: tuple[RealServer, RealServer], directory: Path) -> None:
         self.servers = dict(zip(SHARDS, servers, strict=True))
-        topology = directory / "topology.toml"
+        self.topology = directory / "topology.toml"
         numbers = free_ports(4)
         ports = {shard: (numbers[2 * n], numbers[2 * n + 1]) for n, shard in enumerate(SHARDS)}
         aliases = {shard: f"zone1-{100 * n:010d}" for n, shard in enumerate(SHARDS, 1)}
@@ -52,7 +53,7 @@ class TwoShards:
             server.reset()
             server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
         write_topology(
-            topology,
+            self.topology,
             KEYSPACE,
             [
                 TopologyEntry(aliases[shard], shard, *ports[shard], self.servers[shard].port)
@@ -66,7 +67,7 @@ class TwoShards:
                 alias=aliases[shard],
                 keyspace=KEYSPACE,
                 shard=shard,
-                settings={**_SETTINGS, "topology_file": str(topology)},
+                settings={**_SETTINGS, "topology_file": str(self.topology)},
                 launcher=_LAUNCHER,
                 ports=ports[shard],
             )

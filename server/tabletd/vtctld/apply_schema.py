@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.strategy import Strategy
@@ -25,6 +26,7 @@ from tabletd.vtctld.tablets import STATEMENT_SECONDS_MAX, TabletClients
 from tabletd.vtctld.throttler_settings import ThrottlerSettings
 from tabletd_pb import tabletmanagerdata_pb2, vtctldata_pb2, vtrpc_pb2
 
+_WITHOUT_GTID: Final = "FilePos/"
 _logger = logging.getLogger(__name__)
 
 
@@ -157,6 +159,8 @@ class ApplySchema:
                 tabletmanagerdata_pb2.PrimaryPositionRequest(),
                 timeout_seconds=seconds,
             )
+            if position.position.startswith(_WITHOUT_GTID):
+                return  # a place in one server's binary log says nothing to another
             reload = tabletmanagerdata_pb2.ReloadSchemaRequest(wait_position=position.position)
             shard = self._topology.layout.shard_tablets(primary.keyspace, primary.shard)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
@@ -207,6 +209,30 @@ async def test_old_clients_submit_and_look_by_words(client: Client, shards: TwoS
         uuid = (await run("ApplySchema", "-ddl_strategy=mysql", f"-sql={sql}", KEYSPACE)).strip()
         await client.completed(uuid)
         assert (await run("OnlineDDL", KEYSPACE, "show", uuid)).count("complete ") == len(SHARDS)
+
+
+async def test_another_list_of_tablets_is_taken_at_sighup(
+    client: Client, shards: TwoShards
+) -> None:
+    async def uids() -> list[int]:
+        answer = await client.stub.GetTablets(pb.GetTabletsRequest())
+        return [tablet.alias.uid for tablet in answer.tablets]
+
+    async def are(wanted: list[int]) -> bool:
+        return await uids() == wanted
+
+    before = shards.topology.read_text()
+    more = '\n[[tablets]]\nalias = "zone1-300"\nkeyspace = "users"\ngrpc_port = 1\n'
+    for text, wanted in ((before + more, [100, 200, 300]), (before, [100, 200])):
+        shards.topology.write_text(text)
+        shards.daemons["-80"].identity.signal(signal.SIGHUP)
+        await eventually(partial(are, wanted))
+    shards.topology.write_text("no TOML")
+    shards.daemons["-80"].identity.signal(signal.SIGHUP)
+    log = shards.daemons["-80"].log
+    await eventually(lambda: "the topology is unchanged" in log.read_text())
+    assert await uids() == [100, 200]
+    shards.topology.write_text(before)
 
 
 async def test_a_daemon_that_is_down_is_named_and_found_again(
