@@ -13,7 +13,8 @@ from typing import Final
 from tabletd.errors import Reason, TabletdError
 
 _COMMENT: Final = re.compile(r"\s*/\*vt\+(.*?)\*/\s*", re.DOTALL)
-_DIRECTIVE: Final = re.compile(r"""\s+(\w+)=(?:"([^"]*)"|'([^']*)'|(\S+))""")
+# A word is tried at its beginning only, so that no text takes long to read.
+_DIRECTIVE: Final = re.compile(r"""\b(\w{1,32}+)=(?:"([^"]*)"|'([^']*)'|(\S+))""")
 _NAMES: Final = ("uuid", "context", "table", "strategy", "options")
 
 

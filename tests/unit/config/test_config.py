@@ -101,6 +101,8 @@ def test_a_missing_key_says_how_it_can_be_given() -> None:
         ("log_format", "xml"),
         ("replicas", "host-without-port"),
         ("max_concurrent_migrations", "0"),
+        ("max_concurrent_online_ddl", "0"),
+        ("default_online_strategy", "magic"),
         ("allow_unsafe_cutover", "perhaps"),
         ("table_gc_lifecycle", "hold,burn,drop"),
     ],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,3 +56,10 @@ def test_what_is_no_hexadecimal_text_is_refused(value: str) -> None:
     with pytest.raises(TabletdError, match="the directive uuid") as caught:
         read_directives(f'/*vt+ uuid="{value}" */ drop table t')
     assert caught.value.reason is Reason.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("filling", [" ", "a", "a=", '"', "a ", '="'])
+def test_a_long_comment_is_read_quickly(filling: str) -> None:
+    begun = time.perf_counter()
+    assert read_directives(f"/*vt+ {filling * 300_000} */ drop table t") is None
+    assert time.perf_counter() - begun < 1
