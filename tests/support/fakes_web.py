@@ -10,7 +10,7 @@ from tabletd.errors import TabletdError
 from tabletd.heartbeat.lag import NO_LAG, Lag
 from tabletd.tablet import Health, HealthClass, TabletAlias, TabletType
 from tabletd.telemetry.vars import Registry
-from tabletd.throttler import CheckResult
+from tabletd.throttler import CheckResult, ResponseCode
 from tabletd.web.ports import WebPorts
 
 
@@ -64,7 +64,9 @@ class FakeReports:
 class FakeThrottler:
     """Implements `web.ports.ThrottlerPort`."""
 
-    result: CheckResult = field(default_factory=lambda: CheckResult(200, 0.5, 5.0))
+    result: CheckResult = field(
+        default_factory=lambda: CheckResult("default", ResponseCode.OK, 0.5, 5.0)
+    )
     asked: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
 
     def check(self, app: str, *, low_priority: bool = False) -> CheckResult:

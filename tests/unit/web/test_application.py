@@ -11,7 +11,7 @@ import pytest
 from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.heartbeat.lag import Lag, LagState
 from tabletd.tablet import Health, HealthClass, TabletType
-from tabletd.throttler import CheckResult
+from tabletd.throttler import CheckResult, ResponseCode
 from tabletd.web.application import build_application
 from tests.support.fakes_web import FakeWeb
 
@@ -61,7 +61,9 @@ async def test_healthz_says_in_the_old_words_whether_the_tablet_serves() -> None
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_the_throttler_answers_with_its_status(method: str) -> None:
     web = FakeWeb()
-    web.throttler.result = CheckResult(429, 7.5, 5.0, "Threshold exceeded")
+    web.throttler.result = CheckResult(
+        "default", ResponseCode.THRESHOLD_EXCEEDED, 7.5, 5.0, "Threshold exceeded"
+    )
     async with client_of(web) as client:
         answer = await client.request(method, "/throttler/check?app=a:b&p=low")
         assert answer.status_code == 429
