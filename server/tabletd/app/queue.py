@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tabletd.app.address import Address
@@ -105,7 +105,13 @@ def build_queue(
         pool=pool,
         raw_pool=raw_pool,
         tablet_alias=config.tablet_alias,
-        engines=build_engines(pool, engine_settings),
+        engines=build_engines(
+            pool,
+            replace(
+                engine_settings,
+                retain_artifacts_seconds=lambda: gc.settings.retain_artifacts_seconds,
+            ),
+        ),
         settings=_executor_settings(config),
         clock=clock,
         registry=registry,

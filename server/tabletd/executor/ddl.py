@@ -60,6 +60,9 @@ class Statement:
         alter_options: of an ALTER TABLE, the user's own text behind the table's name; of CREATE or
             DROP INDEX, the clause that says the same in an ALTER TABLE.
         if_exists: DROP ... IF EXISTS.
+        if_not_exists: CREATE ... IF NOT EXISTS.
+        or_replace: CREATE OR REPLACE.
+        name_span: where in `text` the (first) table's name begins and ends, its schema included.
         temporary: CREATE or DROP TEMPORARY TABLE.
         ignore: ALTER IGNORE TABLE, which drops rows that do not fit.
         renames_table: one of the ALTER's clauses renames the table.
@@ -74,10 +77,18 @@ class Statement:
     more_names: tuple[TableName, ...] = ()
     alter_options: str = ""
     if_exists: bool = False
+    if_not_exists: bool = False
+    or_replace: bool = False
+    name_span: tuple[int, int] = (0, 0)
     temporary: bool = False
     ignore: bool = False
     renames_table: bool = False
     index_options: bool = False
+
+    def with_name(self, name: str) -> str:
+        """Return the text with another name, which is quoted already, in place of the table's."""
+        begin, end = self.name_span
+        return f"{self.text[:begin]}{name}{self.text[end:]}"
 
 
 def parse(sql: str, *, ansi_quotes: bool = False) -> Statement:
@@ -123,6 +134,7 @@ class _Reader:
         self._tokens = tokens
         self._text = text
         self._next = 0
+        self._name_span = (0, 0)
 
     def statement(self) -> Statement:
         verb = self._peek()
@@ -162,20 +174,24 @@ class _Reader:
         )
 
     def _create(self) -> Statement:
-        begin = self._take()
-        self._words("OR", "REPLACE")
+        self._take()
+        or_replace = self._words("OR", "REPLACE")
         if self._peek() in ("UNIQUE", "FULLTEXT", "SPATIAL", "INDEX"):
-            return self._index(Action.CREATE, self._tokens[self._next])
+            return self._index(Action.CREATE, self._tokens[self._next], or_replace=or_replace)
         temporary = self._words("TEMPORARY")
         if not self._words("TABLE"):
-            self._next = self._tokens.index(begin) + 1
-            return self._view(Action.CREATE)
-        self._words("IF", "NOT", "EXISTS")
+            if temporary:
+                raise self._unsupported()
+            return self._view(Action.CREATE, or_replace=or_replace)
+        if_not_exists = self._words("IF", "NOT", "EXISTS")
         return Statement(
             text=self._text,
             action=Action.CREATE,
             kind=ObjectKind.TABLE,
             name=self._name(),
+            name_span=self._name_span,
+            if_not_exists=if_not_exists,
+            or_replace=or_replace,
             temporary=temporary,
         )
 
@@ -222,7 +238,7 @@ class _Reader:
             text=self._text, action=Action.TRUNCATE, kind=ObjectKind.TABLE, name=self._name()
         )
 
-    def _index(self, action: Action, begin: Token) -> Statement:
+    def _index(self, action: Action, begin: Token, *, or_replace: bool = False) -> Statement:
         """CREATE or DROP INDEX ... ON t ...: the same words make a clause of ALTER TABLE t."""
         while self._peek() != "ON":
             if not self._peek_token():
@@ -239,13 +255,14 @@ class _Reader:
             kind=ObjectKind.TABLE,
             name=name,
             alter_options=" ".join(part for part in (verb, before, self._source(options)) if part),
+            or_replace=or_replace,
             index_options=any(
                 depth == 0 and token.upper in ("ALGORITHM", "LOCK")
                 for token, depth in _with_depth(options)
             ),
         )
 
-    def _view(self, action: Action) -> Statement:
+    def _view(self, action: Action, *, or_replace: bool = False) -> Statement:
         """[ALGORITHM = x] [DEFINER = user] [SQL SECURITY x] VIEW name ..."""
         allowed = self._next
         while self._peek_token() and self._peek() != "VIEW":
@@ -254,9 +271,17 @@ class _Reader:
             self._take()
         if not self._words("VIEW") or self._next - allowed > _VIEW_HEAD_TOKENS_MAX:
             raise self._unsupported()
-        self._words("IF", "NOT", "EXISTS")
+        if_not_exists = self._words("IF", "NOT", "EXISTS")
         self._words("IF", "EXISTS")
-        return Statement(text=self._text, action=action, kind=ObjectKind.VIEW, name=self._name())
+        return Statement(
+            text=self._text,
+            action=action,
+            kind=ObjectKind.VIEW,
+            name=self._name(),
+            name_span=self._name_span,
+            if_not_exists=if_not_exists,
+            or_replace=or_replace,
+        )
 
     def _names(self) -> list[TableName]:
         names = [self._name()]
@@ -266,12 +291,20 @@ class _Reader:
         return names
 
     def _name(self) -> TableName:
+        begin = self._next
         first = self._identifier()
         if self._peek() != ".":
             self._refuse_versioned_schema()
-            return TableName("", first)
-        self._take()
-        return TableName(first, self._identifier())
+            name = TableName("", first)
+        else:
+            self._take()
+            name = TableName(first, self._identifier())
+        offset = self._tokens[0].start
+        self._name_span = (
+            self._tokens[begin].start - offset,
+            self._tokens[self._next - 1].end - offset,
+        )
+        return name
 
     def _refuse_versioned_schema(self) -> None:
         """Refuse `t /*!50000 .u */`, which is the table t to some servers and t.u to others."""

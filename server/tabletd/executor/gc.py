@@ -39,17 +39,22 @@ COLLECT_ROWS_MAX: Final = 50
 
 _TABLES_SQL: Final = (
     "SELECT table_name AS name, @@global.lower_case_table_names AS folded"
-    " FROM information_schema.tables"
-    " WHERE table_schema = %s AND table_type = 'BASE TABLE' AND table_name IN ({marks})"
+    " FROM information_schema.tables WHERE table_schema = %s"
+    " AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW') AND table_name IN ({marks})"
 )
 _GC_TABLES_SQL: Final = (
-    "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = %s"
-    " AND table_type = 'BASE TABLE' AND table_name LIKE '|_vt|_%%' ESCAPE '|'"
+    "SELECT table_name AS name, table_type AS type FROM information_schema.tables"
+    " WHERE table_schema = %s AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')"
+    " AND table_name LIKE '|_vt|_%%' ESCAPE '|'"
 )
 _TRIGGERS_SQL: Final = (
     "SELECT trigger_name AS name, action_statement AS body FROM information_schema.triggers"
     " WHERE trigger_schema = %s AND event_object_table = %s"
     " AND trigger_name LIKE 'pt|_osc|_%%' ESCAPE '|'"
+)
+_TRIGGERS_ON_SQL: Final = (
+    "SELECT trigger_name AS name FROM information_schema.triggers"
+    " WHERE trigger_schema = %s AND event_object_table = %s"
 )
 
 _logger = logging.getLogger(__name__)
@@ -186,9 +191,13 @@ class GarbageCollector:
         existing = await self._existing(migration.mysql_schema, migration.artifacts)
         migration = await self._rewrite(migration, existing)
         for table in existing:
-            if parse_gc_table_name(table) is None:
+            parsed = parse_gc_table_name(table)
+            if parsed is None:
                 await self._drop_triggers_into(migration, table)
                 migration = await self._move(migration, table, self._first_state(), None)
+            elif parsed.state is TableGCState.HOLD and parsed.due > self._now():
+                # Its retention was made shorter than its name says.
+                migration = await self._move(migration, table, self._first_state(), parsed.gc_uuid)
 
     def _first_state(self) -> TableGCState:
         return next(state for state in TableGCState if state in self.settings.lifecycle)
@@ -223,16 +232,27 @@ class GarbageCollector:
             if identifier(artifact) in body or artifact in re.findall(r"[\w$]+", body):
                 await self._write(f"DROP TRIGGER IF EXISTS {identifier(schema, trigger)}")
 
+    async def _drop_triggers_on(self, schema: str, table: str) -> None:
+        """Drop the triggers of a dropped table, which would act on each row that is purged."""
+        found = await self._pool.execute(_TRIGGERS_ON_SQL, (schema, table))
+        for (trigger,) in found.rows:
+            await self._write(f"DROP TRIGGER IF EXISTS {identifier(schema, trigger)}")
+
     async def _advance_schema(self, schema: str) -> bool:
         """Move on the tables of a schema, those due first; whether one has more to be purged."""
-        names = [row[0] for row in (await self._pool.execute(_GC_TABLES_SQL, (schema,))).rows]
-        tables = [(name, parsed) for name in names if (parsed := parse_gc_table_name(name))]
+        rows = (await self._pool.execute(_GC_TABLES_SQL, (schema,))).rows
+        views = {name for name, kind in rows if kind == "VIEW"}
+        tables = [(name, parsed) for name, _ in rows if (parsed := parse_gc_table_name(name))]
         unfinished = False
         for name, table in sorted(tables, key=lambda pair: pair[1].due):
             with _left_for_later(f"table {schema}.{name}"):
                 migration = await self._owner(schema, name, table)
-                if migration is not None and self._is_due(table):
-                    unfinished = await self._advance(migration, name, table) or unfinished
+                if migration is None or not self._is_due(table):
+                    continue
+                if name in views:
+                    await self._drop(migration, name, "VIEW")
+                    continue
+                unfinished = await self._advance(migration, name, table) or unfinished
         return unfinished
 
     async def _owner(self, schema: str, name: str, table: GCTable) -> Migration | None:
@@ -254,15 +274,19 @@ class GarbageCollector:
         if following is not None:
             await self._move(migration, name, following, table.gc_uuid)
             return following is not TableGCState.EVAC or self.settings.evac_seconds <= 0
-        await self._write(f"DROP TABLE IF EXISTS {identifier(migration.mysql_schema, name)}")
-        _logger.info("table %s.%s is dropped", migration.mysql_schema, name)
+        await self._drop(migration, name, "TABLE")
+        return False
+
+    async def _drop(self, migration: Migration, name: str, kind: str) -> None:
+        await self._write(f"DROP {kind} IF EXISTS {identifier(migration.mysql_schema, name)}")
+        _logger.info("%s %s.%s is dropped", kind.lower(), migration.mysql_schema, name)
         await self._rewrite(
             migration, tuple(artifact for artifact in migration.artifacts if artifact != name)
         )
-        return False
 
     async def _purge(self, schema: str, name: str) -> bool:
         """Delete rows for a while, as many at a time as replicas digest; True when none is left."""
+        await self._drop_triggers_on(schema, name)
         end = self._clock.monotonic_seconds() + PURGE_SECONDS_MAX
         while self._may_purge() and self._clock.monotonic_seconds() < end:
             purge = f"DELETE FROM {identifier(schema, name)} LIMIT {PURGE_ROWS}"  # noqa: S608

@@ -190,12 +190,24 @@ def _check_lengths(new: NewMigration) -> None:
         )
 
 
+_NOT_QUEUED = {
+    ddl.Action.RENAME: (
+        "RENAME TABLE moves a table away from under the migrations that wait for its name, and "
+        "takes effect at once: run it with the strategy direct"
+    ),
+    ddl.Action.TRUNCATE: (
+        "TRUNCATE destroys all rows at once, and nothing could bring them back: run it with the "
+        "strategy direct"
+    ),
+}
+
+
 def _check_action(statement: ddl.Statement) -> None:
     if statement.action in (ddl.Action.RENAME, ddl.Action.TRUNCATE) or statement.temporary:
         raise TabletdError(
             Reason.UNSUPPORTED_DDL,
             f"Unsupported online DDL action. SQL={statement.text[:200]}",
-            hint="CREATE, ALTER and DROP go through the queue; run this one directly",
+            hint=_NOT_QUEUED.get(statement.action, "a temporary table is gone with its session"),
         )
     if statement.more_names:
         raise TabletdError(

@@ -61,9 +61,7 @@ class Record:
         self.migration = replace(self.migration, artifacts=names)
 
     async def note(self, *, special_plan: str, ddl_action: str) -> None:
-        self.migration = replace(
-            self.migration, special_plan=special_plan, ddl_action=ddl_action
-        )
+        self.migration = replace(self.migration, special_plan=special_plan, ddl_action=ddl_action)
 
     async def stage(self, stage: str, message: str = "") -> None:
         self.stages.append(stage)

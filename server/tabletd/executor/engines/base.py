@@ -26,7 +26,7 @@ class EtaState(StrEnum):
 
 
 class CutOver(StrEnum):
-    """Where a run is on its way to the swap of the tables."""
+    """Where a run stands before its last step: not there yet, held before it, or at it."""
 
     AHEAD = "ahead"
     HELD = "held"
@@ -46,7 +46,7 @@ class Progress:
         eta_state: what `eta_seconds` is worth.
         throttle_reason: why the tool waits, in its own words; empty when it does not.
         backlog: events read from the binary log that are not applied yet (gh-ost).
-        cut_over: HELD while nothing but the swap is left and the tool waits to be let go.
+        cut_over: where the run stands before its last step.
     """
 
     stage: str
@@ -109,6 +109,14 @@ class RunRecord(Protocol):
 
     async def add_artifacts(self, *tables: str) -> None:
         """Write down names of tables before they exist; one that is there is not added again."""
+        ...
+
+    async def remove_artifacts(self, *tables: str) -> None:
+        """Forget names that nothing was made under."""
+        ...
+
+    async def note(self, *, special_plan: str, ddl_action: str) -> None:
+        """Write which way was taken, and what the migration turned out to do."""
         ...
 
     async def stage(self, stage: str, message: str = "") -> None:

@@ -22,7 +22,9 @@ def build_engines(pool: Pool, settings: EngineSettings) -> Mapping[Strategy, Eng
         settings: places and addresses.
     """
     return {
-        Strategy.DIRECT: DirectEngine(pool=pool),
+        Strategy.DIRECT: DirectEngine(
+            pool=pool, retain_artifacts_seconds=settings.retain_artifacts_seconds
+        ),
         Strategy.GH_OST: ToolEngine(GhOst(settings), pool=pool, settings=settings),
         Strategy.PT_OSC: ToolEngine(PtOsc(settings), pool=pool, settings=settings),
     }

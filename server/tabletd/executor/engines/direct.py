@@ -1,17 +1,21 @@
-"""The strategy `direct`: the server itself carries the statement out."""
+"""The strategies `direct` and `mysql`: the server itself carries the statement out."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-import math
-import re
 import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
-from tabletd.errors import MySQLUnavailable, Reason, TabletdError
+from tabletd.errors import MySQLUnavailable
+from tabletd.executor import ddl
+from tabletd.executor.engines import catalogue
 from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
+from tabletd.executor.engines.plan import Plan, Planner, rename_sql
+from tabletd.executor.engines.revert import plan_revert
+from tabletd.executor.engines.statement import end_statements, execute_until_stopped
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.states import Status
 from tabletd.mysql.errors import MySQLError
@@ -19,17 +23,13 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import identifier
 from tabletd.mysql.session import Session
 
-_ABSENT: Final = "absent"
-_MOVING: Final = re.compile(r" AUTO_INCREMENT=\d+")
-_UNKNOWN_THREAD: Final = 1094
-_END_SECONDS_MAX: Final = 60.0
+LOCK_WAIT_SECONDS: Final = 10
 _KILLED: Final = frozenset({1317, 1927, 3169})
-
-_logger = logging.getLogger(__name__)
+_ZERO_DATES_REFUSED: Final = ("NO_ZERO_IN_DATE", "NO_ZERO_DATE")
 
 
 class DirectEngine:
-    """Runs the user's own statement.
+    """Has the server make a change: by the user's own statement, or by renaming.
 
     The run's nonce holds a digest of the table's definition before it, so that a later daemon can
     tell whether a statement that nobody saw ending took effect. The statement carries the nonce in
@@ -37,10 +37,13 @@ class DirectEngine:
 
     Args:
         pool: the daemon's own account.
+        retain_artifacts_seconds: gives how long what was replaced is kept, where a row does not
+            say it.
     """
 
-    def __init__(self, *, pool: Pool) -> None:
+    def __init__(self, *, pool: Pool, retain_artifacts_seconds: Callable[[], float]) -> None:
         self._pool = pool
+        self._retain_artifacts_seconds = retain_artifacts_seconds
 
     @property
     def strategy(self) -> Strategy:
@@ -53,122 +56,155 @@ class DirectEngine:
         stop: asyncio.Event,
         controls: RunControls,
     ) -> Outcome:
-        async with self._pool.session(writable=True) as session:
-            session.drop_afterwards()
-            await session.execute(f"USE {identifier(migration.mysql_schema)}")
-            before = await _definition(session, migration)
-            nonce = f"{secrets.token_hex(8)}-{_digest(before)}"
-            await record.begin(
-                nonce=nonce,
-                engine=self.strategy,
-                directory="",
-                account="",
-                token_hash="",
-                log_path="",
-                log_file="",
-            )
-            await record.stage("direct: running the statement on the server")
-            if stop.is_set():
+        async with self._session(migration, controls.cutover_threshold_seconds) as session:
+            plan = await self._plan(session, migration)
+            if isinstance(plan, Outcome):
+                await _forget_unused_artifacts(session, migration, record, migration.artifacts)
                 await record.end()
-                return Outcome(Status.CANCELLED, "stopped before the statement was sent")
-            failure = await self._execute(session, _marked(migration, nonce), stop)
-        if failure is None:
-            outcome = Outcome(Status.COMPLETE)
-        elif isinstance(failure, MySQLUnavailable):
-            raise failure
-        else:
-            outcome = await self._after_failure(migration, nonce, failure, stop)
+                return plan
+            before = await catalogue.definition(
+                session, migration.mysql_schema, migration.mysql_table
+            )
+            nonce = f"{secrets.token_hex(8)}-{_digest(before)}"
+            await self._begin(migration, record, nonce, plan)
+            if stop.is_set():
+                outcome = Outcome(Status.CANCELLED, "stopped before the statement was sent")
+            else:
+                outcome = await self._carry_out(session, migration, nonce, plan, stop)
+        if outcome.status is not Status.COMPLETE:
+            await self._discard(migration, record, (*migration.artifacts, *plan.artifacts))
         await record.end()
         return outcome
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
-        await self._end_statement(migration.run_nonce)
+        await end_statements(self._pool, migration.run_nonce)
         changed = await self._took_effect(migration, migration.run_nonce)
+        if changed:
+            changed = not await self._put_back(migration)
+        if not changed:
+            await self._discard(migration, record, migration.artifacts)
         await record.end()
         return Outcome(Status.COMPLETE, "found after a restart") if changed else None
 
-    async def _execute(
-        self, session: Session, sql: str, stop: asyncio.Event
-    ) -> TabletdError | None:
-        """Run the statement until it ends or is to stop; returns why it did not end well."""
+    async def _plan(self, session: Session, migration: Migration) -> Plan | Outcome:
+        planner = Planner(
+            session, migration, default_retain_seconds=self._retain_artifacts_seconds()
+        )
+        if migration.reverted_uuid:
+            return await plan_revert(session, migration, planner)
+        return await planner.plan()
 
-        async def attempt() -> TabletdError | None:
-            try:
-                await session.execute(sql, timeout_seconds=math.inf)
-            except TabletdError as error:
-                return error
-            return None
+    async def _begin(self, migration: Migration, record: RunRecord, nonce: str, plan: Plan) -> None:
+        await record.begin(
+            nonce=nonce,
+            engine=self.strategy,
+            directory="",
+            account="",
+            token_hash="",
+            log_path="",
+            log_file="",
+        )
+        await record.note(special_plan=plan.special_plan, ddl_action=plan.ddl_action)
+        if plan.artifacts:
+            await record.add_artifacts(*plan.artifacts)
+        await record.stage(f"{migration.strategy}: running the statement on the server")
 
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(attempt(), name="direct: statement")
-            stopped = tasks.create_task(stop.wait(), name="direct: stop")
-            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                await self._kill(session.connection_id)
-            failure = await running
-            stopped.cancel()
-        return failure
-
-    async def _kill(self, connection_id: int) -> None:
-        try:
-            await self._pool.execute(f"KILL QUERY {connection_id}")
-        except MySQLError as error:
-            if error.errno != _UNKNOWN_THREAD:
-                _logger.warning("cannot end the statement of a stopped migration: %s", error)
-
-    async def _after_failure(
-        self, migration: Migration, nonce: str, failure: TabletdError, stop: asyncio.Event
+    async def _carry_out(
+        self, session: Session, migration: Migration, nonce: str, plan: Plan, stop: asyncio.Event
     ) -> Outcome:
-        was_killed = isinstance(failure, MySQLError) and failure.errno in _KILLED
+        if migration.flags.analyze_table and plan.ddl_action == ddl.Action.ALTER:
+            await _analyze(session, migration)
+        if plan.former_view is not None:
+            await self._copy_view(migration, plan.former_view, plan.artifacts[0])
+        failure = await execute_until_stopped(self._pool, session, plan.sql, nonce, stop)
+        if failure is None:
+            return Outcome(Status.COMPLETE, plan.message)
+        if isinstance(failure, MySQLUnavailable):
+            raise failure
         if await self._took_effect(migration, nonce):
             return Outcome(Status.COMPLETE, f"the server made the change, yet said: {failure}")
+        was_killed = isinstance(failure, MySQLError) and failure.errno in _KILLED
         if stop.is_set() and was_killed:
             return Outcome(Status.CANCELLED, "the statement was ended on the server")
         return Outcome(Status.FAILED, str(failure))
 
+    async def _copy_view(self, migration: Migration, view: catalogue.View, copy: str) -> None:
+        """Make the copy of a view that is about to be replaced, as it was made itself."""
+        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
+            await session.execute("SET collation_connection = %s", (view.collation,))
+            name = identifier(migration.mysql_schema, copy)
+            await session.execute(ddl.parse(view.statement).with_name(name))
+
     async def _took_effect(self, migration: Migration, nonce: str) -> bool:
         async with self._pool.session() as session:
-            now = await _definition(session, migration)
+            session.drop_afterwards()
+            # A view is written with or without its schema, by the session's.
+            await session.execute(f"USE {identifier(migration.mysql_schema)}")
+            now = await catalogue.definition(session, migration.mysql_schema, migration.mysql_table)
         return _digest(now) != nonce.partition("-")[2]
 
-    async def _end_statement(self, nonce: str) -> None:
-        """End what an earlier daemon's connection still does, and wait until it has ended."""
-        try:
-            async with asyncio.timeout(_END_SECONDS_MAX), self._pool.session() as session:
-                while numbers := await _statements_of(session, nonce):
-                    for number in numbers:
-                        await self._kill(number)
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            raise TabletdError(
-                Reason.TIMEOUT,
-                "a statement of an earlier run does not end",
-                hint="see SHOW PROCESSLIST",
-            ) from None
+    async def _put_back(self, migration: Migration) -> bool:
+        """Undo the first half of a swap in which the server itself ended.
+
+        Before MySQL 8.0 and MariaDB 10.6 it does not always take back what it had renamed.
+        """
+        schema, table = migration.mysql_schema, migration.mysql_table
+        if migration.ddl_action != ddl.Action.ALTER or not migration.reverted_uuid:
+            return False
+        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
+            found = await catalogue.kinds(session, schema, [table, *migration.artifacts])
+            kept = [name for name in migration.artifacts if name in found]
+            if table in found or not kept:
+                return False
+            await session.execute(rename_sql(schema, (kept[-1], table)))
+        return True
+
+    async def _discard(
+        self, migration: Migration, record: RunRecord, artifacts: tuple[str, ...]
+    ) -> None:
+        """Drop the copy of a view that was not replaced, and forget names that nothing has."""
+        if not artifacts:
+            return
+        schema = migration.mysql_schema
+        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
+            for name, kind in (await catalogue.kinds(session, schema, artifacts)).items():
+                if kind == "VIEW":
+                    await session.execute(f"DROP VIEW IF EXISTS {identifier(schema, name)}")
+            await _forget_unused_artifacts(session, migration, record, artifacts)
+
+    @asynccontextmanager
+    async def _session(
+        self, migration: Migration, lock_wait_seconds: int
+    ) -> AsyncGenerator[Session]:
+        """Borrow a session for the migration's statements, set as its flags want it."""
+        async with self._pool.session(writable=True) as session:
+            session.drop_afterwards()
+            await session.execute(f"USE {identifier(migration.mysql_schema)}")
+            seconds = lock_wait_seconds or LOCK_WAIT_SECONDS
+            await session.execute(f"SET SESSION lock_wait_timeout = {int(seconds)}")
+            flags = migration.flags
+            if flags.unsafe_allow_foreign_keys:
+                await session.execute("SET SESSION foreign_key_checks = 0")
+            if flags.allow_zero_in_date:
+                modes = str((await session.execute("SELECT @@session.sql_mode")).scalar())
+                kept = [mode for mode in modes.split(",") if mode not in _ZERO_DATES_REFUSED]
+                await session.execute("SET SESSION sql_mode = %s", (",".join(kept),))
+            yield session
 
 
-def _marked(migration: Migration, nonce: str) -> str:
-    return f"/* tabletd {nonce} */ {migration.migration_statement}"
+async def _forget_unused_artifacts(
+    session: Session, migration: Migration, record: RunRecord, artifacts: tuple[str, ...]
+) -> None:
+    found = await catalogue.kinds(session, migration.mysql_schema, artifacts)
+    unused = [name for name in artifacts if name not in found]
+    if unused:
+        await record.remove_artifacts(*unused)
 
 
-async def _statements_of(session: Session, nonce: str) -> list[int]:
-    found = await session.execute(
-        "SELECT id FROM information_schema.processlist WHERE info LIKE %s AND id <> %s",
-        (f"/* tabletd {nonce} */%", session.connection_id),
-    )
-    return [int(number) for (number,) in found.rows]
-
-
-async def _definition(session: Session, migration: Migration) -> str:
-    """Return how the server writes the table or view, without the counter that moves by itself."""
+async def _analyze(session: Session, migration: Migration) -> None:
+    """Let the server count anew before it rebuilds the table; on this server only."""
     name = identifier(migration.mysql_schema, migration.mysql_table)
-    try:
-        row = (await session.execute(f"SHOW CREATE TABLE {name}")).rows[0]
-    except MySQLError as error:
-        if error.reason is Reason.TABLE_NOT_FOUND:
-            return _ABSENT
-        raise
-    return _MOVING.sub("", str(row[1]))
+    await session.execute(f"ANALYZE NO_WRITE_TO_BINLOG TABLE {name}")
 
 
 def _digest(definition: str) -> str:

@@ -29,6 +29,7 @@ class EngineSettings:
         stop_grace_seconds: how long a tool may take to end by SIGTERM.
         progress_interval_seconds: how often progress is written in a run's first two minutes.
         gh_ost_hooks_interval_seconds: gh-ost's `--hooks-status-interval`.
+        retain_artifacts_seconds: gives how long dropped tables are kept, where a row does not say.
     """
 
     tablet_alias: str
@@ -45,3 +46,4 @@ class EngineSettings:
     stop_grace_seconds: float = 10.0
     progress_interval_seconds: float = 1.0
     gh_ost_hooks_interval_seconds: int = 5
+    retain_artifacts_seconds: Callable[[], float] = lambda: 24 * 3600.0
