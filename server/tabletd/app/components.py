@@ -14,7 +14,7 @@ from tabletd import __version__
 from tabletd.admin.tablet_admin import TabletAdmin
 from tabletd.app.address import Address
 from tabletd.app.queue import Queue, build_queue
-from tabletd.clock import SystemClock
+from tabletd.clock import Clock, SystemClock
 from tabletd.config import Config
 from tabletd.executor.watch import Watch
 from tabletd.executor.watch_rows import MigrationReader
@@ -158,8 +158,7 @@ def build_components(config: Config, http: Address) -> Components:
         clock=clock,
         registry=registry,
     )
-    watch = Watch(MigrationReader(pools.executor, queue.executor.backlog), clock=clock)
-    queue.executor.on_write(watch.wake)
+    watch = _build_watch(pools, queue, clock)
     tablet = Tablet(
         alias=alias,
         keyspace=config.keyspace,
@@ -172,22 +171,29 @@ def build_components(config: Config, http: Address) -> Components:
         registry=registry,
         clock=clock,
     )
-    admin = TabletAdmin(
-        pool=pools.admin, dba_pool=pools.dba, app_pool=pools.app, database=config.database
-    )
     return Components(
         tablet=tablet,
         queue=queue,
         watch=watch,
         throttler=throttler,
         app_rules=app_rules,
-        admin=admin,
+        admin=_build_admin(pools, config.database),
         tracker=tracker,
         watcher=watcher,
         topology=topology,
         pools=pools,
         registry=registry,
     )
+
+
+def _build_admin(pools: Pools, database: str) -> TabletAdmin:
+    return TabletAdmin(pool=pools.admin, dba_pool=pools.dba, app_pool=pools.app, database=database)
+
+
+def _build_watch(pools: Pools, queue: Queue, clock: Clock) -> Watch:
+    watch = Watch(MigrationReader(pools.executor, queue.executor.backlog), clock=clock)
+    queue.executor.on_write(watch.wake)
+    return watch
 
 
 def _build_pools(config: Config, registry: Registry) -> Pools:
