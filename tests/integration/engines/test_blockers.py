@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Generator
 from contextlib import closing, contextmanager, suppress
@@ -12,6 +13,7 @@ from pymysql import MySQLError
 from pymysql.connections import Connection
 
 from tabletd.executor.engines.blockers import Ending, end_blockers
+from tests.conftest import StartServer
 from tests.integration.engines.holders import HOLDERS, connected, number_of
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
@@ -102,6 +104,21 @@ async def test_a_holder_is_ended_and_named(
         assert (ending.spared, ending.unseen) == ((), "")
         await eventually(lambda: has_gone_on(server, database), 30)
         bystander.ping(reconnect=False)
+
+
+@pytest.mark.slow
+async def test_mysql_8_tells_who_holds_a_row(start_server: StartServer) -> None:
+    server = await asyncio.to_thread(start_server, "mysql-8.0")
+    database = server.create_database()
+    prepare(server, database)
+    with (
+        connected(server, database, *HOLDERS["a lock on a row"]) as holder,
+        waiting_swap(server, database),
+    ):
+        await eventually(lambda: is_waiting(server))
+        ending = await end(server, database)
+        assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
+        assert "FOR UPDATE" in str(ending.ended[0])
 
 
 async def test_nobody_is_ended_while_nothing_waits(

@@ -109,7 +109,7 @@ class Ending:
 async def end_blockers(session: Session, schema: str, table: str, user: str) -> Ending:
     """End the connections that the swap of a table waits for.
 
-    Nothing happens unless a connection of the migration's account waits for a table's lock.
+    Nothing happens unless a connection of the migration's account waits for the table's lock.
 
     Args:
         session: of the daemon's own account.
@@ -118,7 +118,8 @@ async def end_blockers(session: Session, schema: str, table: str, user: str) -> 
         user: the migration's account, whose connections are spared.
     """
     rows = [_lower(row) for row in (await session.execute(_PROCESSES)).dicts()]
-    if not any(row["user"] == user and row["state"] == _WAITING for row in rows):
+    naming = [row for row in rows if _names(row, schema, table)]
+    if not any(row["user"] == user and row["state"] == _WAITING for row in naming):
         return Ending()
     others = {
         int(row["id"]): row
@@ -129,7 +130,7 @@ async def end_blockers(session: Session, schema: str, table: str, user: str) -> 
     }
     info = await server_info(session)
     holders, unseen = await _holders(session, info, schema, table)
-    holders |= {number for number, row in others.items() if _uses(row, schema, table)}
+    holders |= {int(row["id"]) for row in naming if row["state"] != _WAITING}
     ended: list[Blocker] = []
     spared: list[Blocker] = []
     for number in sorted(holders & others.keys()):
@@ -170,12 +171,10 @@ async def _cells(session: Session, sql: str, *values: str) -> list[Any] | None:
         return None
 
 
-def _uses(row: dict[str, Any], schema: str, table: str) -> bool:
-    """Say whether a connection runs a statement on the table, rather than waits for it."""
-    if row["state"] == _WAITING or not row["info"]:
-        return False
+def _names(row: dict[str, Any], schema: str, table: str) -> bool:
+    """Say whether a connection runs a statement that names the table."""
     try:
-        tokens = significant(tokenize(str(row["info"])))
+        tokens = significant(tokenize(str(row["info"] or "")))
     except TabletdError:
         return False
     names = ["", "", *(_name(token) for token in tokens)]

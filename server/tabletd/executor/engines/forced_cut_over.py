@@ -46,11 +46,14 @@ class ForcedCutOver:
         )
 
     @property
+    def ended(self) -> str:
+        """Who was ended, in words; empty where nobody was."""
+        return f"the forced cut-over ended {_names(self._ended)}" if self._ended else ""
+
+    @property
     def message(self) -> str:
         """Who was ended and who could not be, in words; empty where nobody stood in the way."""
-        parts: list[str] = []
-        if self._ended:
-            parts.append(f"the forced cut-over ended {_names(self._ended)}")
+        parts = [self.ended] if self._ended else []
         if self._spared:
             parts.append(
                 f"it may not end {_names(self._spared)}: tabletd's account needs CONNECTION ADMIN "

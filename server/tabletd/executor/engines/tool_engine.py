@@ -250,8 +250,9 @@ class ToolEngine:
         outcome = self._judge(end, swap)
         if outcome.old_table and outcome.old_table not in plan.tables:
             await record.add_artifacts(outcome.old_table)
-        notes = [outcome.message, forced.message]
-        if outcome.status is Status.COMPLETE:
+        is_complete = outcome.status is Status.COMPLETE
+        notes = [outcome.message, forced.ended if is_complete else forced.message]
+        if is_complete:
             notes.append(self._tool.warnings(plan.facts))
         return replace(outcome, message="; ".join(note for note in notes if note))
 
