@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.support.pools import pool_of
 from tests.support.servers import RealServer
 
 DAY = 24 * 3600
+WEEK = timedelta(days=7)
 
 
 async def finished(
@@ -260,3 +262,46 @@ def test_an_unknown_station_is_refused_and_missing_ones_are_left_out() -> None:
     assert next_state(TableGCState.HOLD, lifecycle) is TableGCState.EVAC
     assert next_state(TableGCState.EVAC, lifecycle) is TableGCState.DROP
     assert next_state(TableGCState.DROP, lifecycle) is None
+
+
+async def test_a_view_is_dropped_when_its_retention_is_over(
+    any_server: RealServer, database: str
+) -> None:
+    clock = clock_of(any_server)
+    async with pool_of(any_server) as pool:
+        await finished(any_server, pool, database, artifacts="old_view,")
+        any_server.query(f"CREATE VIEW `{database}`.old_view AS SELECT 1 AS one")
+        await steps(collector(pool, clock), database)
+    assert tables(any_server, database) == []
+    assert any_server.records("SELECT * FROM _vt.schema_migrations")[0]["artifacts"] == ""
+
+
+async def test_what_a_cleanup_asks_for_does_not_wait_for_the_date_in_its_name(
+    any_server: RealServer, database: str
+) -> None:
+    clock = clock_of(any_server)
+    held = gc_table_name(TableGCState.HOLD, f"{1:016x}{'ab' * 8}", datetime.now(UTC) + WEEK)
+    make_table(any_server, database, held)
+    async with pool_of(any_server) as pool:
+        await finished(any_server, pool, database, artifacts=held, age_seconds=5)
+        await steps(collector(pool, clock), database)
+        assert tables(any_server, database) == [held]
+        any_server.query("UPDATE _vt.schema_migrations SET retain_artifacts_seconds = -1")
+        await steps(collector(pool, clock), database)
+    assert states(any_server, database) == [TableGCState.EVAC]
+
+
+async def test_triggers_of_a_dropped_table_do_not_act_on_rows_that_are_purged(
+    any_server: RealServer, database: str
+) -> None:
+    clock = clock_of(any_server)
+    make_table(any_server, database, "t", "old", rows=3)
+    any_server.query(
+        f"CREATE TRIGGER `{database}`.tr AFTER DELETE ON `{database}`.old"
+        f" FOR EACH ROW DELETE FROM `{database}`.t WHERE id = OLD.id"
+    )
+    async with pool_of(any_server) as pool:
+        await finished(any_server, pool, database, artifacts="old,")
+        await steps(collector(pool, clock), database)
+    assert states(any_server, database) == [TableGCState.EVAC]
+    assert any_server.scalar(f"SELECT COUNT(*) FROM `{database}`.t") == 3
