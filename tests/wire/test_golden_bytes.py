@@ -106,11 +106,12 @@ def test_what_vitess_wrote_is_read_field_by_field_and_written_as_the_same_bytes(
         assert written == golden.wire
 
 
-def test_every_pinned_message_is_among_the_golden_ones() -> None:
+def test_every_pinned_message_of_vitess_is_among_the_golden_ones() -> None:
     pinned: set[str] = set()
     for path in (HERE / "pinned").glob("*.toml"):
         pinned |= set(tomllib.loads(path.read_text()).get("messages", {}))
-    assert pinned - {golden.type for golden in GOLDEN} == set()
+    theirs = {name for name in pinned if not name.startswith("tabletd.")}
+    assert theirs - {golden.type for golden in GOLDEN} == set()
 
 
 @pytest.mark.parametrize("release", RELEASES)
