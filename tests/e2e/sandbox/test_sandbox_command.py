@@ -18,6 +18,7 @@ import pymysql
 import pytest
 
 from tabletd.sandbox.vexec_client import vexec_client
+from tabletd.topology import read_layout
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -97,7 +98,9 @@ def test_start_prints_every_tablet_as_json_and_stop_leaves_nothing(
     assert list((servers_directory / "sandboxes").glob("*/default")) == []
 
 
-def test_sandboxes_with_names_live_side_by_side(sandbox: RunTabletd) -> None:
+def test_sandboxes_with_names_live_side_by_side(
+    sandbox: RunTabletd, servers_directory: Path
+) -> None:
     first = started(sandbox("start", "--json", "--name", "one", "--replicas", "0"))
     taken = sandbox("start", "--json", "--name", "one")
     second = started(
@@ -107,6 +110,14 @@ def test_sandboxes_with_names_live_side_by_side(sandbox: RunTabletd) -> None:
     assert taken.returncode == 1
     assert "there is a sandbox named one already" in taken.stderr
     assert [tablet["shard"] for tablet in second["tablets"]] == ["-80", "80-"]
+    (topology,) = (servers_directory / "sandboxes").glob("*/two/topology.toml")
+    listed = read_layout(topology).tablets
+    assert [
+        (place.alias, place.shard, place.grpc_address, place.mysql_port) for place in listed
+    ] == [
+        (tablet["alias"], tablet["shard"], tablet["grpc"], tablet["mysql_port"])
+        for tablet in second["tablets"]
+    ]
     assert sandbox("stop", "--name", "two").returncode == 0
     status = json.loads(sandbox("status", "--json").stdout)
     assert [each["name"] for each in status] == ["one"]
