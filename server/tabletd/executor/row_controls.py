@@ -3,9 +3,11 @@
 # ruff: noqa: S608  (SQL is put together from constants of this module; values are parameters)
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from tabletd.executor.store import Store
+from tabletd.executor.store import Store, fit, marks
+from tabletd.executor.waiting import Wait
 
 _PENDING: Final = "migration_status IN ('queued', 'ready', 'running')"
 _UNFINISHED: Final = "migration_status <> 'complete'"
@@ -80,6 +82,23 @@ class RowControls:
             migration_uuid,
             values=(pending_count,),
         )
+
+    async def say(self, wait: Wait, migration_uuids: Sequence[str]) -> int:
+        """Show what some wait for that have not begun, or, without a stage, that run."""
+        state = "migration_status = 'running'"
+        assignments = "message = %s, message_timestamp = NOW(6)"
+        values: tuple[str, ...] = (fit(wait.message),)
+        if wait.stage:
+            state = "migration_status IN ('queued', 'ready')"
+            assignments += ", stage = %s"
+            values = (*values, fit(wait.stage))
+        result = await self._store.write(
+            f"UPDATE _vt.schema_migrations SET {assignments}"
+            f" WHERE {state} AND migration_uuid IN ({marks(migration_uuids)})",
+            *values,
+            *migration_uuids,
+        )
+        return result.rows_affected
 
     async def _change(
         self,

@@ -37,7 +37,7 @@ CANDIDATE_COLUMNS: Final = (
     " options, migration_context, postpone_launch, postpone_completion, allow_concurrent,"
     " is_immediate_operation, ready_to_complete,"
     " ready_to_complete_timestamp IS NOT NULL AS was_ready, force_cutover,"
-    " cutover_threshold_seconds, in_order_completion_pending_count, reverted_uuid,"
+    " cutover_threshold_seconds, in_order_completion_pending_count, reverted_uuid, stage, message,"
     " TIMESTAMPDIFF(SECOND,"
     " COALESCE(liveness_timestamp, started_timestamp, added_timestamp), NOW()) AS quiet_seconds"
 )
@@ -85,6 +85,10 @@ def _to_candidate(row: dict[str, Any]) -> Candidate:
         force_cutover=bool(row["force_cutover"]),
         cutover_threshold_seconds=row["cutover_threshold_seconds"],
         pending_count=row["in_order_completion_pending_count"],
+        strategy=row["strategy"],
+        postponed_by_flag=flags.postpone_completion,
+        stage=row["stage"],
+        message=row["message"],
     )
 
 

@@ -39,6 +39,10 @@ class Candidate:
         force_cutover: it is to cut over whoever stands in its way.
         cutover_threshold_seconds: how long its cut-over may lock; 0: as the engine is set.
         pending_count: how many older ones it waits for, as the row says.
+        strategy: the name of its strategy.
+        postponed_by_flag: its completion was postponed when it was submitted.
+        stage: what it does or waits for, as the row says.
+        message: likewise.
     """
 
     id: int
@@ -61,6 +65,10 @@ class Candidate:
     force_cutover: bool = False
     cutover_threshold_seconds: int = 0
     pending_count: int = 0
+    strategy: str = ""
+    postponed_by_flag: bool = False
+    stage: str = ""
+    message: str = ""
 
     @property
     def is_waiting(self) -> bool:

@@ -99,16 +99,24 @@ _DONE: Final = (
     " liveness_timestamp = NOW(), cancelled_timestamp = NULL, progress = 100, eta_seconds = 0,"
     " component_throttled = '', reason_throttled = '', in_order_completion_pending_count = 0"
 )
+# Of one that had not begun.
+_NO_LONGER_WAITS: Final = (
+    "IF(LOCATE(': waiting', stage) > 0, CONCAT(SUBSTRING_INDEX(stage, ':', 1),"
+)
 # What each command writes besides the status; {tablet} is this tablet.
 _WRITES: Final[Mapping[Command, str]] = {
     Command.SCHEDULE: "ready_timestamp = NOW()",
     Command.CLAIM: "started_timestamp = NOW(), liveness_timestamp = NOW(), tablet = {tablet}",
     Command.COMPLETE: _DONE,
     Command.SETTLE: _DONE,
-    Command.FAIL: "completed_timestamp = NOW(6), eta_seconds = -1",
+    Command.FAIL: (
+        "completed_timestamp = NOW(6), eta_seconds = -1,"
+        f" stage = {_NO_LONGER_WAITS} ': failed'), stage)"
+    ),
     Command.CANCEL: (
         "cancelled_timestamp = NOW(), completed_timestamp = NOW(6), eta_seconds = -1,"
-        " stage = IF(run_nonce = '', stage, CONCAT(run_engine, ': cancelled, cleaning up'))"
+        " stage = IF(run_nonce <> '', CONCAT(run_engine, ': cancelled, cleaning up'),"
+        f" {_NO_LONGER_WAITS} ': cancelled'), stage))"
     ),
     Command.REQUEUE: _NOT_STARTED,
     Command.RETRY: (
@@ -142,7 +150,7 @@ class Store:
     def __init__(self, pool: Pool, *, tablet: str) -> None:
         self._pool = pool
         self._tablet = tablet
-        self.on_write: Callable[[], None] = _nothing
+        self.on_write: Callable[[], None] = lambda: None
 
     async def insert(self, submission: Submission, *, shard: str) -> ResultSet:
         """Put a migration into the queue.
@@ -474,10 +482,6 @@ class Store:
             f"migration {migration_uuid} was changed by somebody else",
             migration_uuid=migration_uuid,
         )
-
-
-def _nothing() -> None:
-    pass
 
 
 def fit(text: str) -> str:

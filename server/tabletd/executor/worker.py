@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -39,6 +40,7 @@ from tabletd.executor.scheduler import (
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.states import Command, Status
 from tabletd.executor.store import MOVED_ON, Store
+from tabletd.executor.waiting import news, waits
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
@@ -48,6 +50,9 @@ SCHEMA_TIMEOUT_SECONDS: Final = 60.0
 _NOT_TO_BE_RUN: Final = frozenset(
     {Reason.INVALID_REQUEST, Reason.MIGRATION_REJECTED, Reason.TOOL_MISSING}
 )
+
+# What changes nothing that a migration waits for.
+_QUIET: Final = (CountOlder, MarkReady, Steer)
 
 _logger = logging.getLogger(__name__)
 
@@ -169,9 +174,12 @@ class Worker:
                 # Somebody dropped the table: it is created anew by the next tick.
                 self.schema_is_ready = error.reason is not Reason.TABLE_NOT_FOUND
                 raise
-            for action in decide(snapshot, self._limits):
+            actions = decide(snapshot, self._limits)
+            for action in actions:
                 if self.is_working:
                     await self._perform(action)
+            if self.is_working:
+                await self._say_who_waits(snapshot, actions)
 
     async def _snapshot(self) -> Snapshot:
         # What ends while the rows are read counts as busy: they may show it as it was before.
@@ -193,6 +201,15 @@ class Worker:
             resting=self._runs.resting,
             recovered=self._recovered,
         )
+
+    async def _say_who_waits(self, snapshot: Snapshot, actions: Sequence[Action]) -> None:
+        """Write into rows what they wait for, where it is not there yet."""
+        touched = {one.migration_uuid for one in actions if not isinstance(one, _QUIET)}
+        starting = {one.migration_uuid for one in actions if isinstance(one, Start)}
+        found = waits(snapshot, self._limits, starting)
+        still = {uuid: wait for uuid, wait in found.items() if uuid not in touched}
+        for wait, uuids in news(snapshot, still).items():
+            await self._rows.say(wait, uuids)
 
     async def _perform(self, action: Action) -> None:
         """Do one thing; what cannot be done does not keep the others from being done."""
