@@ -13,6 +13,7 @@ from tabletd.topology import TabletPlace, Topology
 CONCURRENCY_MAX: Final = 32
 
 T = TypeVar("T")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,14 @@ class FanOut:
         self._topology = topology
         self._concurrency_max = concurrency_max
 
-    async def primaries(
-        self, keyspace: str, shards: Iterable[str] | None = None
-    ) -> dict[str, TabletPlace]:
-        """Return the primary of each shard, or of the given ones.
+    async def primaries(self, keyspace: str) -> dict[str, TabletPlace]:
+        """Return the primary of each shard.
 
         Raises:
             TabletdError: TOPOLOGY_NOT_FOUND; NO_PRIMARY, naming the shards.
         """
-        wanted = list(shards) if shards is not None else self._topology.layout.shards(keyspace)
         outcome = await self._each(
-            {shard: shard for shard in wanted},
+            {shard: shard for shard in self._topology.layout.shards(keyspace)},
             lambda shard: self._topology.wait_for_primary(keyspace, shard),
         )
         if outcome.errors:
@@ -129,6 +127,3 @@ class FanOut:
             {name: answers[name] for name in items if name in answers},
             {name: errors[name] for name in items if name in errors},
         )
-
-
-_Item = TypeVar("_Item")
