@@ -168,6 +168,7 @@ class _Reader:
             action=Action.ALTER,
             kind=ObjectKind.TABLE,
             name=name,
+            name_span=self._name_span,
             alter_options=self._source(options),
             ignore=ignore,
             renames_table=_renames_table(options),

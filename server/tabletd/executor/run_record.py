@@ -85,6 +85,10 @@ class StoredRun:
         )
         self.nonce = nonce
 
+    async def begin_anew(self) -> None:
+        await self._store.end_run(self._migration_uuid, self.nonce, self._artifacts)
+        self.nonce = ""
+
     async def add_artifacts(self, *tables: str) -> None:
         async with self._artifacts_lock:
             artifacts = tuple(dict.fromkeys((*self._artifacts, *tables)))

@@ -52,6 +52,9 @@ class Record:
         changes = {names.get(name, name): value for name, value in columns.items()}
         self.migration = replace(self.migration, **changes)  # type: ignore[arg-type]
 
+    async def begin_anew(self) -> None:
+        self.migration = replace(self.migration, run_nonce="", run_engine="")
+
     async def add_artifacts(self, *tables: str) -> None:
         names = dict.fromkeys((*self.migration.artifacts, *tables))
         self.migration = replace(self.migration, artifacts=tuple(names))

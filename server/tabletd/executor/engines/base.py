@@ -107,6 +107,10 @@ class RunRecord(Protocol):
         """
         ...
 
+    async def begin_anew(self) -> None:
+        """Undo `begin`: nothing was made, and another engine begins a run of its own."""
+        ...
+
     async def add_artifacts(self, *tables: str) -> None:
         """Write down names of tables before they exist; one that is there is not added again."""
         ...

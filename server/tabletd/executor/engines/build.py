@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tabletd.executor.engines.base import Engine
 from tabletd.executor.engines.direct import DirectEngine
 from tabletd.executor.engines.gh_ost import GhOst
+from tabletd.executor.engines.prefer_instant import InstantFirst
 from tabletd.executor.engines.pt_osc import PtOsc
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool_engine import ToolEngine
@@ -21,10 +22,10 @@ def build_engines(pool: Pool, settings: EngineSettings) -> Mapping[Strategy, Eng
         pool: the daemon's own account; needs two connections for each migration that runs.
         settings: places and addresses.
     """
-    return {
-        Strategy.DIRECT: DirectEngine(
-            pool=pool, retain_artifacts_seconds=settings.retain_artifacts_seconds
-        ),
-        Strategy.GH_OST: ToolEngine(GhOst(settings), pool=pool, settings=settings),
-        Strategy.PT_OSC: ToolEngine(PtOsc(settings), pool=pool, settings=settings),
+    direct = DirectEngine(pool=pool, retain_artifacts_seconds=settings.retain_artifacts_seconds)
+    tools = (GhOst(settings), PtOsc(settings))
+    by_tool: dict[Strategy, Engine] = {
+        tool.strategy: InstantFirst(ToolEngine(tool, pool=pool, settings=settings), direct=direct)
+        for tool in tools
     }
+    return {Strategy.DIRECT: direct, **by_tool}

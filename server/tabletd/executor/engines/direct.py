@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from tabletd.errors import MySQLUnavailable
+from tabletd.errors import MySQLUnavailable, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
 from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
-from tabletd.executor.engines.plan import Plan, Planner, rename_sql
+from tabletd.executor.engines.instant import INSTANT_DDL, instant_statement, is_not_instant
+from tabletd.executor.engines.plan import Plan, Planner, rename_sql, scratch_name
 from tabletd.executor.engines.revert import plan_revert
 from tabletd.executor.engines.statement import end_statements, execute_until_stopped
 from tabletd.executor.migration import Migration, Strategy
@@ -56,23 +57,57 @@ class DirectEngine:
         stop: asyncio.Event,
         controls: RunControls,
     ) -> Outcome:
+        if migration.flags.prefer_instant_ddl and not migration.reverted_uuid:
+            instant = await self.run_instantly(migration, record, stop, controls)
+            if instant is not None:
+                return instant
         async with self._session(migration, controls.cutover_threshold_seconds) as session:
             plan = await self._plan(session, migration)
             if isinstance(plan, Outcome):
                 await _forget_unused_artifacts(session, migration, record, migration.artifacts)
                 await record.end()
                 return plan
-            before = await catalogue.definition(
-                session, migration.mysql_schema, migration.mysql_table
-            )
-            nonce = f"{secrets.token_hex(8)}-{_digest(before)}"
-            await self._begin(migration, record, nonce, plan)
+            nonce = await self._begin(session, migration, record, plan)
             if stop.is_set():
                 outcome = Outcome(Status.CANCELLED, "stopped before the statement was sent")
             else:
                 outcome = await self._carry_out(session, migration, nonce, plan, stop)
         if outcome.status is not Status.COMPLETE:
             await self._discard(migration, record, (*migration.artifacts, *plan.artifacts))
+        await record.end()
+        return outcome
+
+    async def run_instantly(
+        self,
+        migration: Migration,
+        record: RunRecord,
+        stop: asyncio.Event,
+        controls: RunControls,
+    ) -> Outcome | None:
+        """Have an ALTER TABLE made instantly; None where that is not possible: nothing was done.
+
+        Where the completion is postponed, whether it is possible is tried on an empty copy first.
+        """
+        name = identifier(migration.mysql_schema, migration.mysql_table)
+        sql = instant_statement(ddl.parse(migration.migration_statement), name)
+        if not sql:
+            return None
+        if is_held(controls):
+            if not await self._is_instant_on_a_copy(migration, record):
+                return None
+            await record.ready_to_complete(True)
+            if not await _is_released(migration, record, stop, controls):
+                return Outcome(Status.CANCELLED, "stopped before the statement was sent")
+        plan = Plan(sql, ddl.Action.ALTER, special_plan=INSTANT_DDL)
+        async with self._session(migration, controls.cutover_threshold_seconds) as session:
+            nonce = await self._begin(session, migration, record, plan)
+            failure = await execute_until_stopped(self._pool, session, sql, nonce, stop)
+        if is_not_instant(failure):
+            await record.note(special_plan="", ddl_action=ddl.Action.ALTER)
+            await record.stage(f"{migration.strategy}: starting", f"not instantly: {failure}")
+            await record.begin_anew()
+            return None
+        outcome = await self._judge(migration, nonce, plan, failure, stop)
         await record.end()
         return outcome
 
@@ -94,7 +129,12 @@ class DirectEngine:
             return await plan_revert(session, migration, planner)
         return await planner.plan()
 
-    async def _begin(self, migration: Migration, record: RunRecord, nonce: str, plan: Plan) -> None:
+    async def _begin(
+        self, session: Session, migration: Migration, record: RunRecord, plan: Plan
+    ) -> str:
+        """Write down what is going to be done; returns the run's nonce."""
+        before = await catalogue.definition(session, migration.mysql_schema, migration.mysql_table)
+        nonce = f"{secrets.token_hex(8)}-{_digest(before)}"
         await record.begin(
             nonce=nonce,
             engine=self.strategy,
@@ -108,6 +148,7 @@ class DirectEngine:
         if plan.artifacts:
             await record.add_artifacts(*plan.artifacts)
         await record.stage(f"{migration.strategy}: running the statement on the server")
+        return nonce
 
     async def _carry_out(
         self, session: Session, migration: Migration, nonce: str, plan: Plan, stop: asyncio.Event
@@ -117,6 +158,16 @@ class DirectEngine:
         if plan.former_view is not None:
             await self._copy_view(migration, plan.former_view, plan.artifacts[0])
         failure = await execute_until_stopped(self._pool, session, plan.sql, nonce, stop)
+        return await self._judge(migration, nonce, plan, failure, stop)
+
+    async def _judge(
+        self,
+        migration: Migration,
+        nonce: str,
+        plan: Plan,
+        failure: TabletdError | None,
+        stop: asyncio.Event,
+    ) -> Outcome:
         if failure is None:
             return Outcome(Status.COMPLETE, plan.message)
         if isinstance(failure, MySQLUnavailable):
@@ -127,6 +178,25 @@ class DirectEngine:
         if stop.is_set() and was_killed:
             return Outcome(Status.CANCELLED, "the statement was ended on the server")
         return Outcome(Status.FAILED, str(failure))
+
+    async def _is_instant_on_a_copy(self, migration: Migration, record: RunRecord) -> bool:
+        copy = scratch_name(migration)
+        schema, name = migration.mysql_schema, identifier(migration.mysql_schema, copy)
+        statement = ddl.parse(migration.migration_statement)
+        await record.add_artifacts(copy)
+        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
+            like = identifier(schema, migration.mysql_table)
+            await session.execute(f"CREATE TABLE {name} LIKE {like}")
+            try:
+                await session.execute(instant_statement(statement, name))
+            except MySQLError as error:
+                if not is_not_instant(error):
+                    raise
+                return False
+            finally:
+                await session.execute(f"DROP TABLE {name}")
+                await record.remove_artifacts(copy)
+        return True
 
     async def _copy_view(self, migration: Migration, view: catalogue.View, copy: str) -> None:
         """Make the copy of a view that is about to be replaced, as it was made itself."""
@@ -205,6 +275,31 @@ async def _analyze(session: Session, migration: Migration) -> None:
     """Let the server count anew before it rebuilds the table; on this server only."""
     name = identifier(migration.mysql_schema, migration.mysql_table)
     await session.execute(f"ANALYZE NO_WRITE_TO_BINLOG TABLE {name}")
+
+
+def is_held(controls: RunControls) -> bool:
+    """Tell whether a run is to wait before its last step."""
+    return controls.postpone_completion or bool(controls.completion_waits_for)
+
+
+async def _is_released(
+    migration: Migration, record: RunRecord, stop: asyncio.Event, controls: RunControls
+) -> bool:
+    """Wait until the last step may be done; returns whether it may, rather than the run stop."""
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        while is_held(controls) and not stop.is_set():
+            why = controls.completion_waits_for
+            waits = f"waiting for {why}" if why else "completion is postponed"
+            await record.stage(f"{migration.strategy}: ready to alter instantly, {waits}")
+            changed = asyncio.ensure_future(controls.changed())
+            try:
+                await asyncio.wait({stopped, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+    finally:
+        stopped.cancel()
+    return not stop.is_set()
 
 
 def _digest(definition: str) -> str:

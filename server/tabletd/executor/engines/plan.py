@@ -158,6 +158,11 @@ def no_change(why: str) -> Outcome:
     return Outcome(Status.COMPLETE, f"no change: {why}")
 
 
+def scratch_name(migration: Migration) -> str:
+    """Return a fresh name for a table that is dropped at once, or by its life cycle."""
+    return gc_table_name(TableGCState.DROP, create_gc_uuid(migration.id), datetime.now(UTC))
+
+
 def rename_sql(schema: str, *pairs: tuple[str, str]) -> str:
     """Return one RENAME TABLE, of tables or of views."""
     renames = (f"{identifier(schema, old)} TO {identifier(schema, new)}" for old, new in pairs)
