@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tests.integration.engines.holders import HOLDERS, connected, number_of
 from tests.integration.engines.rig import POSTPONED, Record, Rig, is_ready
+from tests.support.pools import pool_of
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -117,3 +119,39 @@ async def test_gh_ost_is_started_with_its_threshold(mysql_rig: Rig) -> None:
     async with rig.running(Strategy.GH_OST, ADD_EXTRA, "", wanted, is_ready) as running:
         assert any("--cut-over-lock-timeout-seconds=8" in line for line in rig.processes())
         running.stop.set()
+
+
+@pytest.mark.parametrize(
+    ("revoked", "said"),
+    [
+        ("CONNECTION ADMIN, SUPER", "it may not end connection {holder} (app@localhost, "),
+        ("PROCESS", "the cut-over cannot be forced: "),
+    ],
+)
+async def test_an_account_that_may_not_force_says_so_and_the_swap_waits(
+    telling_mariadb_rig: Rig, revoked: str, said: str
+) -> None:
+    rig = telling_mariadb_rig
+    prepare(rig)
+    rig.server.script(
+        "CREATE USER modest@'127.0.0.1'",
+        "GRANT ALL ON *.* TO modest@'127.0.0.1' WITH GRANT OPTION",
+        f"REVOKE {revoked} ON *.* FROM modest@'127.0.0.1'",
+    )
+    wanted = Wanted(force_cutover=True)
+    with connected(rig.server, rig.schema) as holder:
+        async with (
+            pool_of(rig.server, user="modest") as pool,
+            replace(rig, pool=pool).running(
+                Strategy.PT_OSC, ADD_EXTRA, "", POSTPONED, is_ready
+            ) as running,
+        ):
+            holder.cursor().execute("LOCK TABLES orders READ")
+            running.controls.want(wanted)
+            message = said.format(holder=number_of(holder))
+            await eventually(lambda: any(message in text for text in running.record.messages), 20)
+            assert not running.task.done()
+            holder.cursor().execute("UNLOCK TABLES")
+            outcome = await asyncio.wait_for(running.task, 30)
+    assert outcome.status is Status.COMPLETE, outcome
+    assert outcome.message == ""

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Final
 
-from tabletd.errors import TabletdError
+from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.base import RunControls
 from tabletd.executor.engines.blockers import Blocker, Ending, end_blockers
 from tabletd.executor.engines.tool import RunPlan
@@ -77,8 +77,10 @@ class ForcedCutOver:
                 )
         except TabletdError as error:
             _logger.warning("the cut-over cannot be forced: %s", error)
-            return False
-        self._remember(ending)
+            if error.reason is Reason.MISSING_GRANT:
+                self._unseen = f"the cut-over cannot be forced: {error.message}"
+        else:
+            self._remember(ending)
         return self.message != before
 
     def _remember(self, ending: Ending) -> None:
