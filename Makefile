@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check protos protos-check bench sandbox clean
+.PHONY: help setup setup-tests demo test check protos protos-check bench sandbox clean
 
 help:
 	@echo "tabletd: replication lag and online schema changes for MySQL and MariaDB, driven over gRPC"
@@ -9,10 +9,13 @@ help:
 setup:
 	@scripts/setup.sh
 
+setup-tests:
+	@scripts/setup.sh --tests
+
 demo: setup ## watch lag and two online schema changes on throw-away servers (sets itself up)
 	@.venv/bin/tabletd demo
 
-test: setup ## run the tests against real servers and tools (sets itself up)
+test: setup-tests ## run the tests against real servers and tools (sets itself up)
 	@.venv/bin/pytest
 
 check: ## lint, types, import arrows, drift and compatibility of the wire contract

@@ -1,18 +1,23 @@
 #!/bin/bash
 # Installs what tabletd's demo and tests stand on, one line per step; what is there already costs nothing.
 #
-#   scripts/setup.sh                 everything that `make demo` and `make test` use
+#   scripts/setup.sh                 everything that `make demo` uses
+#   scripts/setup.sh --tests         that, and Vitess's own client, which `make test` uses
 #   scripts/setup.sh COMPONENT ...   only these: packages venv mysql-5.7 gh-ost mysql-8.0 mariadb-11.4
+#                                    vtctldclient-0.21 vtctldclient-0.23
 #
 # Debian packages are installed by apt; Python packages go into .venv, tools and servers that Debian has
-# not into .tools, both beside this folder. The log of each step is .tools/log/COMPONENT.log. MySQL and
-# gh-ost may be missing: then this says what is skipped, and why. PYTHON chooses the interpreter of .venv.
+# not into .tools, both beside this folder. The log of each step is .tools/log/COMPONENT.log. MySQL,
+# gh-ost and Vitess's client may be missing: then this says what is skipped, and why. PYTHON chooses
+# the interpreter of .venv.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/.tools
 
 GH_OST_VERSION=1.1.10
 GH_OST_HASH='h1:J2m79Icn6jCqh7T6wX3GnSCKhsWRS8xySY8+Lk0ek/w='
+VITESS_21_HASH='h1:dtCgCuFvOAD/BF8vJJpRW47cJUcyOGT9acLBFjJdjzI='
+VITESS_23_HASH='h1:XEzcon9q9KpnEOF8VkFmgpEdEZZR2+N+vDSgfKTjW7k='
 
 # The server and client programs alone: the full packages would bring a system service along.
 required_packages=(mariadb-server-core mariadb-client-core percona-toolkit python3-venv)
@@ -221,10 +226,36 @@ build_gh_ost() {
     ../result/gh-ost --version
 }
 
+# build_vtctldclient VERSION HASH: Vitess's own client, checked like gh-ost.
+build_vtctldclient() {
+    local version=$1 hash=$2
+    with_go
+    mkdir module
+    cd module
+    go mod init tools
+    go get "vitess.io/vitess/go/cmd/vtctldclient@v$version"
+    grep -qxF "vitess.io/vitess v$version $hash" go.sum || {
+        echo "vtctldclient $version is not the source that was expected"
+        return 1
+    }
+    go build -o ../result/vtctldclient vitess.io/vitess/go/cmd/vtctldclient
+    ../result/vtctldclient --version
+}
+
+build_vtctldclient_21() { build_vtctldclient 0.21.0 "$VITESS_21_HASH"; }
+
+build_vtctldclient_23() {
+    # A module that it needs refuses newer releases of Go.
+    export GOTOOLCHAIN=go1.25.3
+    build_vtctldclient 0.23.0 "$VITESS_23_HASH"
+}
+
 mysql_57() { place mysql-5.7 mysql-5.7.22 build_mysql_57; }
 mysql_80() { place mysql-8.0 mysql-8.0.12 build_mysql_80; }
 mariadb_114() { place mariadb-11.4 mariadb-11.4.5 build_mariadb_114; }
 gh_ost() { place gh-ost "gh-ost-$GH_OST_VERSION" build_gh_ost; }
+vtctldclient_21() { place vtctldclient-0.21 vtctldclient-0.21.0 build_vtctldclient_21; }
+vtctldclient_23() { place vtctldclient-0.23 vtctldclient-0.23.0 build_vtctldclient_23; }
 
 if [ "${1:-}" = --build ]; then
     "$2"
@@ -237,17 +268,21 @@ mkdir -p "$tools/log"
 exec 9>"$tools/lock"
 flock 9
 
-[ $# -gt 0 ] || set -- packages venv mysql-5.7 gh-ost
+for_demo=(packages venv mysql-5.7 gh-ost)
+[ $# -gt 0 ] || set -- "${for_demo[@]}"
+[ "$*" != --tests ] || set -- "${for_demo[@]}" vtctldclient-0.21 vtctldclient-0.23
 for component in "$@"; do
     case $component in
         packages) packages ;;
         venv) venv ;;
         mysql-5.7) optional mysql-5.7 mysql_57 "no MySQL, so no gh-ost migration, in demo and tests" ;;
         gh-ost) optional gh-ost gh_ost "no gh-ost migration in demo and tests" ;;
+        vtctldclient-0.21) optional vtctldclient-0.21 vtctldclient_21 "no test drives by Vitess 0.21's client" ;;
+        vtctldclient-0.23) optional vtctldclient-0.23 vtctldclient_23 "no test drives by Vitess 0.23's client" ;;
         mysql-8.0) optional mysql-8.0 mysql_80 "no sandbox of MySQL 8.0" ;;
         mariadb-11.4) optional mariadb-11.4 mariadb_114 "no sandbox of MariaDB 11.4" ;;
         *)
-            sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac
