@@ -6,13 +6,14 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Generator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from pymysql import MySQLError
 from pymysql.connections import Connection
 
-from tabletd.executor.engines.blockers import Ending, end_blockers
+from tabletd.executor.engines.blockers import Blocker, end_blocker, find_blockage
 from tests.conftest import StartServer
 from tests.integration.engines.holders import HOLDERS, connected, number_of
 from tests.support.pools import pool_of
@@ -78,12 +79,28 @@ async def is_waiting(server: RealServer, user: str = "mover") -> bool:
 
 async def has_gone_on(server: RealServer, database: str) -> bool:
     """A loaded server may miss a KILL: the engine, too, repeats it until nothing waits."""
-    return await end(server, database) == Ending()
+    return await end(server, database) is None
 
 
-async def end(server: RealServer, database: str, user: str = "root") -> Ending:
+@dataclass(frozen=True)
+class Ending:
+    """Who was found, by what became of them."""
+
+    ended: tuple[Blocker, ...]
+    spared: tuple[Blocker, ...]
+    unseen: str
+
+
+async def end(server: RealServer, database: str, user: str = "root") -> Ending | None:
+    """End whom a swap of `mover` waits for; None when it does not wait."""
     async with pool_of(server, user=user) as pool, pool.session() as session:
-        return await end_blockers(session, database, "orders", "mover")
+        blockage = await find_blockage(session, database, "orders", "mover")
+        if blockage is None:
+            return None
+        results = {one: await end_blocker(session, one) for one in blockage.blockers}
+    ended = tuple(one for one, is_ended in results.items() if is_ended)
+    spared = tuple(one for one, is_ended in results.items() if not is_ended)
+    return Ending(ended, spared, blockage.unseen)
 
 
 @pytest.mark.parametrize("how", HOLDERS)
@@ -98,6 +115,7 @@ async def test_a_holder_is_ended_and_named(
     ):
         await eventually(lambda: is_waiting(server))
         ending = await end(server, database)
+        assert ending is not None
 
         assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
         assert str(ending.ended[0]).startswith(f"{number_of(holder)} (app@localhost, ")
@@ -117,6 +135,7 @@ async def test_mysql_8_tells_who_holds_a_row(start_server: StartServer) -> None:
     ):
         await eventually(lambda: is_waiting(server))
         ending = await end(server, database)
+        assert ending is not None
         assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
         assert "FOR UPDATE" in str(ending.ended[0])
 
@@ -125,7 +144,7 @@ async def test_nobody_is_ended_while_nothing_waits(
     telling_server: RealServer, database: str
 ) -> None:
     with connected(telling_server, database, "LOCK TABLES orders READ") as holder:
-        assert await end(telling_server, database) == Ending()
+        assert await end(telling_server, database) is None
         holder.ping(reconnect=False)
 
 
@@ -145,6 +164,7 @@ async def test_who_waits_behind_the_swap_is_not_ended(
         thread.start()
         await eventually(lambda: is_waiting(server, "app"))
         ending = await end(server, database)
+        assert ending is not None
         thread.join(20)
 
         assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
@@ -161,6 +181,7 @@ async def test_an_account_that_may_not_end_others_says_whom_it_spared(
     ):
         await eventually(lambda: is_waiting(server))
         ending = await end(server, database, user="modest")
+        assert ending is not None
         assert ending.ended == ()
         assert [blocker.id for blocker in ending.spared] == [number_of(holder)]
         holder.ping(reconnect=False)
@@ -184,6 +205,7 @@ async def test_a_server_that_does_not_tell_gives_the_running_statement_only(
     ):
         await eventually(lambda: is_waiting(server))
         ending = await end(server, database)
+        assert ending is not None
         assert [blocker.id for blocker in ending.ended] == [number_of(reader)]
         assert ": SELECT SLEEP(30), 'xxx" in str(ending.ended[0])
         assert str(ending.ended[0]).endswith("...)")

@@ -40,6 +40,10 @@ def is_swapping(record: Record) -> bool:
     return record.stages[-1].endswith(("cutting over", "swapping the tables"))
 
 
+def said(record: Record, beginning: str) -> bool:
+    return bool(record.messages) and record.messages[-1].startswith(beginning)
+
+
 @pytest.mark.parametrize("how", ["a lock on the table", "a lock on a row"])
 async def test_a_forced_cut_over_ends_who_stands_in_its_way_and_names_them(
     tool_and_rig: tuple[Strategy, Rig], how: str
@@ -49,15 +53,36 @@ async def test_a_forced_cut_over_ends_who_stands_in_its_way_and_names_them(
         with connected(rig.server, rig.schema, *HOLDERS[how]) as holder:
             running.controls.want(Wanted())
             await eventually(lambda: is_swapping(running.record))
+            name = f"connection {number_of(holder)} (app@localhost, "
+            waits = f"it waits for the table's lock, held by {name}"
+            await eventually(lambda: said(running.record, waits))
+            assert "FORCE_CUTOVER" in running.record.messages[-1]
             assert not running.task.done()
 
             running.controls.want(Wanted(force_cutover=True))
             outcome = await asyncio.wait_for(running.task, 40)
-            named = f"the forced cut-over ended connection {number_of(holder)} (app@localhost, "
+            named = f"the forced cut-over ended {name}"
     assert outcome.status is Status.COMPLETE, outcome
     assert outcome.message.startswith(named), outcome.message
     assert running.record.messages[-1] == outcome.message
     assert rig.leftovers(outcome.old_table) == []
+
+
+async def test_whom_the_triggers_of_pt_osc_wait_for_is_named(telling_mariadb_rig: Rig) -> None:
+    rig = telling_mariadb_rig
+    prepare(rig)
+    with connected(rig.server, rig.schema, "LOCK TABLES orders READ") as holder:
+        waits = f"it waits for the table's lock, held by connection {number_of(holder)} "
+
+        def is_named(record: Record) -> bool:
+            return said(record, waits)
+
+        slow = "--chunk-size 5 --sleep 0.1"
+        async with rig.running(Strategy.PT_OSC, ADD_EXTRA, slow, until=is_named) as running:
+            holder.cursor().execute("UNLOCK TABLES")
+            outcome = await asyncio.wait_for(running.task, 30)
+        assert (outcome.status, outcome.message) == (Status.COMPLETE, "")
+        assert said(running.record, "it waited for the table's lock, held by connection ")
 
 
 async def test_a_postponed_completion_is_not_forced(tool_and_rig: tuple[Strategy, Rig]) -> None:
@@ -125,7 +150,7 @@ async def test_gh_ost_is_started_with_its_threshold(mysql_rig: Rig) -> None:
     ("revoked", "said"),
     [
         ("CONNECTION ADMIN, SUPER", "it may not end connection {holder} (app@localhost, "),
-        ("PROCESS", "the cut-over cannot be forced: "),
+        ("PROCESS", "who holds the table's lock cannot be seen: "),
     ],
 )
 async def test_an_account_that_may_not_force_says_so_and_the_swap_waits(

@@ -92,35 +92,37 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """What became of an attempt to end blockers.
+class Blockage:
+    """What a statement of a run waits for.
 
     Attributes:
-        ended: those that were ended.
-        spared: those that the daemon's account may not end.
-        unseen: why others may be there that cannot be seen; empty when all can.
+        blockers: who is known to hold the table, by number.
+        unseen: why others may hold it who are not known; empty when all are.
     """
 
-    ended: tuple[Blocker, ...] = ()
-    spared: tuple[Blocker, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
     unseen: str = ""
 
 
-async def end_blockers(session: Session, schema: str, table: str, user: str) -> Ending:
-    """End the connections that the swap of a table waits for.
-
-    Nothing happens unless a connection of the migration's account waits for the table's lock.
+async def find_blockage(session: Session, schema: str, table: str, user: str) -> Blockage | None:
+    """Find whom a migration waits for that wants a table's lock.
 
     Args:
         session: of the daemon's own account.
         schema: of the table.
         table: its name.
-        user: the migration's account, whose connections are spared.
+        user: the migration's account, whose connections block nobody.
+
+    Returns:
+        None when no connection of the account waits for the table's lock.
+
+    Raises:
+        TabletdError: MISSING_GRANT without PROCESS, or another MySQLError.
     """
     rows = [_lower(row) for row in (await session.execute(_PROCESSES)).dicts()]
     naming = [row for row in rows if _names(row, schema, table)]
     if not any(row["user"] == user and row["state"] == _WAITING for row in naming):
-        return Ending()
+        return None
     others = {
         int(row["id"]): row
         for row in rows
@@ -131,12 +133,11 @@ async def end_blockers(session: Session, schema: str, table: str, user: str) -> 
     info = await server_info(session)
     holders, unseen = await _holders(session, info, schema, table)
     holders |= {int(row["id"]) for row in naming if row["state"] != _WAITING}
-    ended: list[Blocker] = []
-    spared: list[Blocker] = []
-    for number in sorted(holders & others.keys()):
-        blocker = await _blocker(session, info, number, others[number])
-        (ended if await _end(session, number) else spared).append(blocker)
-    return Ending(tuple(ended), tuple(spared), unseen)
+    found = [
+        await _blocker(session, info, number, others[number])
+        for number in sorted(holders & others.keys())
+    ]
+    return Blockage(tuple(found), unseen)
 
 
 async def _holders(
@@ -201,10 +202,10 @@ async def _blocker(session: Session, info: ServerInfo, number: int, row: dict[st
     return Blocker(number, f"{row['user']}@{row['host']}", int(row["age"]), statement)
 
 
-async def _end(session: Session, number: int) -> bool:
+async def end_blocker(session: Session, blocker: Blocker) -> bool:
     """End a connection; returns False where the account may not."""
     try:
-        await session.execute(f"KILL {number}")
+        await session.execute(f"KILL {blocker.id}")
     except MySQLError as error:
         if error.errno in _NOT_OWNER:
             return False

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from tabletd.errors import LostRace, TabletdError
 from tabletd.executor.engines.base import CutOver, EtaState, Progress, RunControls, RunRecord
-from tabletd.executor.engines.forced_cut_over import ForcedCutOver
+from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import Start, Tool
 from tabletd.executor.engines.workspace import Workspace
 
@@ -31,7 +31,7 @@ class Completion:
         workspace: of the run.
         record: the way into the row.
         controls: what is wanted.
-        forced: ends who stands in the way of the swap.
+        lock: who keeps the run from its table's lock.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class Completion:
         workspace: Workspace,
         record: RunRecord,
         controls: RunControls,
-        forced: ForcedCutOver,
+        lock: SwapLock,
     ) -> None:
         self._tool = tool
         self._workspace = workspace
         self._record = record
         self._controls = controls
-        self._forced = forced
+        self._lock = lock
         self._lock_wait_seconds = 0
         self._is_ready = False
 
@@ -93,8 +93,10 @@ class Completion:
                 raise
             except TabletdError as error:
                 _logger.warning("whether the run is ready is not written: %s", error)
-        if progress.cut_over is CutOver.UNDER_WAY and await self._forced.attempt():
-            await self._record.stage(progress.stage, self._forced.message)
+        # Triggers need the table's lock before the first row is copied, the swap after the last.
+        may_wait = progress.cut_over is CutOver.UNDER_WAY or progress.rows_copied == 0
+        if (may_wait or self._lock.is_waited_for) and await self._lock.look(progress.cut_over):
+            await self._record.stage(progress.stage, self._lock.message)
         if progress.cut_over is not CutOver.HELD:
             return progress
         return replace(

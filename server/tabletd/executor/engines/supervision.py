@@ -93,7 +93,7 @@ class Supervision:
         progress = Progress(stage=f"{self._tool.strategy}: {phase.words}")
         try:
             if phase is Phase.RUN:
-                progress = await self._real_progress(run) or progress
+                progress = await self._real_progress(run, progress)
             await self._record.progress(progress)
         except LostRace:
             return False
@@ -105,9 +105,9 @@ class Supervision:
         self._pause_seconds = self._settings.progress_interval_seconds * factor
         return True
 
-    async def _real_progress(self, run: Run) -> Progress | None:
+    async def _real_progress(self, run: Run, initial: Progress) -> Progress:
         await self._completion.obey()
         log_text = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
         rows = self._plan.facts.table.rows if self._plan.facts.table else 0
         progress = await self._tool.progress(self._plan.workspace, log_text, rows)
-        return None if progress is None else await self._completion.tell(progress)
+        return await self._completion.tell(progress or initial)

@@ -28,10 +28,10 @@ from tabletd.executor.accounts import (
 from tabletd.executor.ddl import parse
 from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
 from tabletd.executor.engines.completion import Completion
-from tabletd.executor.engines.forced_cut_over import ForcedCutOver
 from tabletd.executor.engines.leftovers import cleaning_session
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.supervision import Supervision
+from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import RunPlan, Swap, Tool
 from tabletd.executor.engines.workspace import (
     Phase,
@@ -42,7 +42,7 @@ from tabletd.executor.engines.workspace import (
 )
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.preflight import run_checks
-from tabletd.executor.preflight.facts import Facts, gather
+from tabletd.executor.preflight.facts import Facts, ServerFacts, gather
 from tabletd.executor.states import Status
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import identifier
@@ -128,6 +128,26 @@ class ToolEngine:
         await self._finish(plan, record, plan.account)
         return outcome
 
+    async def inspect(self, migration: Migration) -> tuple[Facts, Sequence[TabletdError]]:
+        """Look at what a run would meet, and change nothing; returns all that would refuse it."""
+        stem = f"{migration.migration_uuid}_{names.readable_timestamp()}"
+        made = self._tool.table_names(migration.mysql_table, stem)
+        kept = self._tool.kept_old_table(migration.mysql_table, stem)
+        async with self._pool.session() as session:
+            place = (migration.mysql_schema, migration.mysql_table)
+            found = await gather(session, *place, (*made, *kept))
+        if found.has_lock_instrument is False:
+            # A run switches it on first.
+            found = replace(found, has_lock_instrument=True)
+        facts = await self._facts_from(migration, found, made)
+        refusals: list[TabletdError] = []
+        for check in self._tool.checks:
+            try:
+                check(facts)
+            except TabletdError as error:
+                refusals.append(error)
+        return facts, refusals
+
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
         workspace = find_workspace(self._settings, migration)
         account = self._left_account(migration, workspace)
@@ -172,18 +192,22 @@ class ToolEngine:
     async def _facts(
         self, migration: Migration, made: tuple[str, ...], kept: tuple[str, ...]
     ) -> Facts:
-        statement = parse(migration.migration_statement)
         if migration.flags.analyze_table:
             await self._analyze(migration)
-        tool = await self._tool.inspector.inspect()
         async with self._pool.session() as session:
             found = await gather(
                 session, migration.mysql_schema, migration.mysql_table, (*made, *kept)
             )
         found = await self._tool.prepare_server(self._pool, found)
+        return await self._facts_from(migration, found, made)
+
+    async def _facts_from(
+        self, migration: Migration, found: ServerFacts, made: tuple[str, ...]
+    ) -> Facts:
+        tool = await self._tool.inspector.inspect()
         return Facts(
             migration=migration,
-            statement=statement,
+            statement=parse(migration.migration_statement),
             arguments=self._tool.arguments(migration.flags, migration.tool_arguments),
             server=found.server,
             variables=found.variables,
@@ -233,8 +257,8 @@ class ToolEngine:
         stop: asyncio.Event,
         controls: RunControls,
     ) -> Outcome:
-        forced = ForcedCutOver(self._pool, plan, controls)
-        completion = Completion(self._tool, plan.workspace, record, controls, forced)
+        lock = SwapLock(self._pool, plan, controls)
+        completion = Completion(self._tool, plan.workspace, record, controls, lock)
         supervision = Supervision(self._tool, plan, self._settings, record, stop, completion)
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.DRY_RUN, record, supervision)
@@ -251,7 +275,7 @@ class ToolEngine:
         if outcome.old_table and outcome.old_table not in plan.tables:
             await record.add_artifacts(outcome.old_table)
         is_complete = outcome.status is Status.COMPLETE
-        notes = [outcome.message, forced.ended if is_complete else forced.message]
+        notes = [outcome.message, lock.ended if is_complete else lock.trouble]
         if is_complete:
             notes.append(self._tool.warnings(plan.facts))
         return replace(outcome, message="; ".join(note for note in notes if note))

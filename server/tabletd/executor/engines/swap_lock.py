@@ -1,0 +1,137 @@
+"""The lock that a run waits for: who holds it is named, and ended once that is wanted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from typing import Final
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.engines.base import CutOver, RunControls
+from tabletd.executor.engines.blockers import Blockage, Blocker, end_blocker, find_blockage
+from tabletd.executor.engines.tool import RunPlan
+from tabletd.mysql.pool import Pool
+
+_NAMED_MAX: Final = 10
+
+_logger = logging.getLogger(__name__)
+
+
+class SwapLock:
+    """Looks who keeps a run from its table's lock.
+
+    Args:
+        pool: the daemon's own account.
+        plan: of the run.
+        controls: what is wanted.
+    """
+
+    def __init__(self, pool: Pool, plan: RunPlan, controls: RunControls) -> None:
+        self._pool = pool
+        self._plan = plan
+        self._controls = controls
+        self._after_seconds = plan.facts.migration.flags.force_cut_over_after_seconds
+        self._ready_at_seconds: float | None = None
+        self._holders: tuple[Blocker, ...] = ()
+        self._past = ""
+        self._way_out = ""
+        self._ended: dict[int, Blocker] = {}
+        self._spared: dict[int, Blocker] = {}
+        self._unseen = ""
+
+    @property
+    def ended(self) -> str:
+        """Who was ended, in words; empty where nobody was."""
+        if not self._ended:
+            return ""
+        return f"the forced cut-over ended {_names(self._ended.values())}"
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the run waited for somebody when it was last looked at."""
+        return bool(self._holders or self._unseen)
+
+    @property
+    def message(self) -> str:
+        """What is worth knowing now, in words; empty for nothing."""
+        return self.trouble or self._past
+
+    @property
+    def trouble(self) -> str:
+        """Who is waited for, was ended and could not be, in words; empty where nobody is."""
+        parts = [self.ended] if self._ended else []
+        if self._spared:
+            parts.append(
+                f"it may not end {_names(self._spared.values())}: tabletd's account needs "
+                "CONNECTION ADMIN (before MySQL 8.0 and MariaDB 10.5: SUPER)"
+            )
+        elif self._holders:
+            parts.append(
+                f"it waits for the table's lock, held by {_names(self._holders)}; it goes on when "
+                f"that has ended{self._way_out}"
+            )
+        if self._unseen:
+            parts.append(self._unseen)
+        return "; ".join(parts)
+
+    async def look(self, cut_over: CutOver) -> bool:
+        """Look who is waited for, and end them where that is wanted.
+
+        Args:
+            cut_over: only a cut-over that is under way is forced.
+
+        Returns:
+            whether `message` has something new to say.
+        """
+        if cut_over is CutOver.UNDER_WAY and self._ready_at_seconds is None:
+            self._ready_at_seconds = time.monotonic()
+        before = self._known()
+        try:
+            async with self._pool.session() as session:
+                blockage = await find_blockage(
+                    session, self._plan.schema, self._plan.table, self._plan.account.user
+                )
+            if blockage is not None:
+                await self._face(blockage, cut_over)
+            elif cut_over is CutOver.AHEAD and self.is_waited_for:
+                held = f", held by {_names(self._holders)}" if self._holders else ""
+                self._past = f"it waited for the table's lock{held}"
+                self._holders, self._unseen = (), ""
+        except TabletdError as error:
+            _logger.info("who holds the table's lock is not known: %s", error)
+            if error.reason is Reason.MISSING_GRANT and self._is_forced(cut_over):
+                self._unseen = f"who holds the table's lock cannot be seen: {error.message}"
+        return bool(self.message) and self._known() != before
+
+    async def _face(self, blockage: Blockage, cut_over: CutOver) -> None:
+        self._unseen = blockage.unseen
+        if not self._is_forced(cut_over):
+            self._holders = blockage.blockers
+            uuid = self._plan.facts.migration.migration_uuid
+            forcing = f", or by ALTER VITESS_MIGRATION '{uuid}' FORCE_CUTOVER"
+            self._way_out = forcing if cut_over is CutOver.UNDER_WAY else ""
+            return
+        self._holders = ()
+        async with self._pool.session(writable=True) as session:
+            for blocker in blockage.blockers:
+                is_ended = await end_blocker(session, blocker)
+                (self._ended if is_ended else self._spared).setdefault(blocker.id, blocker)
+
+    def _is_forced(self, cut_over: CutOver) -> bool:
+        if cut_over is not CutOver.UNDER_WAY or self._ready_at_seconds is None:
+            return False
+        waited_seconds = time.monotonic() - self._ready_at_seconds
+        return self._controls.force_cutover or 0 < self._after_seconds <= waited_seconds
+
+    def _known(self) -> tuple[object, ...]:
+        """What the message says, but for the ages, which only grow."""
+        holders = [blocker.id for blocker in self._holders]
+        return holders, list(self._ended), list(self._spared), self._unseen
+
+
+def _names(blockers: Collection[Blocker]) -> str:
+    named = [str(blocker) for blocker in list(blockers)[:_NAMED_MAX]]
+    more = len(blockers) - len(named)
+    noun = "connection" if len(blockers) == 1 else "connections"
+    return f"{noun} {', '.join(named)}" + (f" and {more} more" if more else "")
