@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
 from tabletd.clock import SystemClock
 from tabletd.errors import TabletdError
+from tabletd.executor.explain import Explainer, Explanation
 from tabletd.executor.watch import Watch
 from tabletd.mysql.result import ResultSet
 from tabletd.servicers.interceptors import CallLimits
@@ -138,6 +139,20 @@ class FakeAdmin(TabletAdmin):
         self._answer(read_only)
 
 
+class FakeExplainer(Explainer):
+    """Notes what it is asked, and answers with `answer`."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.answer: list[Explanation] = []
+
+    async def explain(
+        self, statement: str, ddl_strategy: str, migration_context: str
+    ) -> list[Explanation]:
+        self.asked.append((statement, ddl_strategy, migration_context))
+        return self.answer
+
+
 @dataclass
 class GrpcBench:
     """A served set of fakes, and a channel to it."""
@@ -152,6 +167,7 @@ class GrpcBench:
     app_rules: AppRules
     table: FakeTable
     watch: Watch
+    explainer: FakeExplainer
     address: str = field(default="")
 
 
@@ -167,14 +183,14 @@ async def grpc_bench(
     shard, table = FakeShard(), FakeTable()
     app_rules, throttler = await shard.primary()
     vtctld = build_vtctld(topology or StaticTopology(Layout(()), clock=SystemClock()))
-    watch = Watch(table, clock=SystemClock())
+    watch, explainer = Watch(table, clock=SystemClock()), FakeExplainer()
     built = build_server(
         tablet_manager=TabletManager(
             tablet=tablet, executor=executor, admin=admin, throttler=throttler
         ),
         query=Query(tablet=tablet, executor=executor, admin=admin),
         throttling=Throttling(app_rules=app_rules),
-        migrations=Migrations(watch=watch),
+        migrations=Migrations(watch=watch, explainer=explainer),
         vtctld=VtctldService(vtctld),
         vtctl=VtctlService(vtctld.commands),
         host="127.0.0.1",
@@ -197,6 +213,7 @@ async def grpc_bench(
                 app_rules,
                 table,
                 watch,
+                explainer,
                 address,
             )
     finally:

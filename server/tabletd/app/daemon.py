@@ -162,7 +162,7 @@ class _Daemon:
             tablet_manager=manager,
             query=Query(tablet=parts.tablet, executor=parts.queue.executor, admin=parts.admin),
             throttling=throttling,
-            migrations=Migrations(watch=parts.watch),
+            migrations=Migrations(watch=parts.watch, explainer=parts.queue.explainer),
             vtctld=VtctldService(vtctld),
             vtctl=VtctlService(vtctld.commands),
             host=config.grpc_bind,

@@ -14,10 +14,11 @@ from tabletd.app.address import Address
 from tabletd.clock import Clock
 from tabletd.config import Config
 from tabletd.executor.commands import ThrottlerDoor
-from tabletd.executor.engines.build import build_engines
+from tabletd.executor.engines.build import build_engines, build_inspectors
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.workspace import prune_logs
 from tabletd.executor.executor import Executor, ExecutorSettings
+from tabletd.executor.explain import Explainer
 from tabletd.executor.gc import GarbageCollector, GCSettings, parse_lifecycle
 from tabletd.executor.store import Store
 from tabletd.executor.strategy import Strategy
@@ -34,11 +35,13 @@ class Queue:
         executor: takes and runs migrations.
         gc: removes their old tables.
         log_pruner: removes their old logs.
+        explainer: says what a migration would do.
     """
 
     executor: Executor
     gc: GarbageCollector
     log_pruner: LogPruner
+    explainer: Explainer
 
     def reload(self, config: Config) -> None:
         """Take over the settings that may change while running."""
@@ -120,7 +123,13 @@ def build_queue(
         throttler=ThrottlerDoor(app_rules, throttler.show_status),
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)
-    return Queue(executor, gc, log_pruner)
+    explainer = Explainer(
+        pool=pool,
+        queue=executor,
+        inspectors=build_inspectors(pool, engine_settings),
+        online=executor.settings.default_online_strategy,
+    )
+    return Queue(executor, gc, log_pruner, explainer)
 
 
 def _engine_settings(config: Config, http: Address) -> EngineSettings:

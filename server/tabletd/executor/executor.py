@@ -100,6 +100,7 @@ class Executor:
         self._worker = Worker(
             store=self._store, runs=self._runs, pool=pool, tablet=tablet_alias, settings=settings
         )
+        self.backlog, self.foresee = self._runs.backlog, self._worker.foresee
         self._submissions = Submissions(self._store, self.retry)
         self._commands = Commands(queue=self, store=self._store, throttler=throttler)
         self._gc = gc
@@ -113,10 +114,6 @@ class Executor:
     def on_write(self, listener: Callable[[], None]) -> None:
         """Call a listener after each change of a row from here on."""
         self._store.on_write = listener
-
-    def backlog(self, migration_uuid: str) -> int:
-        """Return how many changes of the application a run still has to carry over."""
-        return self._runs.backlog(migration_uuid)
 
     async def open(self) -> None:
         """Take migrations from now on; may be called again."""
@@ -204,7 +201,7 @@ class Executor:
             TabletdError: what the text alone shows to be impossible, see `submit.read_submission`;
                 MIGRATION_REJECTED by its singleton flags; NOT_PRIMARY, READ_ONLY.
         """
-        submission = self._read(new)
+        submission = self.judge(new)
         await self.check_writable()
         result = await self._submissions.insert(submission, shard=self._shard)
         self.wake()
@@ -361,7 +358,8 @@ class Executor:
         self._worker.wake()
         self._gc_wake.set()
 
-    def _read(self, new: NewMigration) -> Submission:
+    def judge(self, new: NewMigration) -> Submission:
+        """Read a submission without submitting it; raises as `submit.read_submission`."""
         return read_submission(
             new,
             keyspace=self._keyspace,
@@ -387,7 +385,7 @@ class Executor:
             raise TabletdError(
                 Reason.INVALID_REQUEST, "only DDL and REVERT can be submitted as a migration"
             )
-        submission = self._read(new)
+        submission = self.judge(new)
         await self.check_writable()
         return await self._enter(submission)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from tabletd.errors import TabletdError
@@ -10,6 +11,7 @@ from tabletd.executor.migration import Migration, split_artifacts
 from tabletd.executor.scheduler import Candidate
 from tabletd.executor.states import Status
 from tabletd.executor.strategy import strategy_by_name
+from tabletd.executor.submit import Submission
 from tabletd.mysql.result import ResultSet
 
 MIGRATION_COLUMNS: Final = (
@@ -46,6 +48,30 @@ CANDIDATE_COLUMNS: Final = (
 def to_candidates(result: ResultSet) -> tuple[Candidate, ...]:
     """Return the rows of a query for `CANDIDATE_COLUMNS`."""
     return tuple(_to_candidate(row) for row in result.dicts())
+
+
+def new_candidate(
+    submission: Submission, *, tablet: str, pending: Sequence[Candidate]
+) -> Candidate:
+    """Return what a submission would be to the scheduler, behind all that are pending."""
+    flags = submission.flags
+    return Candidate(
+        id=max((row.id for row in pending), default=0) + 1,
+        migration_uuid=submission.migration_uuid,
+        status=Status.QUEUED,
+        table=(submission.mysql_schema, submission.mysql_table),
+        tablet=tablet,
+        migration_context=submission.migration_context,
+        postpone_launch=flags.postpone_launch,
+        postpone_completion=flags.postpone_completion,
+        allow_concurrent=flags.allow_concurrent,
+        in_order_completion=flags.in_order_completion,
+        singleton_context=flags.singleton_context,
+        is_immediate_operation=submission.is_immediate_operation,
+        is_revert=bool(submission.reverted_uuid),
+        strategy=submission.strategy,
+        postponed_by_flag=flags.postpone_completion,
+    )
 
 
 def to_migration(row: dict[str, Any]) -> Migration:

@@ -19,6 +19,7 @@ from tabletd.errors import (
 from tabletd.executor.controls import Wanted
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.row_controls import RowControls
+from tabletd.executor.rows import new_candidate
 from tabletd.executor.runs import Runs, StopReason
 from tabletd.executor.scheduler import (
     Action,
@@ -38,8 +39,10 @@ from tabletd.executor.scheduler import (
     decide,
 )
 from tabletd.executor.settings import ExecutorSettings
+from tabletd.executor.singleton import check_singleton
 from tabletd.executor.states import Command, Status
 from tabletd.executor.store import MOVED_ON, Store
+from tabletd.executor.submit import Submission
 from tabletd.executor.waiting import news, waits
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
@@ -154,6 +157,23 @@ class Worker:
             if is_full or row.table_key in self._runs.tables or row.run_nonce:
                 raise ExecutorMigrationAlreadyRunning()
             await self._start(migration_uuid, row.status, strategy)
+
+    async def foresee(self, submission: Submission) -> str:
+        """Return what a migration would wait for if it were submitted now; empty: nothing.
+
+        Raises:
+            TabletdError: MIGRATION_REJECTED by its singleton flags.
+        """
+        await self.ensure_schema()
+        async with self._claiming:
+            snapshot = await self._snapshot()
+        check_singleton(submission, snapshot.pending)
+        row = new_candidate(submission, tablet=self._limits.tablet, pending=snapshot.pending)
+        snapshot = replace(snapshot, pending=(*snapshot.pending, row))
+        actions = decide(snapshot, self._limits)
+        starting = {one.migration_uuid for one in actions if isinstance(one, Start)}
+        wait = waits(snapshot, self._limits, starting).get(row.migration_uuid)
+        return wait.message if wait is not None else ""
 
     async def ensure_schema(self) -> None:
         """Make `_vt` what it should be, once for each time that this tablet becomes the primary."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.base import EtaState
+from tabletd.executor.explain import Explanation, Way
 from tabletd.executor.migration import split_artifacts
 from tabletd.executor.watch import Changed, News, Removed, Reset, Wish
 from tabletd.executor.watch_rows import WatchedMigration
@@ -19,6 +20,16 @@ _ETA_STATES: Final = {
     EtaState.MEASURING: pb.MigrationState.ETA_STATE_MEASURING,
     EtaState.READY: pb.MigrationState.ETA_STATE_READY,
     EtaState.DUE: pb.MigrationState.ETA_STATE_DUE,
+}
+_WAYS: Final = {
+    Way.UNKNOWN: pb.Plan.WAY_UNSPECIFIED,
+    Way.REFUSED: pb.Plan.WAY_REFUSED,
+    Way.NO_CHANGE: pb.Plan.WAY_NO_CHANGE,
+    Way.SERVER: pb.Plan.WAY_SERVER,
+    Way.INSTANT: pb.Plan.WAY_INSTANT,
+    Way.RENAME: pb.Plan.WAY_RENAME,
+    Way.GH_OST: pb.Plan.WAY_GH_OST,
+    Way.PT_OSC: pb.Plan.WAY_PT_OSC,
 }
 UUIDS_MAX: Final = 1_000
 
@@ -106,6 +117,36 @@ def migration_to_proto(one: WatchedMigration) -> pb.MigrationState:
         completed_at=_time(one.completed_timestamp),
         cancelled_at=_time(one.cancelled_timestamp),
         cleaned_up_at=_time(one.cleanup_timestamp),
+    )
+
+
+def explanation_to_proto(one: Explanation) -> pb.Plan:
+    """Return what one migration would do."""
+    return pb.Plan(
+        statement=one.statement,
+        schema=one.schema,
+        table=one.table,
+        ddl_action=one.ddl_action,
+        way=_WAYS[one.way],
+        refusals=[
+            pb.Refusal(reason=error.reason, message=error.message, hint=error.hint or "")
+            for error in one.refusals
+        ],
+        table_rows=one.table_rows,
+        data_bytes=one.data_bytes,
+        index_bytes=one.index_bytes,
+        estimated_seconds=one.estimated_seconds,
+        locks=[
+            pb.Lock(
+                object=lock.object,
+                blocks=lock.blocks,
+                phase=lock.phase,
+                seconds_max=lock.seconds_max,
+            )
+            for lock in one.locks
+        ],
+        evidence=one.evidence,
+        waits=one.waits,
     )
 
 

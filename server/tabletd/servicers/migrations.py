@@ -1,4 +1,4 @@
-"""`tabletd.v1.Migrations`: live news of migrations."""
+"""`tabletd.v1.Migrations`: live news of migrations, and what one would do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import grpc.aio
 
-from tabletd.errors import Reason, TabletdError
+from tabletd.executor.explain import Explainer
 from tabletd.executor.watch import Changed, News, Watch
-from tabletd.servicers.convert_migration import news_to_proto, wish_from_proto
+from tabletd.servicers.convert_migration import explanation_to_proto, news_to_proto, wish_from_proto
 from tabletd_pb import migrations_pb2 as pb
 from tabletd_pb.migrations_pb2_grpc import MigrationsServicer
 
@@ -19,14 +19,16 @@ _CONVERTED_MAX: Final = 256
 
 
 class Migrations(MigrationsServicer):
-    """Sends what the watch tells.
+    """Sends what the watch and the explainer tell.
 
     Args:
         watch: the news.
+        explainer: says what a statement would do.
     """
 
-    def __init__(self, *, watch: Watch) -> None:
+    def __init__(self, *, watch: Watch, explainer: Explainer) -> None:
         self._watch = watch
+        self._explainer = explainer
         self._converted: OrderedDict[int, pb.WatchResponse] = OrderedDict()
 
     async def Watch(
@@ -37,9 +39,10 @@ class Migrations(MigrationsServicer):
                 yield self._to_proto(news)
 
     async def Explain(self, request: pb.ExplainRequest, context: _Context) -> pb.ExplainResponse:
-        raise TabletdError(
-            Reason.UNSUPPORTED_METHOD, "Explain is not offered by this version of tabletd"
+        found = await self._explainer.explain(
+            request.statement, request.ddl_strategy, request.migration_context
         )
+        return pb.ExplainResponse(plans=[explanation_to_proto(one) for one in found])
 
     def _to_proto(self, news: News) -> pb.WatchResponse:
         """Convert news once for all who watch."""

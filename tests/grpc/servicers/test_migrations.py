@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import grpc
 
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.explain import Explanation, Lock, Way
 from tabletd_pb import migrations_pb2 as pb
 from tabletd_pb import migrations_pb2_grpc, vtctldata_pb2
 from tests.support.fakes_servicers import GrpcBench, error_info, failure, grpc_bench
@@ -100,3 +102,50 @@ async def test_more_uuids_than_anybody_needs_are_refused() -> None:
     async with grpc_bench() as bench:
         error = await failure(read(watch(bench, uuids=[UUID] * 1_001), 1))
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_an_explanation_tells_way_size_locks_and_refusals() -> None:
+    async with grpc_bench() as bench:
+        bench.explainer.answer = [
+            Explanation(
+                "ALTER TABLE t ADD c INT",
+                schema="shop",
+                table="t",
+                ddl_action="alter",
+                way=Way.GH_OST,
+                refusals=[TabletdError(Reason.PREFLIGHT_REFUSED, "no key", hint="add one")],
+                table_rows=9,
+                data_bytes=16,
+                index_bytes=32,
+                estimated_seconds=7,
+                locks=[Lock("shop.t", "writers", "at the end", 3.0)],
+                evidence=["seen"],
+                waits=["for another"],
+            )
+        ]
+        stub = cast(Any, migrations_pb2_grpc.MigrationsStub)(bench.channel)
+        answer = await stub.Explain(
+            pb.ExplainRequest(
+                statement="ALTER TABLE t ADD c INT", ddl_strategy="gh-ost", migration_context="a"
+            )
+        )
+        assert bench.explainer.asked == [("ALTER TABLE t ADD c INT", "gh-ost", "a")]
+        assert list(answer.plans) == [
+            pb.Plan(
+                statement="ALTER TABLE t ADD c INT",
+                schema="shop",
+                table="t",
+                ddl_action="alter",
+                way=pb.Plan.WAY_GH_OST,
+                refusals=[pb.Refusal(reason="PREFLIGHT_REFUSED", message="no key", hint="add one")],
+                table_rows=9,
+                data_bytes=16,
+                index_bytes=32,
+                estimated_seconds=7,
+                locks=[
+                    pb.Lock(object="shop.t", blocks="writers", phase="at the end", seconds_max=3)
+                ],
+                evidence=["seen"],
+                waits=["for another"],
+            )
+        ]

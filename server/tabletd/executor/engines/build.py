@@ -11,8 +11,17 @@ from tabletd.executor.engines.prefer_instant import InstantFirst
 from tabletd.executor.engines.pt_osc import PtOsc
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool_engine import ToolEngine
+from tabletd.executor.explain import Inspector
 from tabletd.executor.migration import Strategy
 from tabletd.mysql.pool import Pool
+
+
+def build_inspectors(pool: Pool, settings: EngineSettings) -> Mapping[Strategy, Inspector]:
+    """Make what looks at a migration as the engine of each tool would, and runs nothing."""
+    return {
+        tool.strategy: ToolEngine(tool, pool=pool, settings=settings)
+        for tool in (GhOst(settings), PtOsc(settings))
+    }
 
 
 def build_engines(pool: Pool, settings: EngineSettings) -> Mapping[Strategy, Engine]:
