@@ -255,6 +255,7 @@ class _Reader:
             action=Action.ALTER,
             kind=ObjectKind.TABLE,
             name=name,
+            name_span=self._name_span,
             alter_options=" ".join(part for part in (verb, before, self._source(options)) if part),
             or_replace=or_replace,
             index_options=any(

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from tabletd.errors import TabletdError
 from tabletd.executor.flags import Flags, split_options
 from tabletd.executor.states import Status
 from tabletd.executor.strategy import Strategy
@@ -83,7 +84,17 @@ class Migration:
     def engine_strategy(self) -> Strategy:
         """The strategy whose engine carries it out: tools only ever run an ALTER TABLE."""
         is_for_tool = self.ddl_action == "alter" and not self.is_view and not self.reverted_uuid
-        return self.strategy if is_for_tool and self.strategy.is_tool else Strategy.DIRECT
+        if is_for_tool and self.strategy.is_tool and not self._is_declarative:
+            return self.strategy
+        return Strategy.DIRECT
+
+    @property
+    def _is_declarative(self) -> bool:
+        """Whether its statement says what there should be: an ALTER is made from it by `direct`."""
+        try:
+            return self.flags.declarative
+        except TabletdError:
+            return False
 
     @property
     def flags(self) -> Flags:

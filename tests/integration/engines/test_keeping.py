@@ -184,8 +184,9 @@ async def test_only_what_is_complete_and_can_be_undone_is_reverted(queue: RealQu
     reason = await queue.cannot_revert(altered)
     assert "an ALTER TABLE by the server itself" in reason
     assert "submit the ALTER TABLE that undoes it" in reason
-    waiting = await queue.submit("ALTER TABLE t DROP COLUMN b", options="--postpone-launch")
-    reason = await queue.cannot_revert(altered)
+    made = await queue.complete("CREATE TABLE fresh (id INT PRIMARY KEY)")
+    waiting = await queue.submit("ALTER TABLE fresh ADD b INT", options="--postpone-launch")
+    reason = await queue.cannot_revert(made)
     assert f"because migration {waiting} is in queued status" in reason
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tabletd.executor.engines.base import Engine
+from tabletd.executor.engines.declarative import Declarative
 from tabletd.executor.engines.direct import DirectEngine
 from tabletd.executor.engines.gh_ost import GhOst
 from tabletd.executor.engines.prefer_instant import InstantFirst
@@ -37,4 +38,4 @@ def build_engines(pool: Pool, settings: EngineSettings) -> Mapping[Strategy, Eng
         tool.strategy: InstantFirst(ToolEngine(tool, pool=pool, settings=settings), direct=direct)
         for tool in tools
     }
-    return {Strategy.DIRECT: direct, **by_tool}
+    return {Strategy.DIRECT: Declarative(direct, by_tool), **by_tool}

@@ -14,8 +14,9 @@ from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
 from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
 from tabletd.executor.engines.instant import INSTANT_DDL, instant_statement, is_not_instant
-from tabletd.executor.engines.plan import Plan, Planner, rename_sql, scratch_name
+from tabletd.executor.engines.plan import Plan, Planner, rename_sql
 from tabletd.executor.engines.revert import plan_revert
+from tabletd.executor.engines.scratch import scratch
 from tabletd.executor.engines.statement import end_statements, execute_until_stopped
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.states import Status
@@ -61,7 +62,7 @@ class DirectEngine:
             instant = await self.run_instantly(migration, record, stop, controls)
             if instant is not None:
                 return instant
-        async with self._session(migration, controls.cutover_threshold_seconds) as session:
+        async with self.session(migration, controls.cutover_threshold_seconds) as session:
             plan = await self._plan(session, migration)
             if isinstance(plan, Outcome):
                 await _forget_unused_artifacts(session, migration, record, migration.artifacts)
@@ -99,7 +100,7 @@ class DirectEngine:
             if not await _is_released(migration, record, stop, controls):
                 return Outcome(Status.CANCELLED, "stopped before the statement was sent")
         plan = Plan(sql, ddl.Action.ALTER, special_plan=INSTANT_DDL)
-        async with self._session(migration, controls.cutover_threshold_seconds) as session:
+        async with self.session(migration, controls.cutover_threshold_seconds) as session:
             nonce = await self._begin(session, migration, record, plan)
             failure = await execute_until_stopped(self._pool, session, sql, nonce, stop)
         if is_not_instant(failure):
@@ -120,6 +121,11 @@ class DirectEngine:
             await self._discard(migration, record, migration.artifacts)
         await record.end()
         return Outcome(Status.COMPLETE, "found after a restart") if changed else None
+
+    async def forget_unused_artifacts(self, migration: Migration, record: RunRecord) -> None:
+        """Take names out of the row that an earlier attempt was going to use."""
+        async with self.session(migration, LOCK_WAIT_SECONDS) as session:
+            await _forget_unused_artifacts(session, migration, record, migration.artifacts)
 
     async def _plan(self, session: Session, migration: Migration) -> Plan | Outcome:
         planner = Planner(
@@ -180,27 +186,25 @@ class DirectEngine:
         return Outcome(Status.FAILED, str(failure))
 
     async def _is_instant_on_a_copy(self, migration: Migration, record: RunRecord) -> bool:
-        copy = scratch_name(migration)
-        schema, name = migration.mysql_schema, identifier(migration.mysql_schema, copy)
         statement = ddl.parse(migration.migration_statement)
-        await record.add_artifacts(copy)
-        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
-            like = identifier(schema, migration.mysql_table)
-            await session.execute(f"CREATE TABLE {name} LIKE {like}")
+        like = identifier(migration.mysql_schema, migration.mysql_table)
+        async with (
+            self.session(migration, LOCK_WAIT_SECONDS) as session,
+            scratch(session, migration, record, "TABLE") as name,
+        ):
+            copy = identifier(migration.mysql_schema, name)
+            await session.execute(f"CREATE TABLE {copy} LIKE {like}")
             try:
-                await session.execute(instant_statement(statement, name))
+                await session.execute(instant_statement(statement, copy))
             except MySQLError as error:
                 if not is_not_instant(error):
                     raise
                 return False
-            finally:
-                await session.execute(f"DROP TABLE {name}")
-                await record.remove_artifacts(copy)
         return True
 
     async def _copy_view(self, migration: Migration, view: catalogue.View, copy: str) -> None:
         """Make the copy of a view that is about to be replaced, as it was made itself."""
-        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
+        async with self.session(migration, LOCK_WAIT_SECONDS) as session:
             await session.execute("SET collation_connection = %s", (view.collation,))
             name = identifier(migration.mysql_schema, copy)
             await session.execute(ddl.parse(view.statement).with_name(name))
@@ -221,7 +225,7 @@ class DirectEngine:
         schema, table = migration.mysql_schema, migration.mysql_table
         if migration.ddl_action != ddl.Action.ALTER or not migration.reverted_uuid:
             return False
-        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
+        async with self.session(migration, LOCK_WAIT_SECONDS) as session:
             found = await catalogue.kinds(session, schema, [table, *migration.artifacts])
             kept = [name for name in migration.artifacts if name in found]
             if table in found or not kept:
@@ -236,14 +240,14 @@ class DirectEngine:
         if not artifacts:
             return
         schema = migration.mysql_schema
-        async with self._session(migration, LOCK_WAIT_SECONDS) as session:
+        async with self.session(migration, LOCK_WAIT_SECONDS) as session:
             for name, kind in (await catalogue.kinds(session, schema, artifacts)).items():
                 if kind == "VIEW":
                     await session.execute(f"DROP VIEW IF EXISTS {identifier(schema, name)}")
             await _forget_unused_artifacts(session, migration, record, artifacts)
 
     @asynccontextmanager
-    async def _session(
+    async def session(
         self, migration: Migration, lock_wait_seconds: int
     ) -> AsyncGenerator[Session]:
         """Borrow a session for the migration's statements, set as its flags want it."""

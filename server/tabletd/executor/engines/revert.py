@@ -46,10 +46,9 @@ async def plan_revert(session: Session, revert: Migration, planner: Planner) -> 
         TabletdError: MIGRATION_REJECTED, with why it cannot be undone and what can be done instead.
     """
     target = await _target(session, revert)
-    _check_can_be_undone(target)
-    kept = await _kept(session, target)
+    held = _held(target)
     schema, table = target.mysql_schema, target.mysql_table
-    if not target.artifacts:
+    if not held:
         if await _scalar(session, _CLEANED, target.migration_uuid):
             raise _gone(target)
         return no_change(f"migration {target.migration_uuid} had changed nothing")
@@ -58,6 +57,7 @@ async def plan_revert(session: Session, revert: Migration, planner: Planner) -> 
         await _check_foreign_keys(session, target)
         sql = rename_sql(schema, (table, fresh))
         return Plan(sql, ddl.Action.DROP, artifacts=(fresh,))
+    kept = next(iter(await catalogue.kinds(session, schema, held)), None)
     if kept is None:
         raise _gone(target)
     if target.ddl_action == ddl.Action.DROP:
@@ -79,6 +79,7 @@ async def _target(session: Session, revert: Migration) -> Migration:
             "can only revert a migration in a 'complete' state: "
             f"migration {uuid} is in '{target.status}' state"
         )
+    _check_can_be_undone(target)
     on_table = (target.mysql_schema, target.mysql_table, revert.id)
     pending = await _row(session, _PENDING, *on_table)
     if pending is not None:
@@ -121,15 +122,13 @@ def _check_can_be_undone(target: Migration) -> None:
     )
 
 
-async def _kept(session: Session, target: Migration) -> str | None:
-    """Return the name under which the migration's table or view is still kept untouched."""
-    held = [
+def _held(target: Migration) -> list[str]:
+    """Return the names under which something of the migration may be kept untouched."""
+    return [
         name
         for name in target.artifacts
         if (parsed := parse_gc_table_name(name)) and parsed.state is TableGCState.HOLD
     ]
-    found = await catalogue.kinds(session, target.mysql_schema, held)
-    return next(iter(found), None)
 
 
 async def _check_foreign_keys(session: Session, target: Migration) -> None:
