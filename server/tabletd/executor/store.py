@@ -92,7 +92,7 @@ _NOT_STARTED: Final = (
     " completed_timestamp = NULL, cancelled_timestamp = NULL, progress = 0, eta_seconds = -1,"
     " rows_copied = 0, last_throttled_timestamp = NULL, component_throttled = '',"
     " reason_throttled = '', ready_to_complete = 0, ready_to_complete_timestamp = NULL,"
-    " in_order_completion_pending_count = 0, user_throttle_ratio = 0"
+    " in_order_completion_pending_count = 0, user_throttle_ratio = 0, special_plan = ''"
 )
 _DONE: Final = (
     "started_timestamp = COALESCE(started_timestamp, NOW()), completed_timestamp = NOW(6),"

@@ -215,7 +215,9 @@ async def test_cancel_retry_and_clean_up_count_what_they_change(
         held = [await submit(test, "--postpone-launch") for _ in range(2)]
         assert await affected(test, f"{ALTER} cancel all") == 2
         assert test.row(held[0])["message"] == "CANCEL ALL issued by user"
+        test.server.query("UPDATE _vt.schema_migrations SET special_plan = '{}'")
         assert await affected(test, f"{ALTER} '{held[0]}' retry") == 1
+        assert test.row(held[0])["special_plan"] == ""
         assert await affected(test, f"{ALTER} '{held[0]}' cancel") == 1
         assert test.row(held[0])["message"] == "CANCEL issued by user"
         assert await affected(test, f"{ALTER} '{held[1]}' cleanup") == 1
