@@ -2,7 +2,7 @@
 # Installs what tabletd's demo and tests stand on, one line per step; what is there already costs nothing.
 #
 #   scripts/setup.sh                 everything that `make demo` uses
-#   scripts/setup.sh --tests         that, and Vitess's own client, which `make test` uses
+#   scripts/setup.sh --tests         that, more servers and Vitess's own client, for `make test`
 #   scripts/setup.sh COMPONENT ...   only these: packages venv mysql-5.7 gh-ost mysql-8.0 mariadb-11.4
 #                                    vtctldclient-0.21 vtctldclient-0.23
 #
@@ -270,7 +270,8 @@ flock 9
 
 for_demo=(packages venv mysql-5.7 gh-ost)
 [ $# -gt 0 ] || set -- "${for_demo[@]}"
-[ "$*" != --tests ] || set -- "${for_demo[@]}" vtctldclient-0.21 vtctldclient-0.23
+[ "$*" != --tests ] ||
+    set -- "${for_demo[@]}" mysql-8.0 mariadb-11.4 vtctldclient-0.21 vtctldclient-0.23
 for component in "$@"; do
     case $component in
         packages) packages ;;
@@ -279,8 +280,8 @@ for component in "$@"; do
         gh-ost) optional gh-ost gh_ost "no gh-ost migration in demo and tests" ;;
         vtctldclient-0.21) optional vtctldclient-0.21 vtctldclient_21 "no test drives by Vitess 0.21's client" ;;
         vtctldclient-0.23) optional vtctldclient-0.23 vtctldclient_23 "no test drives by Vitess 0.23's client" ;;
-        mysql-8.0) optional mysql-8.0 mysql_80 "no sandbox of MySQL 8.0" ;;
-        mariadb-11.4) optional mariadb-11.4 mariadb_114 "no sandbox of MariaDB 11.4" ;;
+        mysql-8.0) optional mysql-8.0 mysql_80 "no test on MySQL 8.0, and no sandbox of it" ;;
+        mariadb-11.4) optional mariadb-11.4 mariadb_114 "no test on MariaDB 11.4, and no sandbox of it" ;;
         *)
             sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
             exit 2
