@@ -239,6 +239,12 @@ def _check_for_tool(statement: ddl.Statement, strategy: Strategy) -> None:
         raise _not_by_tool(
             strategy, "takes no ALGORITHM or LOCK of an index statement", "leave them out"
         )
+    if statement.or_replace:
+        raise _not_by_tool(
+            strategy,
+            "cannot replace an index by CREATE OR REPLACE",
+            "submit ALTER TABLE ... DROP INDEX ..., ADD INDEX ...",
+        )
     if not statement.alter_options:
         raise _not_by_tool(strategy, "needs a clause behind the table's name", "say what to alter")
 

@@ -58,6 +58,7 @@ def test_the_longest_statement_is_taken_and_one_byte_more_is_refused() -> None:
         ("ALTER IGNORE TABLE t ADD UNIQUE (a)", {}, "no ALTER IGNORE"),
         ("ALTER TABLE t", {}, "needs a clause"),
         ("CREATE INDEX i ON t (a) LOCK=NONE", {}, "no ALGORITHM or LOCK"),
+        ("CREATE OR REPLACE INDEX i ON t (a)", {}, "cannot replace an index"),
     ],
 )
 def test_what_the_text_shows_is_refused(statement: str, others: dict[str, str], text: str) -> None:

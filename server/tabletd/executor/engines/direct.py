@@ -105,7 +105,7 @@ class DirectEngine:
             failure = await execute_until_stopped(self._pool, session, sql, nonce, stop)
         if is_not_instant(failure):
             await record.note(special_plan="", ddl_action=ddl.Action.ALTER)
-            await record.stage(f"{migration.strategy}: starting", f"not instantly: {failure}")
+            await record.stage(f"{migration.engine_strategy}: starting", f"not instantly: {failure}")
             await record.begin_anew()
             return None
         outcome = await self._judge(migration, nonce, plan, failure, stop)
@@ -153,7 +153,7 @@ class DirectEngine:
         await record.note(special_plan=plan.special_plan, ddl_action=plan.ddl_action)
         if plan.artifacts:
             await record.add_artifacts(*plan.artifacts)
-        await record.stage(f"{migration.strategy}: running the statement on the server")
+        await record.stage(f"{migration.engine_strategy}: running the statement on the server")
         return nonce
 
     async def _carry_out(
@@ -295,7 +295,7 @@ async def _is_released(
         while is_held(controls) and not stop.is_set():
             why = controls.completion_waits_for
             waits = f"waiting for {why}" if why else "completion is postponed"
-            await record.stage(f"{migration.strategy}: ready to alter instantly, {waits}")
+            await record.stage(f"{migration.engine_strategy}: ready to alter instantly, {waits}")
             changed = asyncio.ensure_future(controls.changed())
             try:
                 await asyncio.wait({stopped, changed}, return_when=asyncio.FIRST_COMPLETED)
