@@ -53,7 +53,8 @@ class MigrationsServicer(object):
 
     def Watch(self, request, context):
         """Watch sends the state of every migration that the request asks for, and then each change of it, until the caller
-        ends the call. A call that broke is resumed with the last series and sequence that were read.
+        ends the call; of those that have ended, the newest 10,000. A call that broke is resumed with the last series and
+        sequence that were read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,7 +18,8 @@ class MigrationsStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Watch: _aio.UnaryStreamMultiCallable[_migrations_pb2.WatchRequest, _migrations_pb2.WatchResponse]
     """Watch sends the state of every migration that the request asks for, and then each change of it, until the caller
-    ends the call. A call that broke is resumed with the last series and sequence that were read.
+    ends the call; of those that have ended, the newest 10,000. A call that broke is resumed with the last series and
+    sequence that were read.
     """
     Explain: _aio.UnaryUnaryMultiCallable[_migrations_pb2.ExplainRequest, _migrations_pb2.ExplainResponse]
     """Explain says what a statement would do, without doing it and without submitting it."""
@@ -33,7 +34,8 @@ class MigrationsServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_migrations_pb2.WatchRequest, _abc.AsyncIterator[_migrations_pb2.WatchResponse]],
     ) -> _abc.AsyncIterator[_migrations_pb2.WatchResponse]:
         """Watch sends the state of every migration that the request asks for, and then each change of it, until the caller
-        ends the call. A call that broke is resumed with the last series and sequence that were read.
+        ends the call; of those that have ended, the newest 10,000. A call that broke is resumed with the last series and
+        sequence that were read.
         """
 
     @_abc_1.abstractmethod
