@@ -105,7 +105,8 @@ class DirectEngine:
             failure = await execute_until_stopped(self._pool, session, sql, nonce, stop)
         if is_not_instant(failure):
             await record.note(special_plan="", ddl_action=ddl.Action.ALTER)
-            await record.stage(f"{migration.engine_strategy}: starting", f"not instantly: {failure}")
+            stage = f"{migration.engine_strategy}: starting"
+            await record.stage(stage, f"not instantly: {failure}")
             await record.begin_anew()
             return None
         outcome = await self._judge(migration, nonce, plan, failure, stop)
