@@ -12,6 +12,7 @@ from tabletd.executor.migration import Migration, join_artifacts
 from tabletd.executor.names import parse_gc_table_name
 from tabletd.executor.store import Store, fit
 from tabletd.executor.throttling import Throttling
+from tabletd.executor.waiting import THROTTLED, throttled
 
 
 class StoredRun:
@@ -48,6 +49,7 @@ class StoredRun:
         self.nonce = migration.run_nonce
         self.ended = False
         self.backlog = 0
+        self._throttled = ""
 
     def left_tables(self, old_table: str) -> tuple[str, ...] | None:
         """Return the tables that are left of an ended run, None when it is not cleaned up.
@@ -135,6 +137,7 @@ class StoredRun:
             bool(reason),
             running=True,
         )
+        await self._tell_throttling(reason)
 
     async def ready_to_complete(self, is_ready: bool) -> None:
         await self._update(
@@ -146,6 +149,21 @@ class StoredRun:
             running=True,
         )
         self._on_ready()
+
+    async def _tell_throttling(self, reason: str) -> None:
+        """Say in the message that the run is held back; since when is written once."""
+        by_user = self._user_throttle_ratio() > 0
+        text = throttled(self._migration_uuid, reason, by_user=by_user) if reason else ""
+        before, self._throttled = self._throttled, text
+        if text == before:
+            return
+        if text:
+            since = "" if before else ", message_timestamp = NOW(6)"
+            await self._update(f"message = %s{since}", fit(text), running=True)
+        else:
+            # What the engine has said meanwhile is not taken back.
+            own = "IF(LEFT(message, %s) = %s, '', message)"
+            await self._update(f"message = {own}", len(THROTTLED), THROTTLED, running=True)
 
     def _user_throttle_ratio(self) -> float:
         if self._throttling is None:

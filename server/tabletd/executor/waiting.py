@@ -15,6 +15,8 @@ from tabletd.executor.states import Status
 
 # Begins the message of a run that waits at its end; a message without it is the engine's own.
 COMPLETION_WAITS: Final = "Completion waits: "
+# Begins the message of a run that the throttler holds back.
+THROTTLED: Final = "Throttled: "
 # What those wait for that are further behind is not written anew with each one that ends.
 NAMED_MAX: Final = 100
 _LISTED_MAX: Final = 3
@@ -69,6 +71,20 @@ def news(snapshot: Snapshot, found: Mapping[str, Wait]) -> Mapping[Wait, Sequenc
         if wait is not None and (wait.stage or row.stage, wait.message) != (row.stage, row.message):
             changed.setdefault(wait, []).append(row.migration_uuid)
     return changed
+
+
+def throttled(migration_uuid: str, reason: str, *, by_user: bool) -> str:
+    """Return the message of a run that is held back at this moment.
+
+    Args:
+        migration_uuid: which one.
+        reason: the throttler's, or the tool's.
+        by_user: whether people hold it back.
+    """
+    way_out = "It goes on by itself."
+    if by_user:
+        way_out = f"ALTER VITESS_MIGRATION '{migration_uuid}' UNTHROTTLE lets it go on."
+    return f"{THROTTLED}{reason.rstrip('.')}. {way_out}"
 
 
 _BY_ITSELF: Final = "It starts by itself."

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tabletd.executor.engines.base import Progress
 from tabletd.executor.names import create_uuid
 from tabletd.executor.states import Status
 from tabletd.executor.submit import NewMigration
@@ -72,3 +73,25 @@ async def test_a_run_that_is_held_at_its_end_says_by_whom(
         )
         await test.executor.execute_statement(f"ALTER VITESS_MIGRATION '{uuid}' COMPLETE")
         await eventually(lambda: test.row(uuid)["message"] == "")
+
+
+async def test_a_run_that_is_throttled_says_so_as_long_as_it_is(
+    mariadb: RealServer, database: str
+) -> None:
+    async with executor_on(mariadb, database) as test:
+        uuid = await submit(test)
+        run = await test.engine.next_run()
+        throttled = Progress("gh-ost: throttled", throttle_reason="replica a: lag 7 s")
+        await run.record.progress(throttled)
+        row = test.row(uuid)
+        assert row["message"] == "Throttled: replica a: lag 7 s. It goes on by itself."
+        later = Progress("gh-ost: throttled", throttle_reason="replica a: lag 9 s")
+        await run.record.progress(later)
+        assert test.row(uuid)["message"] == "Throttled: replica a: lag 9 s. It goes on by itself."
+        assert test.row(uuid)["message_timestamp"] == row["message_timestamp"]
+        await run.record.progress(Progress("gh-ost: copying rows"))
+        assert test.row(uuid)["message"] == ""
+        await run.record.progress(throttled)
+        await run.record.stage("gh-ost: cutting over", "connection 7 holds the lock")
+        await run.record.progress(Progress("gh-ost: cutting over"))
+        assert test.row(uuid)["message"] == "connection 7 holds the lock"

@@ -9,7 +9,7 @@ import pytest
 
 from tabletd.executor.scheduler import Candidate, Limits, Snapshot, Start, decide
 from tabletd.executor.states import Status
-from tabletd.executor.waiting import NAMED_MAX, Wait, news, waits
+from tabletd.executor.waiting import NAMED_MAX, Wait, news, throttled, waits
 
 ONE = Limits(tablet="zone1-0000000101", max_concurrent=1, stale_seconds=600)
 EIGHT = replace(ONE, max_concurrent_online_ddl=8)
@@ -254,3 +254,14 @@ def test_far_behind_the_text_stays_whoever_runs() -> None:
 
 def test_ready_is_as_queued() -> None:
     assert wait_of(2, row(1, RUNNING), row(2, READY)).stage == "gh-ost: waiting for a slot"
+
+
+def test_a_run_that_the_throttler_holds_back() -> None:
+    reason = "Threshold exceeded: replica zone1-102: lag 7.5 s"
+    assert throttled("u1", reason, by_user=False) == f"Throttled: {reason}. It goes on by itself."
+
+
+def test_a_run_that_a_user_holds_back() -> None:
+    assert throttled("u1", "denied by a rule", by_user=True) == (
+        "Throttled: denied by a rule. ALTER VITESS_MIGRATION 'u1' UNTHROTTLE lets it go on."
+    )
