@@ -20,6 +20,7 @@ from tests.integration.engines.rig import Record
 from tests.support.pools import pool_of
 from tests.support.real_queue import RealQueue, real_queue
 from tests.support.servers import RealServer
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -254,3 +255,23 @@ async def test_a_drop_that_a_dead_daemon_made_is_found(
         outcome = await engine.recover(replace(record.migration), Record(record.migration))
     assert outcome is not None
     assert outcome.status is Status.COMPLETE
+
+
+async def test_force_ends_who_keeps_a_table_from_being_dropped(
+    mysql57: RealServer, database: str, tmp_path: Path
+) -> None:
+    mysql57.script(
+        f"CREATE TABLE `{database}`.t (id INT PRIMARY KEY)",
+        "CREATE USER 'app'@'localhost'",
+        "GRANT ALL ON *.* TO 'app'@'localhost'",
+    )
+    async with real_queue(mysql57, database, tmp_path) as queue:
+        holder = mysql57.connect(database, user="app", autocommit=False)
+        holder.cursor().execute("SELECT * FROM t")
+        uuid = await queue.submit("DROP TABLE t")
+        await eventually(lambda: queue.row(uuid)["migration_status"] == Status.RUNNING)
+        await queue.executor.execute_statement(f"ALTER VITESS_MIGRATION '{uuid}' FORCE_CUTOVER")
+        row = await queue.end_of(uuid)
+    assert (row["migration_status"], queue.tables()) == (Status.COMPLETE, set())
+    assert "ended by force: " in row["message"]
+    assert "app@localhost" in row["message"]

@@ -7,12 +7,14 @@ import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from tabletd.errors import MySQLUnavailable, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
 from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
+from tabletd.executor.engines.forcing import Forcing
 from tabletd.executor.engines.instant import INSTANT_DDL, instant_statement, is_not_instant
 from tabletd.executor.engines.plan import Plan, Planner, rename_sql
 from tabletd.executor.engines.revert import plan_revert
@@ -72,7 +74,8 @@ class DirectEngine:
             if stop.is_set():
                 outcome = Outcome(Status.CANCELLED, "stopped before the statement was sent")
             else:
-                outcome = await self._carry_out(session, migration, nonce, plan, stop)
+                forcing = Forcing(self._pool, migration, controls)
+                outcome = await self._carry_out(session, migration, nonce, plan, stop, forcing)
         if outcome.status is not Status.COMPLETE:
             await self._discard(migration, record, (*migration.artifacts, *plan.artifacts))
         await record.end()
@@ -102,7 +105,8 @@ class DirectEngine:
         plan = Plan(sql, ddl.Action.ALTER, special_plan=INSTANT_DDL)
         async with self.session(migration, controls.cutover_threshold_seconds) as session:
             nonce = await self._begin(session, migration, record, plan)
-            failure = await execute_until_stopped(self._pool, session, sql, nonce, stop)
+            forcing = Forcing(self._pool, migration, controls)
+            failure = await execute_until_stopped(self._pool, session, sql, nonce, stop, forcing)
         if is_not_instant(failure):
             await record.note(special_plan="", ddl_action=ddl.Action.ALTER)
             stage = f"{migration.engine_strategy}: starting"
@@ -110,6 +114,7 @@ class DirectEngine:
             await record.begin_anew()
             return None
         outcome = await self._judge(migration, nonce, plan, failure, stop)
+        outcome = _also(outcome, forcing.message)
         await record.end()
         return outcome
 
@@ -158,14 +163,20 @@ class DirectEngine:
         return nonce
 
     async def _carry_out(
-        self, session: Session, migration: Migration, nonce: str, plan: Plan, stop: asyncio.Event
+        self,
+        session: Session,
+        migration: Migration,
+        nonce: str,
+        plan: Plan,
+        stop: asyncio.Event,
+        forcing: Forcing,
     ) -> Outcome:
         if migration.flags.analyze_table and plan.ddl_action == ddl.Action.ALTER:
             await _analyze(session, migration)
         if plan.former_view is not None:
             await self._copy_view(migration, plan.former_view, plan.artifacts[0])
-        failure = await execute_until_stopped(self._pool, session, plan.sql, nonce, stop)
-        return await self._judge(migration, nonce, plan, failure, stop)
+        failure = await execute_until_stopped(self._pool, session, plan.sql, nonce, stop, forcing)
+        return _also(await self._judge(migration, nonce, plan, failure, stop), forcing.message)
 
     async def _judge(
         self,
@@ -305,6 +316,10 @@ async def _is_released(
     finally:
         stopped.cancel()
     return not stop.is_set()
+
+
+def _also(outcome: Outcome, message: str) -> Outcome:
+    return replace(outcome, message="; ".join(text for text in (outcome.message, message) if text))
 
 
 def _digest(definition: str) -> str:

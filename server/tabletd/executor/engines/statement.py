@@ -8,6 +8,7 @@ import math
 from typing import Final
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.executor.engines.forcing import Forcing
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
@@ -19,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 async def execute_until_stopped(
-    pool: Pool, session: Session, sql: str, nonce: str, stop: asyncio.Event
+    pool: Pool, session: Session, sql: str, nonce: str, stop: asyncio.Event, forcing: Forcing
 ) -> TabletdError | None:
     """Run a statement until it ends or is to stop; returns why it did not end well.
 
@@ -29,6 +30,7 @@ async def execute_until_stopped(
         sql: the statement.
         nonce: of the run; `end_statements` finds the statement by it.
         stop: ends the statement on the server.
+        forcing: looks after whom the statement waits for.
     """
 
     async def attempt() -> TabletdError | None:
@@ -41,11 +43,13 @@ async def execute_until_stopped(
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(attempt(), name="direct: statement")
         stopped = tasks.create_task(stop.wait(), name="direct: stop")
+        forced = tasks.create_task(forcing.run(), name="direct: forcing")
         await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             await _kill(pool, session.connection_id)
         failure = await running
         stopped.cancel()
+        forced.cancel()
     return failure
 
 
