@@ -130,6 +130,7 @@ class _Daemon:
         """Stop in the order in which nobody misses what is gone already."""
         logger.info("stopping")
         parts.tablet.begin_shutdown()
+        await parts.watch.close()
         await set_serving(grpc.health, SERVICE_NAMES, False)
         await grpc.health.enter_graceful_shutdown()
         # No migration is begun from here on; the tools still report over HTTP while they are ended.
