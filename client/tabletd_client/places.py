@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
+from typing import Final
 
 import grpc.aio
 
@@ -12,6 +15,10 @@ from tabletd_client.errors import Reason, TabletdClientError
 from tabletd_client.models import Tablet
 from tabletd_pb import vtctldata_pb2
 from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
+
+# A primary that moves, or a daemon that has just been started, is known within seconds.
+_PATIENCE_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +79,20 @@ class Places:
         raise first
 
     async def primary(self, keyspace: str, shard: str, *, timeout_seconds: float) -> Place:
-        """Return the primary of a shard.
+        """Return the primary of a shard, waiting a moment for one to be known.
 
         Raises:
-            TabletdClientError: NO_PRIMARY when none is known now; see `tablets`.
+            TabletdClientError: NO_PRIMARY; see `tablets`.
         """
-        found = await self.tablets(keyspace, shard, timeout_seconds=timeout_seconds)
-        for tablet in found:
-            if tablet.type == "primary":
-                return self.place(tablet)
+        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            found = await self.tablets(keyspace, shard, timeout_seconds=timeout_seconds)
+            for tablet in found:
+                if tablet.type == "primary":
+                    return self.place(tablet)
+            if time.monotonic() >= give_up_at:
+                break
+            await asyncio.sleep(_PAUSE_SECONDS)
         types = "; ".join(f"{tablet.alias} is {tablet.type}" for tablet in found)
         raise TabletdClientError(
             Reason.NO_PRIMARY, f"no primary of {keyspace}/{shard} is known: {types}"

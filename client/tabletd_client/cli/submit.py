@@ -148,7 +148,7 @@ async def _submitted(
             str,
         )
     code = conclude(followed, uuids)
-    if code == EXIT_FAILED and any(one.status is Status.FAILED for one in followed.states.values()):
+    if any(one.status is Status.FAILED and one.log_file for one in followed.states.values()):
         typer.echo(f"its log: tabletctl logs {uuids[0]}", err=True)
     return code
 

@@ -7,11 +7,12 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import signal
 import struct
+import subprocess
 import sys
 import termios
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -172,14 +173,12 @@ async def test_completion_can_be_had_for_every_shell(fleet: FakeFleet, shell: st
     assert b"_TABLETCTL_COMPLETE=complete_" + shell.encode() in script
 
 
-async def test_help_comes_within_three_tenths_of_a_second() -> None:
-    async def seconds() -> float:
-        started = time.perf_counter()
-        process = await asyncio.create_subprocess_exec(
-            TABLETCTL, "--help", stdout=asyncio.subprocess.DEVNULL
-        )
-        assert await process.wait() == 0
-        return time.perf_counter() - started
+def test_help_takes_three_tenths_of_a_second_at_most() -> None:
+    def processor_seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([TABLETCTL, "--help"], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # The best of a few: the first one may have to compile.
-    assert min([await seconds() for _ in range(5)]) <= 0.3
+    # Not by the clock: other tests use the processors as well. The first run may have to compile.
+    assert min(processor_seconds() for _ in range(5)) <= 0.3

@@ -64,7 +64,7 @@ async def test_apply_and_wait_ends_with_the_migrations_end(fleet: FakeFleet) -> 
 
 
 async def test_apply_and_wait_says_why_it_failed(fleet: FakeFleet) -> None:
-    fleet.tablets[100].put(state("FAILED", message="Duplicate column name 'i'"))
+    fleet.tablets[100].put(state("FAILED", message="Duplicate column name 'i'", log_file="/x.log"))
     fleet.tablets[200].put(state("COMPLETE", shard="80-"))
     result = await run(fleet, "apply", "--wait", "alter table t add i int")
     assert result.exit_code == 1
