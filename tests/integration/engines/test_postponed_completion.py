@@ -51,7 +51,7 @@ async def test_a_run_that_copies_can_still_be_told_to_wait(
     slow = (
         "--chunk-size=100 --nice-ratio=3"
         if strategy is Strategy.GH_OST
-        else "--chunk-size 100 --sleep 0.2"
+        else "--analyze-table --chunk-size 100 --sleep 0.2"
     )
     async with rig.running(strategy, ADD_EXTRA, slow, until=is_copying) as running:
         running.controls.want(POSTPONED)
