@@ -142,8 +142,7 @@ class Client:
 
         async def ask(tablet: Tablet) -> TabletLag:
             return await tablet_lag(
-                tablet,
-                self._places.place(tablet).channel,
+                self._places.place(tablet),
                 metadata=self._connections.metadata,
                 timeout_seconds=timeout_seconds,
             )

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import grpc
 import grpc.aio
 
 from tabletd_client.convert import type_name
 from tabletd_client.errors import from_rpc_error
 from tabletd_client.models import Tablet, TabletLag
+from tabletd_client.places import Place
 from tabletd_pb import query_pb2
 from tabletd_pb.queryservice_pb2_grpc import QueryStub
 
 
 async def tablet_lag(
-    tablet: Tablet,
-    channel: grpc.aio.Channel,
+    place: Place,
     *,
     metadata: tuple[tuple[str, str], ...],
     timeout_seconds: float,
 ) -> TabletLag:
     """Return the lag of a tablet; when it is silent, why."""
-    call = QueryStub(channel).StreamHealth(
+    tablet = place.tablet
+    call = QueryStub(place.channel).StreamHealth(
         query_pb2.StreamHealthRequest(), metadata=metadata, timeout=timeout_seconds
     )
     try:
         message = await call.read()
     except grpc.aio.AioRpcError as error:
-        return _silent(tablet, from_rpc_error(error, tablet.grpc_address).message)
+        return _silent(tablet, from_rpc_error(error, place.address).message)
     finally:
         call.cancel()
     if not isinstance(message, query_pb2.StreamHealthResponse):
-        return _silent(tablet, f"{tablet.grpc_address} ended the stream")
+        return _silent(tablet, f"{place.address} ended the stream")
     stats = message.realtime_stats
     return TabletLag(
         alias=tablet.alias,

@@ -19,6 +19,7 @@ from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
 # A primary that moves, or a daemon that has just been started, is known within seconds.
 _PATIENCE_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.25
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Places:
         self._connections = connections
         self._address = address
         self._seen: dict[str, str] = {}
+        self._is_alone = False
 
     async def tablets(
         self, keyspace: str, shard: str = "", *, timeout_seconds: float
@@ -57,7 +59,21 @@ class Places:
         Raises:
             TabletdClientError: NOT_REACHABLE, TOPOLOGY_NOT_FOUND, ...
         """
+        everybody = await self._ask(vtctldata_pb2.GetTabletsRequest(), timeout_seconds)
+        self._is_alone = len(everybody) == 1
+        self._seen.update((one.alias, self._reached_at(one)) for one in everybody)
+        found = [
+            one for one in everybody if keyspace in ("", one.keyspace) and shard in ("", one.shard)
+        ]
+        if found:
+            return found
+        # The server says what there is instead.
         request = vtctldata_pb2.GetTabletsRequest(keyspace=keyspace, shard=shard)
+        return await self._ask(request, timeout_seconds)
+
+    async def _ask(
+        self, request: vtctldata_pb2.GetTabletsRequest, timeout_seconds: float
+    ) -> list[Tablet]:
         first: TabletdClientError | None = None
         for address in dict.fromkeys((self._address, *self._seen.values())):
             try:
@@ -72,9 +88,7 @@ class Places:
                     raise
                 first = first or error
                 continue
-            found = [to_tablet(tablet) for tablet in response.tablets]
-            self._seen.update((one.alias, one.grpc_address) for one in found if one.grpc_port)
-            return found
+            return [to_tablet(tablet) for tablet in response.tablets]
         assert first is not None
         raise first
 
@@ -100,4 +114,13 @@ class Places:
 
     def place(self, tablet: Tablet) -> Place:
         """Return a tablet with a channel to it."""
-        return Place(tablet, tablet.grpc_address, self._connections.channel(tablet.grpc_address))
+        address = self._reached_at(tablet)
+        return Place(tablet, address, self._connections.channel(address))
+
+    def _reached_at(self, tablet: Tablet) -> str:
+        if self._is_alone:  # whatever it calls itself, it has answered here
+            return self._address
+        host = self._address.rpartition(":")[0]
+        if tablet.host in _LOOPBACK and host.strip("[]") not in _LOOPBACK:
+            return f"{host}:{tablet.grpc_port}"  # on the machine of the one that named it
+        return tablet.grpc_address

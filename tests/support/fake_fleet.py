@@ -95,6 +95,7 @@ class FakeTablet:
         self.shard = shard
         self.kind = kind
         self.port = 0
+        self.told_host = "127.0.0.1"
         self.states: dict[str, migrations_pb2.MigrationState] = {}
         self.failing: dict[str, TabletdError | grpc.StatusCode] = {}
         self.watches: list[migrations_pb2.WatchRequest] = []
@@ -121,7 +122,7 @@ class FakeTablet:
         kind = self.kind if self._server is not None else "UNKNOWN"
         return topodata_pb2.Tablet(
             alias=topodata_pb2.TabletAlias(cell="zone1", uid=self.uid),
-            hostname="127.0.0.1",
+            hostname=self.told_host,
             port_map={"grpc": self.port, "vt": 15100},
             keyspace="commerce",
             shard=self.shard,

@@ -24,7 +24,15 @@ from tabletd_client import (
     Way,
 )
 from tabletd_pb import migrations_pb2, vtctldata_pb2, vttime_pb2
-from tests.support.fake_fleet import OTHER_UUID, UUID, FakeFleet, fake_fleet, own_certificate, state
+from tests.support.fake_fleet import (
+    ONE_SHARD,
+    OTHER_UUID,
+    UUID,
+    FakeFleet,
+    fake_fleet,
+    own_certificate,
+    state,
+)
 
 COMMERCE = "commerce"
 
@@ -281,6 +289,25 @@ async def test_other_tablets_are_asked_when_the_first_is_gone(
     fleet.tablets[101].log = "from the new one"
     logs = await client.logs(COMMERCE, UUID)
     assert logs[0].text == "from the new one"
+
+
+async def test_a_tablet_that_is_alone_is_reached_where_it_answered() -> None:
+    async with fake_fleet(ONE_SHARD) as fleet:
+        fleet.tablets[100].log = "here"
+        fleet.tablets[100].told_host = "tablet.of.another.network"
+        async with tabletd_client.connect(fleet.address) as client:
+            assert [log.text for log in await client.logs(COMMERCE, UUID)] == ["here"]
+
+
+async def test_a_keyspace_that_is_not_there_is_the_servers_to_refuse(
+    fleet: FakeFleet, client: Client
+) -> None:
+    fleet.tablets[100].failing["GetTablets"] = TabletdError(
+        Reason.TOPOLOGY_NOT_FOUND, "there is no keyspace nowhere"
+    )
+    with pytest.raises(TabletdClientError, match="no keyspace nowhere") as caught:
+        await client.shards("nowhere")
+    assert caught.value.reason == "TOPOLOGY_NOT_FOUND"
 
 
 async def test_tls_and_credentials_are_used_for_every_tablet(tmp_path: Path) -> None:
