@@ -111,8 +111,8 @@ def gh_ost_key(facts: Facts) -> None:
         return
     raise _refused(
         facts,
-        "has no key that gh-ost can go along: a primary key or unique key is needed whose columns "
-        "are NOT NULL, no floats, no JSON and no prefixes",
+        "cannot be copied: no PRIMARY nor UNIQUE key found that gh-ost can go along; one is needed "
+        "whose columns are NOT NULL, no floats, no JSON and no prefixes",
         "add such a key first (ALTER TABLE ... ADD PRIMARY KEY by the strategy direct)",
     )
 
