@@ -19,13 +19,16 @@ from tabletd.mysql.session import Session
 _STATEMENT_CHARACTERS_MAX: Final = 60
 _UNKNOWN_THREAD: Final = 1094
 _NOT_OWNER: Final = frozenset({1095, 1227})
+_ENDS: Final = ("", "'", '"', "`", "*/")
 _WAITING: Final = "Waiting for table metadata lock"
 # Replication and the server's own threads hold nothing for long, and are not to be ended.
 _NOT_CLIENTS: Final = frozenset({"system user", "event_scheduler"})
 _NOT_COMMANDS: Final = frozenset({"Binlog Dump", "Binlog Dump GTID", "Daemon"})
 
 _PROCESSES: Final = (
-    "SELECT p.id, p.user, p.host, p.db, p.command, p.state, p.info, GREATEST(p.time,"
+    "SELECT p.id, p.user, p.host, p.db, p.command, p.state, LEFT(p.info, 2000) AS info,"
+    # A statement may be as long as max_allowed_packet; its tables mostly come early.
+    " GREATEST(p.time,"
     " COALESCE(TIMESTAMPDIFF(SECOND, t.trx_started,"
     # InnoDB writes it in the machine's time zone, whatever the session's is.
     " CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')), 0)) AS age"
@@ -174,11 +177,10 @@ async def _cells(session: Session, sql: str, *values: str) -> list[Any] | None:
 
 def _names(row: dict[str, Any], schema: str, table: str) -> bool:
     """Say whether a connection runs a statement that names the table."""
-    try:
-        tokens = significant(tokenize(str(row["info"] or "")))
-    except TabletdError:
+    statement = str(row["info"] or "")
+    if table.lower() not in statement.lower():
         return False
-    names = ["", "", *(_name(token) for token in tokens)]
+    names = ["", "", *(_name(token) for token in significant(_tokens(statement)))]
     for *qualifier, name in zip(names, names[1:], names[2:], strict=False):
         if name != table.lower():
             continue
@@ -186,6 +188,16 @@ def _names(row: dict[str, Any], schema: str, table: str) -> bool:
         if in_schema == schema.lower():
             return True
     return False
+
+
+def _tokens(statement: str) -> list[Token]:
+    """Read the beginning of a statement, which may have been cut within a quote or a comment."""
+    for end in _ENDS:
+        try:
+            return tokenize(statement + end)
+        except TabletdError:
+            continue
+    return []
 
 
 def _name(token: Token) -> str:
