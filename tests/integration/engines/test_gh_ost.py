@@ -216,6 +216,23 @@ async def test_a_cut_over_that_waits_for_a_lock_does_not_happen_after_the_stop(
     assert rig.leftovers() == []
 
 
+async def test_a_server_that_becomes_read_only_fails_no_migration(mysql_rig: Rig) -> None:
+    rig = mysql_rig
+    rig.create_orders()
+    migration = rig.migration(GH_OST, "ALTER TABLE orders ADD COLUMN extra INT", options=SLOW)
+    record = Record(migration)
+    task = asyncio.ensure_future(rig.engine(GH_OST).run(migration, record, asyncio.Event()))
+    await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+    rig.server.query("SET GLOBAL read_only = 1")
+    record.is_lost = True
+    outcome = await task
+    assert outcome.status is Status.CANCELLED
+    assert not record.ended
+    rig.server.query("SET GLOBAL read_only = 0")
+    assert await rig.engine(GH_OST).recover(record.migration, record) is None
+    assert rig.leftovers() == []
+
+
 async def test_a_tool_that_somebody_kills_has_failed_and_leaves_nothing(mysql_rig: Rig) -> None:
     rig = mysql_rig
     rig.create_orders()
@@ -253,11 +270,16 @@ async def test_the_tool_waits_while_the_throttler_says_no(mysql_rig: Rig) -> Non
         server.throttle_status = 429
         migration = rig.migration(GH_OST, "ALTER TABLE orders ADD COLUMN extra INT")
         record = Record(migration)
-        engine = rig.engine(GH_OST, callback_url=lambda: server.url)
+        engine = rig.engine(
+            GH_OST,
+            callback_url=lambda: server.url,
+            throttle_reason=_throttle_reason,
+        )
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(engine.run(migration, record, asyncio.Event()))
             await eventually(
-                lambda: [progress for progress in record.reported if progress.throttle_reason], 30
+                lambda: [p for p in record.reported if p.throttle_reason == "replica r1 lags 9 s"],
+                30,
             )
             assert not task.done()
             server.throttle_status = 200
@@ -307,6 +329,10 @@ async def test_a_table_of_64_characters_and_odd_names_is_altered(mysql_rig: Rig)
     assert outcome.status is Status.COMPLETE, outcome
     assert "x,y" in rig.columns(name)
     assert "é☃" in rig.server.query(f"SHOW CREATE TABLE `{name}`", database=rig.schema)[0][1]
+
+
+def _throttle_reason(app: str) -> str:
+    return "replica r1 lags 9 s" if app == "online-ddl:gh-ost" else ""
 
 
 def _all_command_lines_and_environments() -> list[str]:

@@ -6,6 +6,7 @@ Observed with gh-ost 1.1.10 on MySQL 5.7.22.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
@@ -32,6 +33,7 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
 
 _SENTRY_COMMENT: Final = "ghost-cut-over-sentry"
+_REFUSED_BY_HTTP: Final = re.compile(r"\bhttp=\d+\)?$")
 _SOCKET: Final = "gh-ost.sock"
 _CONF: Final = "gh-ost.cnf"
 _LAST_WITHOUT_ATOMIC: Final = (8, 0, 12)
@@ -168,7 +170,11 @@ class GhOst:
 
     async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
         answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
-        return gh_ost_status.parse_status(answer or log_text, self.strategy)
+        progress = gh_ost_status.parse_status(answer or log_text, self.strategy)
+        if progress is None or not _REFUSED_BY_HTTP.search(progress.throttle_reason):
+            return progress
+        reason = self._settings.throttle_reason(f"online-ddl:{self.strategy}")
+        return replace(progress, throttle_reason=reason or progress.throttle_reason)
 
     def failure_cause(self, output: str) -> str:
         return gh_ost_status.failure_cause(output)

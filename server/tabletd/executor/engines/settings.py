@@ -19,6 +19,8 @@ class EngineSettings:
         pt_osc_path: the pt-online-schema-change program.
         callback_url: gives the daemon's own HTTP address (`http://127.0.0.1:15100`), asked when a
             run begins; an empty one means neither callbacks nor throttling.
+        throttle_reason: tells why the throttler refuses an app at present; empty when it does not.
+            gh-ost itself knows only the status of the answer.
         allow_unsafe_cutover: the operator takes the risk of lost writes where gh-ost cannot prove
             its cut-over.
         migration_user: the account that all tools work under; empty: one is made for each run.
@@ -37,6 +39,7 @@ class EngineSettings:
     gh_ost_path: str
     pt_osc_path: str
     callback_url: Callable[[], str]
+    throttle_reason: Callable[[str], str] = lambda app: ""
     allow_unsafe_cutover: bool = False
     migration_user: str = ""
     migration_password: str = field(default="", repr=False)
