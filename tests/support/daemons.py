@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import urllib.request
 from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +26,10 @@ from tests.support.servers import Pair, RealServer
 from tests.support.waiting import eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
-# A run that is ended by force takes its daemons along.
+# A run that is ended by force takes its daemons along: they die with the thread that started them,
+# so this must not be one of an event loop's own, which end with the test.
 _LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
+_STARTER: Final = ThreadPoolExecutor(1, "daemon starter")
 _SETTINGS: Final = {
     "heartbeat_interval": "250ms",
     "health_check_interval": "1s",
@@ -76,9 +82,10 @@ class TabletPair:
             launcher=_LAUNCHER,
         )
 
-    def restart_primary(self) -> None:
+    async def restart_primary(self) -> None:
         """Start the primary's daemon again."""
-        self.primary = restart_daemon(self.primary)
+        loop = asyncio.get_running_loop()
+        self.primary = await loop.run_in_executor(_STARTER, restart_daemon, self.primary)
 
     def stop(self) -> None:
         """End both daemons."""
@@ -93,7 +100,7 @@ class TabletPair:
         self.servers.primary.script("SET GLOBAL read_only = 0")
         self.servers.replica.script("SET GLOBAL read_only = 1", "START SLAVE")
         if not self.primary.is_running:
-            self.restart_primary()
+            self.primary = restart_daemon(self.primary)
         if not self.replica.is_running:
             self.replica = restart_daemon(self.replica)
         for trigger in self.triggers():
@@ -102,6 +109,7 @@ class TabletPair:
             self.servers.primary.script(f"DROP TABLE IF EXISTS {KEYSPACE}.`{table}`")
         self.tables.clear()
         self.servers.catch_up()
+        wait_until_serving(self)
 
     def traces(self, migration_uuid: str = "") -> list[str]:
         """Name what a migration left behind: nothing should be found once it is over.
@@ -285,8 +293,10 @@ async def connected(daemon: Daemon) -> AsyncGenerator[VExecClient]:
         yield client
 
 
-def wait_until_primary(pair: TabletPair, within_seconds: float = 15.0) -> None:
-    """Wait until the primary's daemon has taken up its role and made its tables."""
+def wait_until_serving(pair: TabletPair, within_seconds: float = 20.0) -> None:
+    """Wait until both daemons serve and the primary's has made its tables."""
+    for daemon in (pair.primary, pair.replica):
+        eventually_blocking(partial(_is_serving, daemon), within_seconds, f"{daemon.alias} serves")
     eventually_blocking(
         lambda: pair.servers.primary.query(
             "SELECT 1 FROM information_schema.tables "
@@ -295,6 +305,14 @@ def wait_until_primary(pair: TabletPair, within_seconds: float = 15.0) -> None:
         within_seconds,
         "the daemon of the primary makes _vt.schema_migrations",
     )
+
+
+def _is_serving(daemon: Daemon) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{daemon.http}/healthz", timeout=5) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)

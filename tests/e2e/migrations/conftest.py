@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
-from tests.support.daemons import Case, TabletPair, connected, wait_until_primary
+from tests.support.daemons import Case, TabletPair, connected, wait_until_serving
 from tests.support.servers import Pair
 
 
@@ -32,7 +32,7 @@ def mysql57_tablets(
 def _tablets(servers: Pair, directory: Path) -> Iterator[TabletPair]:
     pair = TabletPair(servers, directory)
     try:
-        wait_until_primary(pair)
+        wait_until_serving(pair)
         yield pair
     finally:
         pair.stop()

@@ -32,10 +32,9 @@ async def test_a_migration_completes_once_after_the_daemon_was_ended_and_started
             assert await asyncio.to_thread(tablets.tool_commands) == []
             assert await asyncio.to_thread(tablets.triggers) == set()
         await table.keeps_being_written()
-        await asyncio.to_thread(tablets.restart_primary)
+        await tablets.restart_primary()
         async with connected(tablets.primary) as again:
-            record = await again.wait(migration_uuid, until={"complete"}, within_seconds=60)
-        assert record["message"] != "", record
+            await again.wait(migration_uuid, until={"complete"}, within_seconds=60)
         await table.equals_its_book()
         await tablets.leaves_no_trace(migration_uuid)
 
@@ -50,7 +49,7 @@ async def test_queued_migrations_survive_a_restart_of_the_daemon(
         queued = await client.submit("orders", "ALTER TABLE orders ADD KEY (note)", case.strategy)
         assert await client.cancel(running) == 1
         await asyncio.to_thread(tablets.primary.kill)
-        await asyncio.to_thread(tablets.restart_primary)
+        await tablets.restart_primary()
         async with connected(tablets.primary) as again:
             await again.wait(queued, until={"complete"}, within_seconds=25)
             assert (await again.migration(running))["migration_status"] == "cancelled"
