@@ -87,7 +87,7 @@ def build_queue(
         clock: handed on.
         registry: gets the executor's counters.
     """
-    engine_settings = _engine_settings(config, http)
+    engine_settings = _engine_settings(config, http, throttler)
     log_pruner = LogPruner(engine_settings, config.log_retention)
     gc = GarbageCollector(
         store=Store(pool, tablet=config.tablet_alias),
@@ -111,8 +111,13 @@ def build_queue(
     return Queue(executor, gc, log_pruner)
 
 
-def _engine_settings(config: Config, http: Address) -> EngineSettings:
+def _engine_settings(config: Config, http: Address, throttler: Throttler) -> EngineSettings:
     directory = _state_directory(config)
+
+    def throttle_reason(app: str) -> str:
+        result = throttler.check(app)
+        return "" if result.is_ok else result.message
+
     return EngineSettings(
         tablet_alias=config.tablet_alias,
         run_directory=directory / "runs",
@@ -120,6 +125,7 @@ def _engine_settings(config: Config, http: Address) -> EngineSettings:
         gh_ost_path=_program(config.gh_ost_path, "gh-ost"),
         pt_osc_path=_program(config.pt_osc_path, "pt-online-schema-change"),
         callback_url=lambda: http.local_url,
+        throttle_reason=throttle_reason,
         allow_unsafe_cutover=config.allow_unsafe_cutover,
         migration_user=config.migration_user or "",
         migration_password=config.secret("migration_password"),
