@@ -41,6 +41,7 @@ SELECT migration_uuid, mysql_schema, mysql_table, strategy, migration_status, pr
        message
 FROM _vt.schema_migrations ORDER BY id DESC LIMIT 20
 """
+_ROWS_MAX_DEFAULT: Final = 100_000  # for callers that set no limit
 _RESULT_BYTES_MAX: Final = 16 * 1024 * 1024  # what a message of the wire can hold
 
 P = ParamSpec("P")
@@ -53,7 +54,7 @@ class FetchOptions:
 
     Attributes:
         database: schema to be in; empty: the tablet's own, where it exists.
-        rows_max: more rows are refused; 0: no limit.
+        rows_max: more rows are refused; 0: more than 100,000.
         disable_binlogs: keep the statements out of the binary log.
         disable_foreign_key_checks: do not check foreign keys in this session.
     """
@@ -244,7 +245,7 @@ async def _run(
         sql,
         values,
         timeout_seconds=_STATEMENT_SECONDS_MAX,
-        rows_max=rows_max or None,
+        rows_max=rows_max or _ROWS_MAX_DEFAULT,
         bytes_max=_RESULT_BYTES_MAX,
     )
 

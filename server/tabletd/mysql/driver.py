@@ -25,6 +25,7 @@ _STRICT_MODE: Final = (
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_ENGINE_SUBSTITUTION"
 )
+_ROWS_AT_ONCE_MAX: Final = 256
 _LOGIN_METHOD: Final = 2059  # client library: the login method cannot be used
 _NO_BACKSLASH_ESCAPES: Final = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
 _CLIENT_ERRORS: Final = range(2000, 3000)  # made by the client library, none by a server
@@ -275,6 +276,9 @@ class Connection(_AiomysqlConnection):
             if limits.bytes_max is not None and size > limits.bytes_max:
                 raise ResultTooLarge(f"more than {limits.bytes_max} bytes")
             rows.append(row)
+            if len(rows) % _ROWS_AT_ONCE_MAX == 0:
+                # Rows that have arrived are read without a pause; the heartbeat must get its turn.
+                await asyncio.sleep(0)
         return rows
 
     def _told(self, error: DriverError) -> ServerError | ConnectionLost:
