@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+import pytest
 
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
@@ -315,6 +316,16 @@ def _is_serving(daemon: Daemon) -> bool:
         return False
 
 
+EACH_TOOL: Final = (
+    pytest.param(("mysql57_tablets", "gh-ost"), id="gh-ost on MySQL 5.7"),
+    pytest.param(("mariadb_tablets", "pt-osc"), id="pt-osc on MariaDB"),
+)
+EVERY_CASE: Final = (
+    *EACH_TOOL,
+    pytest.param(("mysql57_tablets", "pt-osc"), id="pt-osc on MySQL 5.7"),
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """One tool on one pair.
@@ -338,7 +349,7 @@ class Case:
     @property
     def brief(self) -> str:
         if self.strategy == "gh-ost":
-            return "--chunk-size=50 --nice-ratio=4"
+            return "--chunk-size=50 --nice-ratio=8"
         return "--chunk-size=50 --chunk-time=0 --sleep=0.03"
 
 

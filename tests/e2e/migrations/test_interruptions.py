@@ -8,13 +8,14 @@ import grpc
 import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
-from tests.support.daemons import Case, TabletPair, connected, copying, live_table
+from tests.support.daemons import EACH_TOOL, Case, TabletPair, connected, copying, live_table
 from tests.support.waiting import eventually
 
-ROWS = 8_000
+ROWS = 6_000
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("way", ["terminate", "kill"])
 async def test_a_migration_completes_once_after_the_daemon_was_ended_and_started_again(
@@ -39,6 +40,7 @@ async def test_a_migration_completes_once_after_the_daemon_was_ended_and_started
         await tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_queued_migrations_survive_a_restart_of_the_daemon(
     case: Case, client: VExecClient
 ) -> None:
@@ -58,6 +60,7 @@ async def test_queued_migrations_survive_a_restart_of_the_daemon(
         await tablets.leaves_no_trace(queued)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(90)
 async def test_a_primary_that_becomes_read_only_ends_its_tool_and_writes_nothing(
     case: Case, client: VExecClient

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
-from tests.support.daemons import Case, copying, live_table
+from tests.support.daemons import EACH_TOOL, Case, copying, live_table
 from tests.support.waiting import eventually
 
 ROWS = 8_000
@@ -41,6 +41,7 @@ async def _copies_nothing(client: VExecClient, migration_uuid: str) -> None:
     await eventually(stands_still, 15, "no more rows are copied")
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(90)
 async def test_a_migration_waits_while_a_replica_lags_and_then_completes(
     case: Case, client: VExecClient
@@ -63,6 +64,7 @@ async def test_a_migration_waits_while_a_replica_lags_and_then_completes(
         await case.tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(90)
 async def test_a_silent_replica_daemon_blocks_and_is_named(case: Case, client: VExecClient) -> None:
     async with live_table(case.tablets, "orders", ROWS) as table:
