@@ -133,7 +133,7 @@ class TabletPair:
             found += [f"run_nonce {nonce}"] if nonce else []
         return found
 
-    async def leaves_no_trace(self, migration_uuid: str, within_seconds: float = 15.0) -> None:
+    async def leaves_no_trace(self, migration_uuid: str = "", within_seconds: float = 15.0) -> None:
         """Wait until nothing is left of a migration.
 
         Raises:
