@@ -300,6 +300,8 @@ class Pair:
         self.replica.stop()
         # Else the new one would have to apply whatever all tests before this one have written.
         self.primary.query("RESET MASTER")
+        if self.primary.is_mariadb:
+            self.primary.query("SET GLOBAL gtid_slave_pos = ''")
         directory = self._directory / f"replica-{uuid.uuid4().hex[:8]}"
         self.replica = RealServer(self.primary.release, directory, primary=self.primary)
         self.catch_up()
