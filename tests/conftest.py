@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import grpc
+import grpc.aio
 import psutil
 import pytest
 from blockbuster import blockbuster_ctx
@@ -184,6 +186,18 @@ def no_blocking_calls_in_the_event_loop() -> Iterator[None]:
             if name.startswith(("os.", "io.", "builtins.")):
                 function.deactivate()
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def grpc_stays_up() -> Iterator[None]:
+    """Keep gRPC's poller for the whole session, as one daemon does for its life.
+
+    It would end with its last user: when that is collected, in whatever test that happens, which
+    blocks there and leaves a socket to the next collection.
+    """
+    grpc.aio.init_grpc_aio()
+    yield
+    grpc.aio.shutdown_grpc_aio()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -93,11 +94,18 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_alias(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]+-\d{1,10}", value):
+        raise ValueError(f"{value!r} is not cell-uid, such as zone1-0000000100")
+    return value
+
+
 Positive = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 Address = Annotated[str, BeforeValidator(lambda value: _check_address(str(value)))]
+Alias = Annotated[str, AfterValidator(_check_alias)]
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split_list)]
 
 
@@ -108,9 +116,8 @@ class Config(BaseModel):
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )
 
-    tablet_alias: str = Field(
-        pattern=r"^[A-Za-z0-9_]+-\d{1,10}$",
-        description="Name of this tablet, cell-uid (zone1-0000000100); unique in the shard.",
+    tablet_alias: Alias = Field(
+        description="Name of this tablet, cell-uid (zone1-0000000100); unique in the shard."
     )
     keyspace: str = Field(min_length=1, description="Keyspace that this server belongs to.")
     shard: str = Field("0", min_length=1, description="Shard of the keyspace.")

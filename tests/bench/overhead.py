@@ -133,6 +133,10 @@ async def _run_ours(
     whole = time.monotonic() - submitted
     if record["migration_status"] != "complete":
         raise TabletdError(Reason.TOOL_FAILED, f"no figure without a run: {describe(record)}")
+    if len(captured.launches) != 2:
+        raise TabletdError(
+            Reason.INTERNAL, f"{len(captured.launches)} starts of the tool were seen, not 2"
+        )
     return _Timing(started - submitted, whole), captured
 
 

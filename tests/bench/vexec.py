@@ -63,7 +63,7 @@ async def measure() -> list[Measurement]:
     measurements: list[Measurement] = []
     async with stage("vexec", replicas=0) as sandbox, _bare_handler(sandbox) as bare:
         await _fill(sandbox)
-        async with _collector() as endpoint, _traced_daemon(sandbox, endpoint) as traced:
+        async with _collector() as (endpoint, spans), _traced_daemon(sandbox, endpoint) as traced:
             addresses = {
                 "bare": bare,
                 "tracing off": sandbox.primary.daemon.grpc,
@@ -75,6 +75,7 @@ async def measure() -> list[Measurement]:
                     for name, address in addresses.items():
                         await _round(address, query, series[name])
                 measurements += _lines(title, series)
+        assert spans.is_set(), "the traced daemon has sent no span"
     return measurements
 
 
@@ -181,22 +182,36 @@ async def _traced_daemon(sandbox: Sandbox, endpoint: str) -> AsyncGenerator[Daem
 
 
 @asynccontextmanager
-async def _collector() -> AsyncGenerator[str]:
-    """Take spans and metrics and forget them, as cheaply as possible."""
+async def _collector() -> AsyncGenerator[tuple[str, asyncio.Event]]:
+    """Take spans and metrics and forget them, as cheaply as possible.
+
+    Yields:
+        the address, and an event that is set by the first spans.
+    """
+    spans = asyncio.Event()
+
+    async def export_spans(request: bytes, context: object) -> bytes:
+        spans.set()
+        return b""
 
     async def export(request: bytes, context: object) -> bytes:
         return b""
 
     server = grpc.aio.server()
-    for signal in ("trace.v1.TraceService", "metrics.v1.MetricsService", "logs.v1.LogsService"):
+    services = {
+        "trace.v1.TraceService": export_spans,
+        "metrics.v1.MetricsService": export,
+        "logs.v1.LogsService": export,
+    }
+    for name, method in services.items():
         handler = grpc.method_handlers_generic_handler(
-            f"opentelemetry.proto.collector.{signal}",
-            {"Export": grpc.unary_unary_rpc_method_handler(export)},
+            f"opentelemetry.proto.collector.{name}",
+            {"Export": grpc.unary_unary_rpc_method_handler(method)},
         )
         server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", spans
     finally:
         await server.stop(None)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import urllib.request
 from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import psutil
+import pytest
 
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
@@ -22,8 +27,10 @@ from tests.support.servers import Pair, RealServer
 from tests.support.waiting import eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
-# A run that is ended by force takes its daemons along.
+# A run that is ended by force takes its daemons along: they die with the thread that started them,
+# so this must not be one of an event loop's own, which end with the test.
 _LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
+_STARTER: Final = ThreadPoolExecutor(1, "daemon starter")
 _SETTINGS: Final = {
     "heartbeat_interval": "250ms",
     "health_check_interval": "1s",
@@ -76,9 +83,10 @@ class TabletPair:
             launcher=_LAUNCHER,
         )
 
-    def restart_primary(self) -> None:
+    async def restart_primary(self) -> None:
         """Start the primary's daemon again."""
-        self.primary = restart_daemon(self.primary)
+        loop = asyncio.get_running_loop()
+        self.primary = await loop.run_in_executor(_STARTER, restart_daemon, self.primary)
 
     def stop(self) -> None:
         """End both daemons."""
@@ -93,7 +101,7 @@ class TabletPair:
         self.servers.primary.script("SET GLOBAL read_only = 0")
         self.servers.replica.script("SET GLOBAL read_only = 1", "START SLAVE")
         if not self.primary.is_running:
-            self.restart_primary()
+            self.primary = restart_daemon(self.primary)
         if not self.replica.is_running:
             self.replica = restart_daemon(self.replica)
         for trigger in self.triggers():
@@ -102,6 +110,7 @@ class TabletPair:
             self.servers.primary.script(f"DROP TABLE IF EXISTS {KEYSPACE}.`{table}`")
         self.tables.clear()
         self.servers.catch_up()
+        wait_until_serving(self)
 
     def traces(self, migration_uuid: str = "") -> list[str]:
         """Name what a migration left behind: nothing should be found once it is over.
@@ -124,7 +133,7 @@ class TabletPair:
             found += [f"run_nonce {nonce}"] if nonce else []
         return found
 
-    async def leaves_no_trace(self, migration_uuid: str, within_seconds: float = 15.0) -> None:
+    async def leaves_no_trace(self, migration_uuid: str = "", within_seconds: float = 15.0) -> None:
         """Wait until nothing is left of a migration.
 
         Raises:
@@ -285,8 +294,10 @@ async def connected(daemon: Daemon) -> AsyncGenerator[VExecClient]:
         yield client
 
 
-def wait_until_primary(pair: TabletPair, within_seconds: float = 15.0) -> None:
-    """Wait until the primary's daemon has taken up its role and made its tables."""
+def wait_until_serving(pair: TabletPair, within_seconds: float = 20.0) -> None:
+    """Wait until both daemons serve and the primary's has made its tables."""
+    for daemon in (pair.primary, pair.replica):
+        eventually_blocking(partial(_is_serving, daemon), within_seconds, f"{daemon.alias} serves")
     eventually_blocking(
         lambda: pair.servers.primary.query(
             "SELECT 1 FROM information_schema.tables "
@@ -295,6 +306,24 @@ def wait_until_primary(pair: TabletPair, within_seconds: float = 15.0) -> None:
         within_seconds,
         "the daemon of the primary makes _vt.schema_migrations",
     )
+
+
+def _is_serving(daemon: Daemon) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{daemon.http}/healthz", timeout=5) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+EACH_TOOL: Final = (
+    pytest.param(("mysql57_tablets", "gh-ost"), id="gh-ost on MySQL 5.7"),
+    pytest.param(("mariadb_tablets", "pt-osc"), id="pt-osc on MariaDB"),
+)
+EVERY_CASE: Final = (
+    *EACH_TOOL,
+    pytest.param(("mysql57_tablets", "pt-osc"), id="pt-osc on MySQL 5.7"),
+)
 
 
 @dataclass(frozen=True)
@@ -320,7 +349,7 @@ class Case:
     @property
     def brief(self) -> str:
         if self.strategy == "gh-ost":
-            return "--chunk-size=50 --nice-ratio=4"
+            return "--chunk-size=50 --nice-ratio=8"
         return "--chunk-size=50 --chunk-time=0 --sleep=0.03"
 
 

@@ -73,12 +73,10 @@ def _value(name: str, variables: Mapping[str, BindValue], *, is_list: bool) -> S
             hint="give a value for every variable that the statement names",
         )
     value = variables[name]
-    values = cast(list[object], value) if isinstance(value, list) else None
-    if (values is not None) != is_list:
+    if isinstance(value, list) != is_list:
         expected = "a list of values" if is_list else "one value"
         raise TabletdError(Reason.INVALID_REQUEST, f"bind var {name}: {expected} is expected")
-    if values is None:
-        return [value]
+    values = cast(list[object], value) if is_list else [value]
     if not values:
         raise TabletdError(Reason.INVALID_REQUEST, f"bind var {name}: the list is empty")
     return values

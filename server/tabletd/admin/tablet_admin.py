@@ -6,10 +6,11 @@ also where it writes on a replica.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from tabletd.admin.bind_variables import BindValue, bind
 from tabletd.admin.statements import plain_statement
@@ -37,12 +38,17 @@ _STATEMENT_SECONDS_MAX: Final = 6 * 3600.0
 _READ_ONLY_SECONDS_MAX: Final = 30.0
 _PAGE_SECONDS_MAX: Final = 3.0
 _POSITION_SECONDS_MAX: Final = 30.0
+_TEXT_AT_ONCE_MAX: Final = 16 * 1024
 _RECENT_MIGRATIONS: Final = """
 SELECT migration_uuid, mysql_schema, mysql_table, strategy, migration_status, progress, stage,
        message
 FROM _vt.schema_migrations ORDER BY id DESC LIMIT 20
 """
+_ROWS_MAX_DEFAULT: Final = 100_000  # for callers that set no limit
 _RESULT_BYTES_MAX: Final = 16 * 1024 * 1024  # what a message of the wire can hold
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class FetchOptions:
 
     Attributes:
         database: schema to be in; empty: the tablet's own, where it exists.
-        rows_max: more rows are refused; 0: no limit.
+        rows_max: more rows are refused; 0: more than 100,000.
         disable_binlogs: keep the statements out of the binary log.
         disable_foreign_key_checks: do not check foreign keys in this session.
     """
@@ -97,7 +103,7 @@ class TabletAdmin:
         _refuse_empty(sql)
         async with self._dba_session(options) as session:
             modes = await _sql_modes(session)
-            statements = split_statements(_text(sql), **modes)
+            statements = await _beside_the_loop(split_statements, _text(sql), **modes)
             return [await _run(session, statement, options.rows_max) for statement in statements]
 
     async def fetch_as_app(self, sql: bytes, rows_max: int) -> ResultSet:
@@ -131,13 +137,13 @@ class TabletAdmin:
         async with self._app_pool.session() as session:
             session.drop_afterwards()
             modes = await _sql_modes(session)
-            statement = plain_statement(sql, **modes)
+            statement = await _beside_the_loop(plain_statement, sql, **modes)
             if statement.writes and await is_read_only(session):
                 raise NotWritable()
             await self._enter_database(session, database)
             if not variables:
                 return await _run(session, statement.text, rows_max)
-            text, values = bind(statement.text, variables, **modes)
+            text, values = await _beside_the_loop(bind, statement.text, variables, **modes)
             return await _run(session, text, rows_max, values)
 
     async def schema(
@@ -240,6 +246,15 @@ class TabletAdmin:
                 raise
 
 
+async def _beside_the_loop(
+    read: Callable[Concatenate[str, P], T], sql: str, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Read a text; a long one in a thread, since the heartbeat must not wait for its tokens."""
+    if len(sql) <= _TEXT_AT_ONCE_MAX:
+        return read(sql, *args, **kwargs)
+    return await asyncio.to_thread(read, sql, *args, **kwargs)
+
+
 async def _run(
     session: Session, sql: str | bytes, rows_max: int, values: Sequence[Any] | None = None
 ) -> ResultSet:
@@ -247,7 +262,7 @@ async def _run(
         sql,
         values,
         timeout_seconds=_STATEMENT_SECONDS_MAX,
-        rows_max=rows_max or None,
+        rows_max=rows_max or _ROWS_MAX_DEFAULT,
         bytes_max=_RESULT_BYTES_MAX,
     )
 

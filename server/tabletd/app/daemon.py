@@ -104,6 +104,7 @@ class _Daemon:
     async def _run(
         self, parts: Components, grpc: GrpcServer, http: HttpServer, facts: dict[str, object]
     ) -> None:
+        await set_serving(grpc.health, SERVICE_NAMES, False)  # gRPC's own first word is SERVING
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work, name=name)

@@ -134,6 +134,7 @@ def build_queue(
 
 def _engine_settings(config: Config, http: Address) -> EngineSettings:
     directory = _state_directory(config)
+
     return EngineSettings(
         tablet_alias=config.tablet_alias,
         run_directory=directory / "runs",

@@ -1,27 +1,21 @@
-"""One connection: aiomysql for connecting and login, our own reader for answers."""
+"""One connection: aiomysql's own, with every answer read to its end or the connection given up."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pymysql.constants import CLIENT, COMMAND
+from pymysql.constants import CLIENT, SERVER_STATUS
 from pymysql.err import Error as DriverError
 
 from tabletd.errors import TabletdError
+from tabletd.mysql.cells import CONVERTERS, column, remark, size_bytes
 from tabletd.mysql.errors import connect_error, unreachable
 from tabletd.mysql.literals import bind, encode
-from tabletd.mysql.packets import (
-    STATUS_IN_TRANSACTION,
-    STATUS_NO_BACKSLASH_ESCAPES,
-    AnswerReader,
-    ConnectionLost,
-    Limits,
-    ServerError,
-)
 from tabletd.mysql.result import ResultSet
 from tabletd.mysql.settings import MySQLSettings
 
@@ -31,7 +25,11 @@ _STRICT_MODE: Final = (
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_ENGINE_SUBSTITUTION"
 )
+_ROWS_AT_ONCE_MAX: Final = 256
 _LOGIN_METHOD: Final = 2059  # client library: the login method cannot be used
+_NO_BACKSLASH_ESCAPES: Final = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
+_CLIENT_ERRORS: Final = range(2000, 3000)  # made by the client library, none by a server
+_NO_CONVERTERS: Final[Mapping[int, Any]] = {}
 _SETUP: Final = (
     "SET NAMES utf8mb4, @@session.time_zone = '+00:00', @@session.autocommit = 1, "
     f"@@session.wait_timeout = {WAIT_TIMEOUT_SECONDS}"
@@ -39,26 +37,79 @@ _SETUP: Final = (
 
 
 if TYPE_CHECKING:
+    # What we use of aiomysql, which has no types. Its names with an underscore are private: for
+    # them aiomysql is pinned to 0.3, and they are used in this module only.
+    #   _connect: `aiomysql.connect` makes connections of its own class, with MULTI_STATEMENTS on.
+    #   _reader, _writer: whether the connection is alive must be known without asking the server.
+    #   _result: cursors keep the columns' tables, flags and collations, the counts and the remark
+    #       to themselves, and send SHOW WARNINGS after each statement that had one.
+    #   _read_query_result, _read_rowdata_packet_unbuffered: what `SSCursor` reads rows by.
 
     class _StreamReader(asyncio.StreamReader):
         eof_received: bool
 
-    class _AiomysqlConnection:
-        """The part of `aiomysql.Connection`, which has no types, that we stand on."""
+    class _Field:
+        def get_all_data(self) -> bytes: ...
 
+    class _Result:
+        affected_rows: int
+        insert_id: int | None
+        warning_count: int
+        message: bytes | None
+        fields: list[_Field]
+        field_count: int
+        rows: tuple[tuple[Any, ...], ...] | None
+        has_next: int | None
+
+        async def _read_rowdata_packet_unbuffered(self) -> tuple[Any, ...] | None: ...
+
+    class _AiomysqlConnection:
         client_flag: int
         server_status: int
-        _next_seq_id: int
         _reader: _StreamReader | None
         _writer: asyncio.StreamWriter | None
+        _result: _Result
 
         def __init__(self, **options: Any) -> None: ...
-        async def _connect(self) -> None: ...
-        async def _execute_command(self, command: int, sql: bytes) -> None: ...
+        def get_autocommit(self) -> bool: ...
+        def get_transaction_status(self) -> bool: ...
+        async def ping(self, reconnect: bool) -> None: ...
+        async def query(self, sql: bytes, unbuffered: bool) -> int: ...
         def thread_id(self) -> int: ...
+        async def _connect(self) -> None: ...
+        async def _read_query_result(self, unbuffered: bool) -> None: ...
 
 else:
     from aiomysql import Connection as _AiomysqlConnection
+
+
+class ConnectionLost(Exception):
+    """The stream ended, broke, or holds what no server may send here."""
+
+
+class ResultTooLarge(Exception):
+    """The answer passed a limit; its rest is still in the stream."""
+
+
+class ServerError(Exception):
+    """The server's refusal."""
+
+    def __init__(self, errno: int, sqlstate: str, text: str) -> None:
+        super().__init__(errno, sqlstate, text)
+        self.errno = errno
+        self.sqlstate = sqlstate
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of an answer is taken; None: no limit."""
+
+    rows_max: int | None = None
+    bytes_max: int | None = None
+
+
+NO_LIMITS: Final = Limits()
 
 
 class Connection(_AiomysqlConnection):
@@ -80,6 +131,8 @@ class Connection(_AiomysqlConnection):
             password=settings.password.encode().decode("latin-1"),
             db=database,
             charset="utf8mb4",
+            use_unicode=not raw,
+            conv=_NO_CONVERTERS if raw else CONVERTERS,
             autocommit=None,
             program_name=settings.program_name,
         )
@@ -131,8 +184,8 @@ class Connection(_AiomysqlConnection):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether the last answer came from inside a transaction."""
-        return bool(self.server_status & STATUS_IN_TRANSACTION)
+        """Whether the session is, or without autocommit may be, inside a transaction."""
+        return self.get_transaction_status() or not self.get_autocommit()
 
     @property
     def is_usable(self) -> bool:
@@ -163,35 +216,89 @@ class Connection(_AiomysqlConnection):
                 raise TypeError("a statement of bytes takes no parameters")
             return sql
         if params is not None:
-            backslash_escapes = not self.server_status & STATUS_NO_BACKSLASH_ESCAPES
+            backslash_escapes = not self.server_status & _NO_BACKSLASH_ESCAPES
             sql = bind(sql, params, backslash_escapes=backslash_escapes)
         return encode(sql)
 
-    async def run(self, statement: bytes, limits: Limits = Limits()) -> ResultSet:  # noqa: B008 - frozen
-        """Send one statement and read its answer.
+    async def run(self, statement: bytes, limits: Limits = NO_LIMITS) -> ResultSet:
+        """Send one statement and return its first result; further ones (of a CALL) are dropped.
 
         Raises:
-            ServerError, ResultTooLarge, ConnectionLost: see AnswerReader.read.
+            ServerError: the server refused or stopped the statement; the connection is usable.
+            ResultTooLarge: a limit was passed; the connection is not usable.
+            ConnectionLost: it is gone.
         """
-        return await self._command(COMMAND.COM_QUERY, statement, limits)
+        # Row by row only where the size of the answer matters: all at once is cheaper.
+        unbuffered = limits != NO_LIMITS
+        try:
+            await self.query(statement, unbuffered=unbuffered)
+            result = await self._take_result(limits)
+            while self._result.has_next:
+                await self._read_query_result(unbuffered=unbuffered)
+                await self._take_result(limits)
+        except ResultTooLarge:
+            raise
+        except DriverError as error:
+            raise self._told(error) from error
+        except Exception as error:
+            # aiomysql stumbled over bytes that no server may send here; the rest is still to come.
+            self.close()
+            raise ConnectionLost(f"the server's answer cannot be read: {error!r}") from error
+        self.idle_since = time.monotonic()
+        return result
+
+    async def _take_result(self, limits: Limits) -> ResultSet:
+        result = self._result
+        if not result.field_count:
+            return ResultSet(
+                rows_affected=result.affected_rows,
+                insert_id=result.insert_id or 0,
+                warning_count=result.warning_count,
+                info=remark(result.message or b""),
+            )
+        rows = await self._rows(limits) if limits != NO_LIMITS else list(result.rows or ())
+        return ResultSet(
+            columns=tuple([column(field.get_all_data()) for field in result.fields]),
+            rows=rows,
+            rows_affected=len(rows),
+            # aiomysql reads two unsigned bytes as signed ones.
+            warning_count=result.warning_count & 0xFFFF,
+        )
+
+    async def _rows(self, limits: Limits) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        read_row = self._result._read_rowdata_packet_unbuffered  # pyright: ignore[reportPrivateUsage]
+        while (row := await read_row()) is not None:
+            if limits.rows_max is not None and len(rows) >= limits.rows_max:
+                raise ResultTooLarge(f"more than {limits.rows_max} rows")
+            size += size_bytes(row)
+            if limits.bytes_max is not None and size > limits.bytes_max:
+                raise ResultTooLarge(f"more than {limits.bytes_max} bytes")
+            rows.append(row)
+            if len(rows) % _ROWS_AT_ONCE_MAX == 0:
+                # Rows that have arrived are read without a pause; the heartbeat must get its turn.
+                await asyncio.sleep(0)
+        return rows
+
+    def _told(self, error: DriverError) -> ServerError | ConnectionLost:
+        """Tell the server's refusal from aiomysql's own errors, after which nothing may be sent."""
+        match error.args:
+            case (int(number), str(text)) if number not in _CLIENT_ERRORS:
+                return ServerError(number, getattr(error, "sqlstate", None) or "", text)
+            case _:
+                self.close()
+                return ConnectionLost(str(error))
 
     async def answers(self) -> bool:
         """Ask the server for a sign of life; return whether it came."""
         try:
-            await self._command(COMMAND.COM_PING, b"", Limits())
-        except (ConnectionLost, ServerError):
+            await self.ping(reconnect=False)
+        except Exception:
+            self.close()
             return False
-        return True
-
-    async def _command(self, command: int, payload: bytes, limits: Limits) -> ResultSet:
-        if self._reader is None:
-            raise ConnectionLost("the connection is closed")
-        await self._execute_command(command, payload)
-        reader = AnswerReader(self._reader, self._next_seq_id, raw=self._raw)
-        result = await reader.read(limits)
-        self.server_status = reader.status
         self.idle_since = time.monotonic()
-        return result
+        return True
 
     def quit(self) -> None:
         """Say good-bye, so that the server logs no aborted connection, and close."""

@@ -120,8 +120,8 @@ _HINTS: Final[Mapping[int, str]] = {
     1419: "SET GLOBAL log_bin_trust_function_creators = 1, or GRANT SUPER ON *.* to the account",
     1129: "run FLUSH HOSTS on the server",
     1153: "raise max_allowed_packet",
-    2059: "is it a MySQL server? An account with caching_sha2_password can log in over the Unix"
-    " socket; over TCP without the Python package cryptography it needs mysql_native_password",
+    2059: "is it a MySQL server? Accounts can log in by mysql_native_password,"
+    " caching_sha2_password or sha256_password",
 }
 
 _COMMAND_DENIED: Final = re.compile(

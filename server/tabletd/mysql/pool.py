@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from tabletd.errors import MySQLUnavailable, NotWritable, Reason, TabletdError
-from tabletd.mysql.driver import Connection
+from tabletd.mysql.driver import Connection, ConnectionLost, ServerError
 from tabletd.mysql.errors import timed_out
-from tabletd.mysql.packets import ConnectionLost, ServerError
 from tabletd.mysql.result import ResultSet
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
@@ -97,7 +96,7 @@ class Pool:
             timeout_seconds: limit for waiting, connecting and the statement together.
             writable: refuse when the server is read-only.
             rows_max: refuse an answer of more rows.
-            bytes_max: refuse an answer whose rows take more bytes.
+            bytes_max: refuse an answer whose cells take more bytes.
         """
         deadline = time.monotonic() + timeout_seconds
         async with self.session(timeout_seconds=timeout_seconds, writable=writable) as session:

@@ -9,9 +9,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.mysql.driver import Connection
+from tabletd.mysql.driver import (
+    Connection,
+    ConnectionLost,
+    Limits,
+    ResultTooLarge,
+    ServerError,
+)
 from tabletd.mysql.errors import connection_lost, server_error, timed_out
-from tabletd.mysql.packets import ConnectionLost, Limits, ResultTooLarge, ServerError
 from tabletd.mysql.result import Column, ResultSet
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.telemetry.tracing import span
@@ -78,7 +83,7 @@ class Session:
             params: str, bytes, numbers, datetimes, None.
             timeout_seconds: limit for the whole; None: the session's; `math.inf`: none.
             rows_max: refuse an answer of more rows.
-            bytes_max: refuse an answer whose rows take more bytes.
+            bytes_max: refuse an answer whose cells take more bytes.
 
         Raises:
             MySQLError: the server refused; the session goes on.
@@ -132,6 +137,9 @@ class Session:
         translated = server_error(error.errno, error.sqlstate, text)
         if translated.reason is Reason.MYSQL_UNAVAILABLE:
             self._connection.close()
+        if translated.reason is Reason.MISSING_GRANT:
+            # A GRANT on *.* that mends it counts from the next login on.
+            self.is_reusable = False
         return translated
 
     @asynccontextmanager

@@ -96,6 +96,9 @@ def run_demo(rows: int) -> bool:
         ]
         with Board(console, [track for _, track in tracks]) as board:
             findings = asyncio.run(_run_tracks(tracks, board))
+    except KeyboardInterrupt:
+        console.print("\nInterrupted: the servers and daemons are ended and removed.")
+        raise
     finally:
         _remove_own()
         signal.signal(signal.SIGTERM, previous)

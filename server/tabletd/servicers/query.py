@@ -15,8 +15,7 @@ from tabletd.servicers.convert import (
     tablet_type_from_proto,
 )
 from tabletd.servicers.ports import MigrationQueue, TabletPort
-from tabletd.servicers.query_result import result_to_proto
-from tabletd.servicers.sizes import bounded
+from tabletd.servicers.sizes import bounded, result_message
 from tabletd_pb import query_pb2, topodata_pb2
 from tabletd_pb.queryservice_pb2_grpc import QueryServicer
 
@@ -53,7 +52,7 @@ class Query(QueryServicer):
         result = await self._executor.execute_statement(sql)
         if result is None:
             result = await self._admin.execute_query(sql, variables, rows_max=ROWS_MAX)
-        return bounded(query_pb2.ExecuteResponse(result=result_to_proto(result)))
+        return bounded(query_pb2.ExecuteResponse(result=await result_message(result)))
 
     async def StreamHealth(
         self, request: query_pb2.StreamHealthRequest, context: _Context

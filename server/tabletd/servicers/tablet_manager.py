@@ -19,8 +19,7 @@ from tabletd.servicers.convert_status import (
 )
 from tabletd.servicers.convert_throttler import check_to_proto, status_to_proto
 from tabletd.servicers.ports import MigrationQueue, TabletPort
-from tabletd.servicers.query_result import result_to_proto
-from tabletd.servicers.sizes import bounded
+from tabletd.servicers.sizes import bounded, result_message
 from tabletd.throttler import Throttler, checked_scope
 from tabletd_pb import tabletmanagerdata_pb2 as pb
 from tabletd_pb.tabletmanagerservice_pb2_grpc import TabletManagerServicer
@@ -68,7 +67,7 @@ class TabletManager(TabletManagerServicer):
 
     async def VExec(self, request: pb.VExecRequest, context: _Context) -> pb.VExecResponse:
         result = await self._executor.vexec(request.query)
-        return bounded(pb.VExecResponse(result=result_to_proto(result)))
+        return bounded(pb.VExecResponse(result=await result_message(result)))
 
     async def ExecuteQuery(
         self, request: pb.ExecuteQueryRequest, context: _Context
@@ -79,27 +78,26 @@ class TabletManager(TabletManagerServicer):
             result = await self._admin.execute_query(
                 sql, {}, database=request.db_name, rows_max=request.max_rows
             )
-        return bounded(pb.ExecuteQueryResponse(result=result_to_proto(result)))
+        return bounded(pb.ExecuteQueryResponse(result=await result_message(result)))
 
     async def ExecuteFetchAsDba(
         self, request: pb.ExecuteFetchAsDbaRequest, context: _Context
     ) -> pb.ExecuteFetchAsDbaResponse:
         result = await self._admin.fetch_as_dba(request.query, _fetch_options(request))
-        return bounded(pb.ExecuteFetchAsDbaResponse(result=result_to_proto(result)))
+        return bounded(pb.ExecuteFetchAsDbaResponse(result=await result_message(result)))
 
     async def ExecuteMultiFetchAsDba(
         self, request: pb.ExecuteMultiFetchAsDbaRequest, context: _Context
     ) -> pb.ExecuteMultiFetchAsDbaResponse:
         results = await self._admin.fetch_multi_as_dba(request.sql, _fetch_options(request))
-        return bounded(
-            pb.ExecuteMultiFetchAsDbaResponse(results=[result_to_proto(one) for one in results])
-        )
+        messages = [await result_message(result) for result in results]
+        return bounded(pb.ExecuteMultiFetchAsDbaResponse(results=messages))
 
     async def ExecuteFetchAsApp(
         self, request: pb.ExecuteFetchAsAppRequest, context: _Context
     ) -> pb.ExecuteFetchAsAppResponse:
         result = await self._admin.fetch_as_app(request.query, request.max_rows)
-        return bounded(pb.ExecuteFetchAsAppResponse(result=result_to_proto(result)))
+        return bounded(pb.ExecuteFetchAsAppResponse(result=await result_message(result)))
 
     async def GetSchema(
         self, request: pb.GetSchemaRequest, context: _Context

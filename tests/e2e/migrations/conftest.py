@@ -1,4 +1,4 @@
-"""Daemons beside the real pairs, one set for each module; each test finds them at work."""
+"""Daemons beside the real pairs, one set for all tests of this package, found at work by each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
-from tests.support.daemons import Case, TabletPair, connected, wait_until_primary
+from tests.support.daemons import EVERY_CASE, Case, TabletPair, connected, wait_until_serving
 from tests.support.servers import Pair
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def mariadb_tablets(
     mariadb_pair_servers: Pair, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TabletPair]:
@@ -21,7 +21,7 @@ def mariadb_tablets(
     yield from _tablets(mariadb_pair_servers, tmp_path_factory.mktemp("mariadb"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def mysql57_tablets(
     mysql57_pair_servers: Pair, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TabletPair]:
@@ -32,36 +32,27 @@ def mysql57_tablets(
 def _tablets(servers: Pair, directory: Path) -> Iterator[TabletPair]:
     pair = TabletPair(servers, directory)
     try:
-        wait_until_primary(pair)
+        wait_until_serving(pair)
         yield pair
     finally:
         pair.stop()
 
 
-@pytest.fixture(
-    params=[
-        ("mysql57_tablets", "gh-ost"),
-        ("mysql57_tablets", "pt-osc"),
-        ("mariadb_tablets", "pt-osc"),
-    ],
-    ids=["gh-ost on MySQL 5.7", "pt-osc on MySQL 5.7", "pt-osc on MariaDB"],
-)
-def case(request: pytest.FixtureRequest) -> Iterator[Case]:
-    """Each tool on each server that it can serve, in a clean schema."""
+@pytest.fixture(params=EVERY_CASE)
+def case(request: pytest.FixtureRequest) -> Case:
+    """One tool on one server, in a clean schema: every case, where a test does not choose."""
     fixture, strategy = request.param
     tablets: TabletPair = request.getfixturevalue(fixture)
     tablets.heal()
-    yield Case(tablets, strategy)
-    tablets.heal()
+    return Case(tablets, strategy)
 
 
 @pytest.fixture(params=["mysql57_tablets", "mariadb_tablets"], ids=["MySQL 5.7", "MariaDB"])
-def tablets(request: pytest.FixtureRequest) -> Iterator[TabletPair]:
+def tablets(request: pytest.FixtureRequest) -> TabletPair:
     """Each pair, in a clean schema."""
     pair: TabletPair = request.getfixturevalue(request.param)
     pair.heal()
-    yield pair
-    pair.heal()
+    return pair
 
 
 @pytest.fixture

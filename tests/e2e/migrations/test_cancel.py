@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient, literal, new_migration_uuid
-from tests.support.daemons import KEYSPACE, Case, copying, live_table
+from tests.support.daemons import EACH_TOOL, KEYSPACE, Case, copying, live_table
 
 ROWS = 20_000
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
@@ -30,6 +30,7 @@ async def test_a_running_migration_that_is_cancelled_leaves_the_table_as_it_was(
         assert (await client.migration(migration_uuid))["migration_status"] == "cancelled"
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_a_queued_and_a_ready_migration_are_cancelled_behind_a_running_one(
     case: Case, client: VExecClient
 ) -> None:
@@ -54,6 +55,7 @@ async def test_a_queued_and_a_ready_migration_are_cancelled_behind_a_running_one
         await table.equals_its_book()
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_cancel_all_ends_what_runs_and_what_waits(case: Case, client: VExecClient) -> None:
     async with live_table(case.tablets, "orders", ROWS) as table:
         running = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
@@ -70,6 +72,7 @@ async def test_cancel_all_ends_what_runs_and_what_waits(case: Case, client: VExe
         assert await client.cancel_all() == 0
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(60)
 async def test_a_cancelled_migration_completes_when_it_is_retried(
     case: Case, client: VExecClient
@@ -89,6 +92,7 @@ async def test_a_cancelled_migration_completes_when_it_is_retried(
         await case.tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_a_finished_and_an_unknown_migration_cannot_be_cancelled(
     case: Case, client: VExecClient
 ) -> None:
@@ -103,6 +107,7 @@ async def test_a_finished_and_an_unknown_migration_cannot_be_cancelled(
         assert await client.retry(migration_uuid) == 0
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_the_same_migration_submitted_twice_is_one_migration(
     case: Case, client: VExecClient
 ) -> None:

@@ -84,7 +84,7 @@ async def test_a_waiting_migration_starts_again_with_the_daemon_and_waits_again(
         uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=POSTPONED)
         before = await _ready(client, uuid)
         await asyncio.to_thread(case.tablets.primary.kill)
-        await asyncio.to_thread(case.tablets.restart_primary)
+        await case.tablets.restart_primary()
 
         async def runs_again() -> bool:
             record = await client.migration(uuid)

@@ -9,6 +9,7 @@ import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
 from tests.support.daemons import (
+    EACH_TOOL,
     KEYSPACE,
     Case,
     TabletPair,
@@ -61,6 +62,7 @@ async def test_a_statement_that_the_server_refuses_fails_in_the_dry_run_with_its
         await case.tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_a_tool_that_is_killed_fails_the_migration_and_everything_is_cleaned_up(
     case: Case, client: VExecClient
 ) -> None:
@@ -105,6 +107,7 @@ async def test_gh_ost_gives_up_when_a_new_unique_key_would_lose_rows(
     await tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_a_failed_migration_that_is_mended_succeeds_when_retried(
     case: Case, client: VExecClient
 ) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
-from tests.support.daemons import Case, copying, live_table
+from tests.support.daemons import EACH_TOOL, Case, copying, live_table
 
 _ASSIGNED = re.compile(r"(?im)^\s*(?:password|token)\s*[=:]\s*[\"'`]?([^\s\"'`]{8,})")
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_what_a_run_keeps_secret_is_seen_nowhere(case: Case, client: VExecClient) -> None:
     tablets = case.tablets
     async with live_table(tablets, "orders", 20_000):
@@ -43,6 +45,7 @@ async def test_what_a_run_keeps_secret_is_seen_nowhere(case: Case, client: VExec
         await tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_only_the_daemons_user_can_look_into_a_run(case: Case, client: VExecClient) -> None:
     tablets = case.tablets
     async with live_table(tablets, "orders", 20_000):
@@ -56,6 +59,7 @@ async def test_only_the_daemons_user_can_look_into_a_run(case: Case, client: VEx
         await tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_the_tools_account_may_not_write_to_a_read_only_server(
     case: Case, client: VExecClient
 ) -> None:

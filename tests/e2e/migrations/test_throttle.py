@@ -8,27 +8,43 @@ import time
 import grpc.aio
 import pytest
 
-from tabletd.sandbox.vexec_client import Record, VExecClient
+from tabletd.sandbox.vexec_client import VExecClient
 from tabletd_pb import throttling_pb2_grpc, topodata_pb2, vtctldata_pb2, vttime_pb2
-from tests.support.daemons import Case, copying, live_table
+from tests.support.daemons import EACH_TOOL, Case, copying, live_table
 from tests.support.waiting import eventually
 
 ROWS = 8_000
 
 
-async def _waits(client: VExecClient, migration_uuid: str) -> Record:
-    """Wait until the migration says why it waits, and copies nothing any more."""
+async def _waits(client: VExecClient, migration_uuid: str, reason: str) -> None:
+    """Wait until the migration says that it waits, and why."""
 
-    async def is_throttled() -> Record | None:
+    async def is_throttled() -> bool:
         record = await client.migration(migration_uuid)
         assert record["migration_status"] == "running", record["message"]
-        return record if record["reason_throttled"] else None
+        says_why = reason in (record["reason_throttled"] or "").lower()
+        return says_why and record["last_throttled_timestamp"] is not None
 
-    record = await eventually(is_throttled, 15, "the row says why it waits")
-    assert record
-    return record
+    await eventually(is_throttled, 15, f"{reason!r} in reason_throttled")
 
 
+async def _copies_nothing(client: VExecClient, migration_uuid: str) -> None:
+    """See that the count of copied rows stands still once the tool has heard of it."""
+
+    async def rows_copied() -> str | None:
+        return (await client.migration(migration_uuid))["rows_copied"]
+
+    seen = [await rows_copied()]
+
+    async def stands_still() -> bool:
+        await asyncio.sleep(0.5)
+        seen.append(await rows_copied())
+        return len(seen) > 3 and len(set(seen[-3:])) == 1
+
+    await eventually(stands_still, 15, "no more rows are copied")
+
+
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(90)
 async def test_a_migration_waits_while_a_replica_lags_and_then_completes(
     case: Case, client: VExecClient
@@ -42,9 +58,8 @@ async def test_a_migration_waits_while_a_replica_lags_and_then_completes(
         )
         await copying(client, migration_uuid)
         await asyncio.to_thread(case.tablets.servers.replica.script, "STOP SLAVE SQL_THREAD")
-        record = await _waits(client, migration_uuid)
-        assert "lag" in (record["reason_throttled"] or "").lower()
-        assert record["last_throttled_timestamp"]
+        await _waits(client, migration_uuid, "lag")
+        await _copies_nothing(client, migration_uuid)
         await table.keeps_being_written()
         await asyncio.to_thread(case.tablets.servers.replica.script, "START SLAVE SQL_THREAD")
         await client.wait(migration_uuid, until={"complete"}, within_seconds=50)
@@ -52,6 +67,7 @@ async def test_a_migration_waits_while_a_replica_lags_and_then_completes(
         await case.tablets.leaves_no_trace(migration_uuid)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(90)
 async def test_a_silent_replica_daemon_blocks_and_is_named(case: Case, client: VExecClient) -> None:
     async with live_table(case.tablets, "orders", ROWS) as table:
@@ -63,8 +79,8 @@ async def test_a_silent_replica_daemon_blocks_and_is_named(case: Case, client: V
         )
         await copying(client, migration_uuid)
         case.tablets.replica.pause()
-        record = await _waits(client, migration_uuid)
-        assert str(case.tablets.replica.grpc_port) in (record["reason_throttled"] or "")
+        await _waits(client, migration_uuid, str(case.tablets.replica.grpc_port))
+        await _copies_nothing(client, migration_uuid)
         case.tablets.replica.resume()
         await client.wait(migration_uuid, until={"complete"}, within_seconds=50)
         await table.equals_its_book()
@@ -80,6 +96,7 @@ async def _set_rule(case: Case, app: str, *, ratio: float, seconds: int) -> None
         await throttling_pb2_grpc.ThrottlingStub(channel).UpdateConfig(request, timeout=10)
 
 
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 @pytest.mark.timeout(90)
 async def test_a_migration_waits_while_a_rule_names_it_and_then_completes(
     case: Case, client: VExecClient
@@ -94,8 +111,8 @@ async def test_a_migration_waits_while_a_rule_names_it_and_then_completes(
         )
         await copying(client, migration_uuid)
         await _set_rule(case, migration_uuid, ratio=1.0, seconds=int(time.time()) + 3600)
-        record = await _waits(client, migration_uuid)
-        assert f"{migration_uuid} is throttled until " in (record["reason_throttled"] or "")
+        await _waits(client, migration_uuid, f"{migration_uuid} is throttled until ")
+        record = await client.migration(migration_uuid)
         assert record["component_throttled"] == case.strategy
         assert record["user_throttle_ratio"] == "1"
         await table.keeps_being_written()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,7 +27,12 @@ class CallbackServer:
     requests: list[Request] = field(default_factory=list[Request])
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        """Answer one request; a tool that is ended may hang up before it has asked."""
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(self._answer(head.decode().split("\r\n")))
+
+    def _answer(self, lines: list[str]) -> bytes:
         target = urlsplit(lines[0].split()[1])
         token = ""
         for line in lines:
@@ -37,11 +42,8 @@ class CallbackServer:
         status = self.throttle_status if "throttler" in target.path else 200
         body = b'{"Message": "replica r1 lags 9 s"}' if status != 200 else b"ok"
         has_body = not lines[0].startswith("HEAD")
-        writer.write(
-            f"HTTP/1.0 {status} x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + (body if has_body else b"")
-        )
-        writer.close()
+        head = f"HTTP/1.0 {status} x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        return head + (body if has_body else b"")
 
 
 @asynccontextmanager

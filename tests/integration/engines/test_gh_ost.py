@@ -217,6 +217,25 @@ async def test_a_cut_over_that_waits_for_a_lock_does_not_happen_after_the_stop(
     assert rig.leftovers() == []
 
 
+async def test_a_server_that_becomes_read_only_fails_no_migration(mysql_rig: Rig) -> None:
+    rig = mysql_rig
+    rig.create_orders()
+    migration = rig.migration(GH_OST, "ALTER TABLE orders ADD COLUMN extra INT", options=SLOW)
+    record = Record(migration)
+    task = asyncio.ensure_future(
+        rig.engine(GH_OST).run(migration, record, asyncio.Event(), LiveControls())
+    )
+    await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+    rig.server.query("SET GLOBAL read_only = 1")
+    record.is_lost = True
+    outcome = await task
+    assert outcome.status is Status.CANCELLED
+    assert not record.ended
+    rig.server.query("SET GLOBAL read_only = 0")
+    assert await rig.engine(GH_OST).recover(record.migration, record) is None
+    assert rig.leftovers() == []
+
+
 async def test_a_tool_that_somebody_kills_has_failed_and_leaves_nothing(mysql_rig: Rig) -> None:
     rig = mysql_rig
     rig.create_orders()
@@ -258,7 +277,8 @@ async def test_the_tool_waits_while_the_throttler_says_no(mysql_rig: Rig) -> Non
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(engine.run(migration, record, asyncio.Event(), LiveControls()))
             await eventually(
-                lambda: [progress for progress in record.reported if progress.throttle_reason], 30
+                lambda: [p for p in record.reported if "http=429" in p.throttle_reason],
+                30,
             )
             assert not task.done()
             server.throttle_status = 200

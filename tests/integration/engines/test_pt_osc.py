@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tabletd.errors import NotWritable
 from tabletd.executor.controls import LiveControls
 from tabletd.executor.hooks import token_matches
 from tabletd.executor.migration import Strategy
@@ -338,6 +339,24 @@ def _renames(rig: Rig) -> list[object]:
             "SELECT id FROM information_schema.processlist WHERE info LIKE 'RENAME TABLE%%'"
         )
     )
+
+
+async def test_a_tool_that_meets_read_only_by_itself_fails_no_migration(any_rig: Rig) -> None:
+    rig = any_rig
+    rig.create_orders()
+    async with callback_server() as server:
+        migration = rig.migration(PT_OSC, ADD_EXTRA, options=SLOW)
+        record = Record(migration)
+        engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
+        task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event(), LiveControls()))
+        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        rig.server.query("SET GLOBAL read_only = 1")
+        with pytest.raises(NotWritable):
+            await task
+    assert not record.ended
+    rig.server.query("SET GLOBAL read_only = 0")
+    assert await rig.engine(PT_OSC).recover(record.migration, record) is None
+    assert rig.leftovers() == []
 
 
 async def test_a_tool_that_somebody_kills_has_failed_and_leaves_nothing(any_rig: Rig) -> None:

@@ -73,11 +73,7 @@ async def test_a_migration_runs_at_once_and_ends_complete_with_its_facts(
         assert (row["progress"], row["eta_seconds"], row["run_nonce"]) == (100, 0, "")
         assert row["completed_timestamp"] is not None
         assert row["stage"] == "gh-ost: complete"
-        counts = {
-            "FailedMigrations": 0,
-            "StartedMigrations": 1,
-            "SuccessfulMigrations": 1,
-        }
+        counts = {"FailedMigrations": 0, "StartedMigrations": 1, "SuccessfulMigrations": 1}
         await eventually(lambda: test.registry.export() == counts)
 
 

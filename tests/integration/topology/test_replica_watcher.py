@@ -16,14 +16,6 @@ from tests.support.clock import FakeClock
 from tests.support.waiting import eventually
 
 
-@pytest.fixture(autouse=True)
-async def grpc_of_a_daemon() -> AsyncGenerator[None]:
-    """Keep gRPC up as the daemon's own server does: it blocks when its last user goes."""
-    grpc.aio.init_grpc_aio()
-    yield
-    grpc.aio.shutdown_grpc_aio()
-
-
 def message(
     lag_seconds: int = 0,
     *,

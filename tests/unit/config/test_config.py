@@ -111,6 +111,10 @@ def test_a_value_of_the_wrong_kind_is_refused_by_the_name_of_its_key(key: str, v
     assert key in refusal(**{key: value})
 
 
+def test_a_wrong_alias_is_told_how_one_looks() -> None:
+    assert "'zone1' is not cell-uid, such as zone1-0000000100" in refusal(tablet_alias="zone1")
+
+
 def test_every_mistake_is_told_at_once() -> None:
     text = refusal(grpc_port="x", log_format="y")
     assert "--grpc-port: grpc_port" in text

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tabletd.errors import LostRace, Reason, TabletdError
+from tabletd.errors import LostRace, NotWritable, Reason, TabletdError
 from tabletd.executor import hooks, names
 from tabletd.executor.accounts import (
     Account,
@@ -53,6 +54,8 @@ from tabletd.telemetry.tracing import span
 
 _LOOPBACK: Final = "127.0.0.1"
 _ANALYZE_SECONDS_MAX: Final = 600.0
+# Errors 1290, 1792 and 1836 of MySQL and MariaDB.
+_READ_ONLY: Final = re.compile(r"--(?:super-)?read[-_]only|in read[- ]only (?:mode|transaction)")
 _PASSWORD_FILE: Final = "account"  # noqa: S105  # the file's name
 
 _logger = logging.getLogger(__name__)
@@ -65,7 +68,7 @@ class PhaseEnd:
     Attributes:
         exit_code: as `Run.exit_status`.
         output: the end of what the tool wrote.
-        stopped: we ended it.
+        stopped: it was ended from outside: by us, by a signal, by a change of roles.
     """
 
     exit_code: int | None
@@ -265,12 +268,16 @@ class ToolEngine:
         if end.stopped:
             return Outcome(Status.CANCELLED, f"{self.strategy} was stopped before the run")
         if end.exit_code != 0:
+            if self._met_read_only(end):
+                raise NotWritable()
             return Outcome(Status.FAILED, self._failure(Phase.DRY_RUN, end))
         with span("migration.run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.RUN, record, supervision)
         if end.exit_code != 0:
             await self._end_connections(plan.account, plan.tables)
         swap = await self._find_swap(plan.facts.migration, plan.tables, plan.workspace)
+        if not swap.done and not end.stopped and self._met_read_only(end):
+            raise NotWritable()
         outcome = self._judge(end, swap)
         if outcome.old_table and outcome.old_table not in plan.tables:
             await record.add_artifacts(outcome.old_table)
@@ -326,6 +333,15 @@ class ToolEngine:
         if end.exit_code < 0:
             return f"{who} was ended from outside by signal {-end.exit_code}"
         return f"{who} ended with {end.exit_code}: {self._tool.failure_cause(end.output)}"
+
+    def _met_read_only(self, end: PhaseEnd) -> bool:
+        """Say whether the tool ended because the server takes no writes any more.
+
+        That is a change of roles and no failure of the migration.
+        """
+        if not end.exit_code:
+            return False
+        return _READ_ONLY.search(self._tool.failure_cause(end.output)) is not None
 
     def _judge(self, end: PhaseEnd, swap: Swap) -> Outcome:
         losses = self._tool.losses(end.output)
@@ -427,7 +443,8 @@ class ToolEngine:
         ended_by_us = was_alive or exit_code is None
         if exit_code is not None:
             ended_by_us = ended_by_us or self._tool.was_interrupted(exit_code, output)
-        return PhaseEnd(exit_code, output, ended_by_us)
+        end = PhaseEnd(exit_code, output, ended_by_us)
+        return replace(end, stopped=ended_by_us or self._met_read_only(end))
 
     async def _outcome_of_left_run(
         self, migration: Migration, workspace: Workspace, ends: Sequence[PhaseEnd | None]

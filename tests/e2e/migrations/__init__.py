@@ -1,0 +1,1 @@
+"""Whole migrations; a package so that its tests share daemons that other tests must not meet."""
