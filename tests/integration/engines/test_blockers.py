@@ -215,6 +215,26 @@ async def test_a_server_that_does_not_tell_gives_the_running_statement_only(
         silent.ping(reconnect=False)
 
 
+async def test_an_account_that_sees_no_locks_says_what_it_lacks(
+    mysql57: RealServer, database: str
+) -> None:
+    prepare(mysql57, database)
+    mysql57.script(
+        "CREATE USER blind@'127.0.0.1'",
+        "GRANT PROCESS ON *.* TO blind@'127.0.0.1'",
+    )
+    with (
+        connected(mysql57, database, "LOCK TABLES orders READ") as holder,
+        waiting_swap(mysql57, database),
+    ):
+        await eventually(lambda: is_waiting(mysql57))
+        ending = await end(mysql57, database, user="blind")
+        assert ending is not None
+        assert ending.ended == ()
+        assert "GRANT SELECT ON performance_schema.*" in ending.unseen
+        holder.ping(reconnect=False)
+
+
 @contextmanager
 def running(server: RealServer, database: str, statement: str) -> Generator[Connection[Any]]:
     """Run something long until the test or the server ends it."""

@@ -66,6 +66,10 @@ _BLIND_MYSQL: Final = (
     "performance_schema.setup_instruments SET ENABLED='YES', TIMED='YES' "
     "WHERE NAME='wait/lock/metadata/sql/mdl')"
 )
+_NOT_GRANTED: Final = (
+    "tabletd's account cannot see who holds the table's lock (GRANT SELECT ON "
+    "performance_schema.* to it)"
+)
 _BLIND_MARIADB: Final = (
     "the server does not tell who holds the table's lock (INSTALL SONAME 'metadata_lock_info')"
 )
@@ -154,7 +158,9 @@ async def _holders(
     is_on = await _cells(session, _INSTRUMENT)
     found = await _numbers(session, _METADATA_LOCKS, schema, table)
     if found is None or is_on != ["YES"]:
-        return set(), _BLIND_MARIADB if info.is_mariadb else _BLIND_MYSQL
+        if info.is_mariadb:
+            return set(), _BLIND_MARIADB
+        return set(), _NOT_GRANTED if is_on is None or found is None else _BLIND_MYSQL
     if not info.is_mariadb and info.version >= _FIRST_WITH_ROW_LOCKS:
         found |= await _numbers(session, _ROW_LOCKS, schema, table) or set()
     return found, ""
