@@ -264,7 +264,9 @@ class GarbageCollector:
         return migration if owns else None
 
     def _is_due(self, table: GCTable) -> bool:
-        return table.due <= self._now() or table.state not in self.settings.lifecycle
+        # What is held bears the retention of its migration in its name, whatever the stations are.
+        waited_at = self.settings.lifecycle | {TableGCState.HOLD}
+        return table.due <= self._now() or table.state not in waited_at
 
     async def _advance(self, migration: Migration, name: str, table: GCTable) -> bool:
         purges = table.state is TableGCState.PURGE and table.state in self.settings.lifecycle

@@ -291,6 +291,21 @@ async def test_what_a_cleanup_asks_for_does_not_wait_for_the_date_in_its_name(
     assert states(any_server, database) == [TableGCState.EVAC]
 
 
+async def test_a_life_cycle_without_holding_keeps_what_a_migration_asked_to_keep(
+    mariadb: RealServer, database: str
+) -> None:
+    clock = clock_of(mariadb)
+    held = gc_table_name(TableGCState.HOLD, f"{1:016x}{'ab' * 8}", datetime.now(UTC) + WEEK)
+    make_table(mariadb, database, held)
+    async with pool_of(mariadb) as pool:
+        await finished(mariadb, pool, database, artifacts=held, age_seconds=5)
+        await steps(collector(pool, clock, "drop"), database)
+        assert tables(mariadb, database) == [held]
+        clock.advance(WEEK.total_seconds() + 1)
+        await steps(collector(pool, clock, "drop"), database)
+    assert tables(mariadb, database) == []
+
+
 async def test_triggers_of_a_dropped_table_do_not_act_on_rows_that_are_purged(
     any_server: RealServer, database: str
 ) -> None:
