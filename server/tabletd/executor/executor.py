@@ -48,6 +48,7 @@ from tabletd.telemetry.vars import Registry
 __all__ = ["SCHEMA_MIGRATIONS_TABLE_NAME", "Executor", "ExecutorSettings"]
 
 GC_PAUSE_SECONDS: Final = 1.0
+_RESULT_BYTES_MAX: Final = 16 * 1024 * 1024  # what a message of the wire can hold
 
 _logger = logging.getLogger(__name__)
 
@@ -341,7 +342,7 @@ class Executor:
         if self._worker.is_working:
             with suppress(NotWritable):
                 await self._worker.ensure_schema()
-        result = await self._raw_pool.execute(sql, params or None)
+        result = await self._raw_pool.execute(sql, params or None, bytes_max=_RESULT_BYTES_MAX)
         result.rows_affected = len(result.rows)
         return result
 

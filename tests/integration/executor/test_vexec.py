@@ -235,3 +235,19 @@ async def test_a_schema_that_is_allowed_is_taken_from_the_statement(
         await test.executor.vexec(insert(uuid, f"ALTER TABLE `{other}`.t ADD c INT"))
         assert test.row(uuid)["mysql_schema"] == other
         assert await update(test, "cancel", uuid) == 1
+
+
+async def test_a_select_is_not_read_beyond_what_a_message_can_hold(
+    any_server: RealServer, database: str
+) -> None:
+    uuid = create_uuid()
+    statement = f"ALTER TABLE t ADD c INT COMMENT '{'x' * 60_000}'"
+    select = "SELECT {columns} FROM _vt.schema_migrations"
+    async with executor_on(any_server, database) as test:
+        await test.executor.vexec(insert(uuid, statement.replace("'", "''")))
+        wide = select.format(columns=", ".join(["migration_statement"] * 300))
+        with pytest.raises(TabletdError, match="more than 16777216 bytes") as refusal:
+            await test.executor.vexec(wide)
+        assert refusal.value.reason is Reason.RESULT_TOO_LARGE
+        answer = await test.executor.vexec(select.format(columns="migration_statement"))
+        assert answer.rows == [(statement.encode(),)]
