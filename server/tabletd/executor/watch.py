@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -195,7 +195,7 @@ class Watch:
         self._wake = asyncio.Event()
         self._whole_look_at = 0.0
         self._failure: TabletdError | None = None
-        self._closed: TabletdError | None = _not_primary()
+        self._closed: Callable[[], TabletdError] | None = _not_primary
         self._is_loaded = False
 
     @property
@@ -215,11 +215,11 @@ class Watch:
 
     async def make_non_primary(self) -> None:
         """End all streams: the primary knows more."""
-        self._end(_not_primary())
+        self._end(_not_primary)
 
     async def close(self) -> None:
         """End all streams and accept no new one."""
-        self._end(TabletdError(Reason.SHUTTING_DOWN, "the daemon is shut down"))
+        self._end(_shut_down)
 
     async def run(self) -> None:
         """Read while somebody watches, until cancelled."""
@@ -241,7 +241,7 @@ class Watch:
             TabletdError: NOT_PRIMARY, SHUTTING_DOWN; why the table cannot be read.
         """
         if self._closed is not None:
-            raise self._closed
+            raise self._closed()
         self._watchers += 1
         self._is_watched.set()
         try:
@@ -271,7 +271,7 @@ class Watch:
                 Reason.TIMEOUT, "the migrations were not read in time", hint="try again"
             ) from None
         if self._closed is not None:
-            raise self._closed
+            raise self._closed()
 
     def _state(self, wish: Wish) -> Iterator[News]:
         """Return what a new watcher has to know before any change."""
@@ -368,10 +368,11 @@ class Watch:
     def _failed(self, error: TabletdError) -> None:
         self._failure = error
 
-    def _end(self, error: TabletdError) -> None:
+    def _end(self, error: Callable[[], TabletdError]) -> None:
+        """Refuse from now on, with an error of its own for each: one that is raised grows."""
         self._closed = error
         for subscription in self._subscriptions:
-            subscription.end(error)
+            subscription.end(error())
         self._subscriptions.clear()
         self._is_watched.clear()
         self._let_go()
@@ -388,3 +389,7 @@ def _not_primary() -> TabletdError:
         "this tablet is not the primary of its shard: the migrations are watched there",
         hint="ask Vtctld.GetTablets which one is",
     )
+
+
+def _shut_down() -> TabletdError:
+    return TabletdError(Reason.SHUTTING_DOWN, "the daemon is shut down")

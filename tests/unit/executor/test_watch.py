@@ -238,6 +238,17 @@ async def test_all_streams_end_when_the_tablet_is_no_longer_the_primary() -> Non
             await _state(subscription)
 
 
+async def test_a_refusal_keeps_nothing_of_the_calls_that_were_refused_before() -> None:
+    async with watch_over(FakeTable()) as watch:
+        await watch.make_non_primary()
+        lengths: list[int] = []
+        for _ in range(3):
+            with pytest.raises(TabletdError, match="not the primary") as refusal:
+                await _enter(watch)
+            lengths.append(len(refusal.traceback))
+    assert lengths == lengths[:1] * 3
+
+
 async def test_a_table_that_cannot_be_read_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "FIRST_LOOK_SECONDS_MAX", 0.2)
     table = FakeTable()
