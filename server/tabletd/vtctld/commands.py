@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,14 +10,14 @@ from typing import Final
 from google.protobuf.json_format import MessageToJson
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.executor.durations import parse_duration
 from tabletd.executor.names import is_online_ddl_uuid
 from tabletd.vtctld.apply_schema import ApplySchema
 from tabletd.vtctld.migrations import Migrations, Verb
 from tabletd_pb import vtctldata_pb2, vtrpc_pb2, vttime_pb2
 
 _RECENT_SECONDS: Final = 7 * 86400
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNIT_SECONDS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DIGITS_MAX: Final = 18  # what every integer of the messages can hold
 _SWITCHES: Final = frozenset({"json", "skip_preflight", "allow_long_unavailability"})
 _VALUED: Final = frozenset(
     {
@@ -68,18 +67,20 @@ class _Words:
 
     def integer(self, name: str) -> int:
         text = self.flags.get(name, "0")
-        if not text.isdecimal():
-            raise _usage(f"-{name} takes a number, not {text!r}")
+        if not text.isdecimal() or len(text) > _DIGITS_MAX:
+            raise _usage(f"-{name} takes a number, not {text[:40]!r}")
         return int(text)
 
     def duration(self, name: str) -> vttime_pb2.Duration | None:
         text = self.flags.get(name)
         if text is None:
             return None
-        parts = _DURATION_PART.findall(text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
-            raise _usage(f"-{name} takes a duration such as 10s, not {text!r}")
-        seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+        try:
+            seconds = parse_duration(text)
+        except TabletdError:
+            seconds = -1.0
+        if seconds < 0:
+            raise _usage(f"-{name} takes a duration such as 10s, not {text[:40]!r}")
         return vttime_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 

@@ -136,11 +136,20 @@ async def test_show_prints_a_table_or_json() -> None:
         (("OnlineDDL", KEYSPACE, "explode", UUID), "Unknown OnlineDDL command: explode"),
         (("OnlineDDL", KEYSPACE, "retry-all"), "Unknown OnlineDDL command: retry-all"),
         (("OnlineDDL", "-limit", "x", KEYSPACE, "show"), "-limit takes a number"),
+        (("OnlineDDL", "-limit", "9" * 30, KEYSPACE, "show"), "-limit takes a number"),
         (("ApplySchema", KEYSPACE), "ApplySchema -sql=<sql>"),
         (("ApplySchema", "-sql-file=x", KEYSPACE), "unknown flag '-sql-file=x'"),
         (("ApplySchema", KEYSPACE, "-sql"), "the flag -sql needs a value"),
         (
             ("ApplySchema", "-sql=DROP TABLE t", "-wait_replicas_timeout=soon", KEYSPACE),
+            "takes a duration",
+        ),
+        (
+            ("ApplySchema", "-sql=DROP TABLE t", "-wait_replicas_timeout=-5s", KEYSPACE),
+            "takes a duration",
+        ),
+        (
+            ("ApplySchema", "-sql=DROP TABLE t", f"-wait_replicas_timeout={'9' * 30}h", KEYSPACE),
             "takes a duration",
         ),
     ],
