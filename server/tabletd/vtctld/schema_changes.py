@@ -17,12 +17,12 @@ from tabletd.executor.names import create_uuid
 from tabletd.executor.strategy import Strategy, parse_strategy
 from tabletd.executor.submit import NewMigration, read_submission
 from tabletd.mysql.quote import identifier
+from tabletd.throttler import ONLINE_DDL_APP
 from tabletd.vtctld.schema_migration import checked_uuid, to_time
 from tabletd_pb import topodata_pb2, vtctldata_pb2
 
 REPLICAS_SECONDS_DEFAULT: Final = 30.0
 _THROTTLE_SECONDS_DEFAULT: Final = 3600.0
-_ALL_MIGRATIONS: Final = "online-ddl"  # the throttler's name for every migration
 _DDL: Final = frozenset({"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"})
 _SHOWING: Final = (
     statements.ShowMigrations,
@@ -168,7 +168,7 @@ class _Reader:
 
     def _throttle(self, migration: str | None, *, ratio: float, seconds: float | None) -> Step:
         rule = topodata_pb2.ThrottledAppRule(
-            name=migration or _ALL_MIGRATIONS,
+            name=migration or ONLINE_DDL_APP,
             ratio=ratio,
             expires_at=to_time(0.0 if seconds is None else self._now_seconds + seconds),
         )
