@@ -69,7 +69,7 @@ def _pattern(*, ansi_quotes: bool, backslash_escapes: bool) -> re.Pattern[str]:
     double_name = r'"(?:""|[^"])*+"'
     groups = [
         ("SPACE", r"[ \t\n\r\f\v]+"),
-        ("COMMENT", r"#[^\n]*|--(?=[\x00-\x20]|\Z)[^\n]*"),
+        ("COMMENT", r"#[^\n]*|--(?=[\x00-\x20\x7f]|\Z)[^\n]*"),
         ("VERSION_OPEN", r"/\*M?![0-9]*"),
         ("BLOCK", r"/\*[\s\S]*?\*/"),
         ("STRING", single if ansi_quotes else f"{single}|{double_string}"),

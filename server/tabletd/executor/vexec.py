@@ -7,6 +7,7 @@ another one, write, lock or wait; INSERT and UPDATE are only read, and done by t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,6 +63,7 @@ _QUERY_CHARACTERS_MAX = 1_048_576
 _TOKENS_MAX = 20_000
 _REMEMBERED_CHARACTERS_MAX = 4096
 _TIMESTAMP_SECONDS_MAX = 2_147_483_647
+_HEXADECIMAL_OR_BINARY = re.compile(r"0x[0-9A-Fa-f]+|0b[01]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ def _select(query: str, tokens: list[Token]) -> Select:
         if depth == 0 and token.upper == "FROM" and tokens[index - 1].upper != ".":
             froms.append(index)
     _refuse_ambiguous_quotes(query)
+    _refuse_ambiguous_numbers(tokens)
     if not froms:
         raise _refusal("table not supported by vexec: dual")
     rest = tokens[froms[0] + 1 :]
@@ -149,6 +152,8 @@ def _select(query: str, tokens: list[Token]) -> Select:
         (i for i, token in enumerate(rest) if token.upper in CLAUSES_AFTER_TABLE), len(rest)
     )
     _check_table(rest[:length])
+    if len(froms) > 1:
+        raise _refusal("query not supported by vexec: more than one FROM")
     for index, token in enumerate(tokens[1:], start=1):
         _check_select_token(tokens, index, token)
     return Select(query[tokens[0].start : tokens[-1].end])
@@ -172,6 +177,26 @@ def _refuse_ambiguous_quotes(query: str) -> None:
             "query not supported by vexec: a backslash stands before a quote",
             hint="double a quote inside a string instead: 'it''s'",
         )
+
+
+def _refuse_ambiguous_numbers(tokens: list[Token]) -> None:
+    """Refuse a number that runs into a word: `1.FROM`, `.5FROM` and `1e5FROM` end with a keyword.
+
+    A server reads the number and then the keyword, where we see a name or what stands behind one.
+    """
+    for index, token in enumerate(tokens):
+        before = tokens[index - 1].kind if index else None
+        behind_point = index > 0 and tokens[index - 1].upper == "."
+        if (token.upper == "." and before not in (Kind.WORD, Kind.NAME)) or (
+            token.kind is Kind.WORD
+            and token.text[0].isdigit()
+            and (behind_point or not _HEXADECIMAL_OR_BINARY.fullmatch(token.text))
+        ):
+            raise _refusal(
+                f"query not supported by vexec: a number runs into what follows it at position "
+                f"{token.start + 1}",
+                hint="put a blank between a number and a word",
+            )
 
 
 def _check_select_token(tokens: list[Token], index: int, token: Token) -> None:

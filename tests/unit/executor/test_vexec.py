@@ -30,6 +30,8 @@ V8 = (
         " > 1 order by id desc limit 5, 10 -- end",
         "select substring(message from 2), 'from x join y' from _vt.schema_migrations"
         " where requested_timestamp > now() - interval 1 week and (id in (1, 2) or not (id = 3))",
+        "select schema_migrations.*, _vt.schema_migrations.`id`, 1.5, .5e3, 0x4A, 1. from"
+        " _vt.schema_migrations where schema_migrations . shard = 0b1",
     ],
 )
 def test_a_select_from_the_table_is_let_through_as_it_is(query: str) -> None:
@@ -72,6 +74,13 @@ def test_a_select_from_the_table_is_let_through_as_it_is(query: str) -> None:
             "syntax error at position 37 near ';'",
         ),
         ("bad", "syntax error at position 4 near 'bad'"),
+        ("select 1 --\x7f from _vt.schema_migrations where 1\nfrom mysql.user", "mysql.user"),
+        ("select 1 from _vt.schema_migrations where 1 from mysql.user", "more than one FROM"),
+        ("select * from _vt.schema_migrations where 1.lock in share mode", "not supported"),
+        ("select * from _vt.schema_migrations where 1 and .5lock in share mode", "not supported"),
+        ("select * from _vt.schema_migrations where 1e5lock in share mode", "not supported"),
+        ("select * from _vt.schema_migrations where 1.1lock in share mode", "not supported"),
+        ("select * from _vt.schema_migrations where 1.union select 2", "not supported"),
         ("", "syntax error"),
         ("show tables", "query not supported by vexec: show tables"),
         ("update _vt.vreplication2 set x = 1", "table not supported by vexec: _vt.vreplication2"),
