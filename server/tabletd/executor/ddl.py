@@ -18,6 +18,7 @@ from tabletd.executor.lexer import (
     syntax_error,
     tokenize,
 )
+from tabletd.mysql.quote import identifier
 
 IDENTIFIER_CHARACTERS_MAX = 64
 
@@ -56,7 +57,7 @@ class Statement:
         action: what it does.
         kind: table or view.
         name: the (first) table.
-        more_names: further tables of a DROP or RENAME.
+        more_names: further tables or views of a DROP.
         alter_options: of an ALTER TABLE, the user's own text behind the table's name; of CREATE or
             DROP INDEX, the clause that says the same in an ALTER TABLE.
         if_exists: DROP ... IF EXISTS.
@@ -89,6 +90,18 @@ class Statement:
         """Return the text with another name, which is quoted already, in place of the table's."""
         begin, end = self.name_span
         return f"{self.text[:begin]}{name}{self.text[end:]}"
+
+    def single_drops(self) -> list[str]:
+        """Return a DROP of several as a statement for each; any other statement as it is."""
+        if not self.more_names:
+            return [self.text]
+        temporary = "TEMPORARY " if self.temporary else ""
+        if_exists = "IF EXISTS " if self.if_exists else ""
+        words = f"DROP {temporary}{self.kind.value.upper()} {if_exists}"
+        return [
+            words + identifier(*filter(None, (name.schema, name.table)))
+            for name in (self.name, *self.more_names)
+        ]
 
 
 def parse(sql: str, *, ansi_quotes: bool = False) -> Statement:

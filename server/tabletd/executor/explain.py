@@ -160,7 +160,7 @@ class Explainer:
         await self._queue.check_writable()
         try:
             strategy, options = parse_strategy(ddl_strategy, online=self._online)
-            parts = _split(statement)
+            parts = ddl.parse(statement).single_drops()
         except TabletdError as error:
             return [_refused(Explanation(statement), error)]
         explanations: list[Explanation] = []
@@ -285,17 +285,6 @@ class Explainer:
             found.evidence.append(plan.message)
         if found.ddl_action != ddl.Action.CREATE:
             found.locks.append(_dictionary_lock(found, migration))
-
-
-def _split(statement: str) -> list[str]:
-    """Return a statement as the statements of as many migrations as it becomes."""
-    one = ddl.parse(statement)
-    if one.action is not ddl.Action.DROP or not one.more_names:
-        return [statement]
-    words = f"DROP {one.kind.value.upper()}{' IF EXISTS' if one.if_exists else ''}"
-    names = [one.name, *one.more_names]
-    quoted = [identifier(*filter(None, (name.schema, name.table))) for name in names]
-    return [f"{words} {name}" for name in quoted]
 
 
 def _migration(submission: Submission) -> Migration:

@@ -16,7 +16,6 @@ from tabletd.executor.lexer import Kind, significant, split_statements, tokenize
 from tabletd.executor.names import create_uuid
 from tabletd.executor.strategy import Strategy, parse_strategy
 from tabletd.executor.submit import NewMigration, read_submission
-from tabletd.mysql.quote import identifier
 from tabletd.throttler import ONLINE_DDL_APP
 from tabletd.vtctld.schema_migration import checked_uuid, to_time
 from tabletd_pb import topodata_pb2, vtctldata_pb2
@@ -187,10 +186,9 @@ class _Reader:
                 hint="give each table a DROP of its own",
             )
         steps: list[Step] = []
-        for name in (statement.name, *statement.more_names):
-            single = ddl.parse(_single_drop(statement, name))
+        for single in map(ddl.parse, statement.single_drops()):
             self._check(single)
-            steps.append(self._submission(number, single.text, name.table, self._strategy))
+            steps.append(self._submission(number, single.text, single.name.table, self._strategy))
         return steps
 
     def _check(self, statement: ddl.Statement) -> None:
@@ -297,9 +295,3 @@ def _creates_table_or_view(sql: str) -> bool:
     except TabletdError:
         return False
     return statement.action is ddl.Action.CREATE and not statement.alter_options
-
-
-def _single_drop(statement: ddl.Statement, name: ddl.TableName) -> str:
-    schema = f"{identifier(name.schema)}." if name.schema else ""
-    if_exists = "IF EXISTS " if statement.if_exists else ""
-    return f"DROP {statement.kind.value.upper()} {if_exists}{schema}{identifier(name.table)}"

@@ -139,3 +139,20 @@ def test_statements_are_split_at_semicolons_that_are_code() -> None:
         "-- ; \nUPDATE `a;b` SET c = 1 /* ; */",
     ]
     assert split_statements("SELECT 'it\\'s; one'") == ["SELECT 'it\\'s; one'"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "single"),
+    [
+        ("DROP TABLE a", ["DROP TABLE a"]),
+        (
+            "drop table if exists s.a, `b``c`",
+            ["DROP TABLE IF EXISTS `s`.`a`", "DROP TABLE IF EXISTS `b``c`"],
+        ),
+        ("DROP VIEW v, w RESTRICT", ["DROP VIEW `v`", "DROP VIEW `w`"]),
+        ("DROP TEMPORARY TABLE a, b", ["DROP TEMPORARY TABLE `a`", "DROP TEMPORARY TABLE `b`"]),
+        ("ALTER TABLE t ADD c INT", ["ALTER TABLE t ADD c INT"]),
+    ],
+)
+def test_a_drop_of_several_tables_is_one_for_each(sql: str, single: list[str]) -> None:
+    assert parse(sql).single_drops() == single

@@ -80,6 +80,12 @@ def test_a_drop_of_several_tables_is_a_migration_for_each() -> None:
     assert "3 tables" in refusal("DROP TABLE a, b, c", uuid_list=[ONE]).message
 
 
+def test_a_drop_of_several_temporary_tables_drops_no_real_ones() -> None:
+    error = refusal("DROP TEMPORARY TABLE a, b")
+    assert error.reason is Reason.UNSUPPORTED_DDL
+    assert "Unsupported online DDL action" in error.message
+
+
 @pytest.mark.parametrize("strategy", ["", "direct"])
 def test_a_direct_change_has_no_migration(strategy: str) -> None:
     plan = read(ALTER, "RENAME TABLE a TO b", strategy=strategy)
