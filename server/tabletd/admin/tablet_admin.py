@@ -28,7 +28,7 @@ from tabletd.mysql.replication import (
     primary_status,
     replication_status,
 )
-from tabletd.mysql.result import ResultSet
+from tabletd.mysql.result import RESULT_BYTES_MAX, ResultSet
 from tabletd.mysql.schema import SchemaDefinition, describe_schema
 from tabletd.mysql.session import Session
 from tabletd.mysql.variables import as_text, is_read_only
@@ -45,7 +45,6 @@ SELECT migration_uuid, mysql_schema, mysql_table, strategy, migration_status, pr
 FROM _vt.schema_migrations ORDER BY id DESC LIMIT 20
 """
 _ROWS_MAX_DEFAULT: Final = 100_000  # for callers that set no limit
-_RESULT_BYTES_MAX: Final = 16 * 1024 * 1024  # what a message of the wire can hold
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -263,7 +262,7 @@ async def _run(
         values,
         timeout_seconds=_STATEMENT_SECONDS_MAX,
         rows_max=rows_max or _ROWS_MAX_DEFAULT,
-        bytes_max=_RESULT_BYTES_MAX,
+        bytes_max=RESULT_BYTES_MAX,
     )
 
 

@@ -42,13 +42,12 @@ from tabletd.executor.vexec import Insert, Select, Update, parse
 from tabletd.executor.worker import Worker
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.result import ResultSet, text_result
+from tabletd.mysql.result import RESULT_BYTES_MAX, ResultSet, text_result
 from tabletd.telemetry.vars import Registry
 
 __all__ = ["SCHEMA_MIGRATIONS_TABLE_NAME", "Executor", "ExecutorSettings"]
 
 GC_PAUSE_SECONDS: Final = 1.0
-_RESULT_BYTES_MAX: Final = 16 * 1024 * 1024  # what a message of the wire can hold
 
 _logger = logging.getLogger(__name__)
 
@@ -342,7 +341,7 @@ class Executor:
         if self._worker.is_working:
             with suppress(NotWritable):
                 await self._worker.ensure_schema()
-        result = await self._raw_pool.execute(sql, params or None, bytes_max=_RESULT_BYTES_MAX)
+        result = await self._raw_pool.execute(sql, params or None, bytes_max=RESULT_BYTES_MAX)
         result.rows_affected = len(result.rows)
         return result
 

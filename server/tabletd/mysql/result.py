@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tabletd.errors import Reason, TabletdError
 
+RESULT_BYTES_MAX: Final = 16 * 1024 * 1024  # of cells: what a message of the wire can hold
 _BLOB: Final = 252
 _UTF8MB4: Final = 45
 
