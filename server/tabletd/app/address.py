@@ -16,7 +16,11 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def local_host(self) -> str:
+        """The host by which a program on this machine reaches it."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
     def local_url(self) -> str:
         """How a program on this machine reaches it over HTTP."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://{Address(host, self.port)}"
+        return f"http://{Address(self.local_host, self.port)}"

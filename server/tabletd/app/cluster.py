@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from tabletd.app.address import Address
 from tabletd.config import Config
 from tabletd.executor.strategy import Strategy
 from tabletd.mysql.pool import Pool
+from tabletd.tablet import TabletAlias
 from tabletd.topology import Layout, StaticTopology, TabletPlace, read_layout
 from tabletd.vtctld.tablets import own_tablet
 from tabletd.vtctld.vtctld import Vtctld, build_vtctld
 
 _ROW_BYTES_MAX: Final = 64 * 1024 * 1024
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def layout(config: Config, grpc_port: int, http_port: int) -> Layout:
@@ -29,13 +30,13 @@ def layout(config: Config, grpc_port: int, http_port: int) -> Layout:
     """
     if config.topology_file is not None:
         return read_layout(config.topology_file)
-    cell, _, uid = config.tablet_alias.rpartition("-")
+    alias = TabletAlias.parse(config.tablet_alias)
     own = TabletPlace(
-        cell=cell,
-        uid=int(uid),
+        cell=alias.cell,
+        uid=alias.uid,
         keyspace=config.keyspace,
         shard=config.shard,
-        host=_ANY_ADDRESS.get(config.grpc_bind, config.grpc_bind),
+        host=Address(config.grpc_bind, grpc_port).local_host,
         grpc_port=grpc_port,
         http_port=http_port,
         mysql_host=config.mysql_host,
@@ -69,13 +70,8 @@ def build_own_vtctld(
     online = config.default_online_strategy
     return build_vtctld(
         topology,
-        own_alias=_own_alias(config),
+        own_alias=str(TabletAlias.parse(config.tablet_alias)),
         own_tablet=own_tablet(manager, throttling),
         own_rows=own_rows,
         online=Strategy(online) if online else None,
     )
-
-
-def _own_alias(config: Config) -> str:
-    cell, _, uid = config.tablet_alias.rpartition("-")
-    return f"{cell}-{int(uid):010d}"

@@ -128,7 +128,7 @@ def build_components(config: Config, http: Address) -> Components:
     """
     clock, registry = SystemClock(), _process_registry()
     pools = _build_pools(config, registry)
-    alias = _alias(config.tablet_alias)
+    alias = TabletAlias.parse(config.tablet_alias)
     tracker = ReplTracker(
         write_pool=pools.heartbeat_write,
         read_pool=pools.heartbeat_read,
@@ -231,11 +231,6 @@ def _accounts(config: Config) -> tuple[MySQLSettings, MySQLSettings]:
     if config.mysql_app_user is None:
         return dba, dba
     return dba, settings(config.mysql_app_user, config.secret("mysql_app_password"))
-
-
-def _alias(text: str) -> TabletAlias:
-    cell, _, uid = text.rpartition("-")
-    return TabletAlias(cell, int(uid))
 
 
 def _heartbeat_settings(config: Config, alias: TabletAlias) -> HeartbeatSettings:

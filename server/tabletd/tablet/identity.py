@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class TabletType(StrEnum):
@@ -39,6 +40,12 @@ class TabletAlias:
 
     cell: str
     uid: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `zone1-0000000100`; the zeros may be left out."""
+        cell, _, uid = text.rpartition("-")
+        return cls(cell, int(uid))
 
     def __str__(self) -> str:
         return f"{self.cell}-{self.uid:010d}"

@@ -11,6 +11,7 @@ import grpc
 
 from tabletd.clock import Clock
 from tabletd.topology.health_stream import SILENT_INTERVALS, HealthStream, open_channel
+from tabletd.topology.layout import alias_text
 from tabletd_pb import query_pb2, topodata_pb2
 
 # An operator who gives a tablet one of these types takes it out of the shard's daily work.
@@ -131,7 +132,7 @@ class _Watch:
             float(last.realtime_stats.replication_lag_seconds),
             error,
             topodata_pb2.TabletType.Name(tablet_type),
-            f"{last.tablet_alias.cell}-{last.tablet_alias.uid:010d}",
+            alias_text(last.tablet_alias.cell, last.tablet_alias.uid),
             not is_primary and tablet_type not in _SET_ASIDE,
             self.stream.age_seconds,
         )
