@@ -25,6 +25,7 @@ from tabletd_pb import (
 
 _RELOADS_DEFAULT: Final = 10
 _VERSION_SECONDS_MAX: Final = 5.0
+_PAGE_BYTES_MAX: Final = 1024 * 1024
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -214,7 +215,7 @@ def _version_over_http(place: TabletPlace) -> str:
         answer = connection.getresponse()
         if answer.status != http.HTTPStatus.OK:
             raise ValueError(f"HTTP status {answer.status}")
-        variables: dict[str, Any] = json.loads(answer.read())
+        variables: dict[str, Any] = json.loads(answer.read(_PAGE_BYTES_MAX))
     finally:
         connection.close()
     return str(variables.get("BuildVersion", ""))
