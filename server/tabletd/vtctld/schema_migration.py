@@ -262,7 +262,8 @@ def to_message(cells: Cells, tablet: TabletPlace) -> vtctldata_pb2.SchemaMigrati
     values: dict[str, Any] = {
         field: convert(cell)
         for (field, convert), cell in zip(_PLAIN, cells[len(_SPECIAL) :], strict=True)
-        if cell and cell != b"0"  # what is zero is not sent anyway
+        # What is zero is not sent anyway; but "0" is also the name of a shard.
+        if cell and (cell != b"0" or convert is _text)
     }
     number = _STRATEGIES.get(strategy or b"", _SM.DIRECT)
     return _SM(

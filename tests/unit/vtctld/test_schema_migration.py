@@ -64,6 +64,12 @@ def test_each_field_of_the_message_is_filled_from_its_column() -> None:
     assert message.artifact_retention.seconds == 86_400
 
 
+def test_a_shard_or_message_that_reads_0_is_told() -> None:
+    message = to_message(row(shard=b"0", message=b"0", retries=b"0", is_view=b"0"), TABLET)
+    assert (message.shard, message.message) == ("0", "0")
+    assert (message.retries, message.is_view) == (0, False)
+
+
 def test_every_field_has_a_column() -> None:
     cells = dict.fromkeys(column_names(), b"1")
     cells |= {"migration_status": b"running", "strategy": b"mysql", "tablet": b"zone1-5"}
