@@ -84,10 +84,18 @@ def test_the_cause_is_the_last_fatal_line_and_not_the_stack_behind_it() -> None:
     )
 
 
-def test_an_unknown_flag_is_the_cause_and_not_the_usage_behind_it() -> None:
-    output = "flag provided but not defined: -frobnicate\nUsage of gh-ost:\n  -alter string\n"
-    cause = gh_ost_status.failure_cause(output)
-    assert cause == "flag provided but not defined: -frobnicate"
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "flag provided but not defined: -frobnicate",
+        "flag needs an argument: -chunk-size",
+        'invalid value "abc" for flag -chunk-size: parse error',
+        'invalid boolean value "maybe" for -stack: parse error',
+    ],
+)
+def test_a_wrong_flag_is_the_cause_and_not_the_usage_behind_it(cause: str) -> None:
+    output = f"{cause}\nUsage of gh-ost:\n  -alter string\n    \tPrint version & exit\n"
+    assert gh_ost_status.failure_cause(output) == cause
 
 
 def test_a_cause_is_found_in_any_output() -> None:
@@ -125,6 +133,12 @@ def test_pt_osc_that_waits_says_why_until_it_copies_again() -> None:
 @pytest.mark.parametrize(
     ("output", "cause"),
     [
+        (
+            "Usage: pt-online-schema-change [OPTIONS] DSN\n\nErrors in command-line arguments:\n"
+            "  * Invalid size for --chunk-size: abc\n\n"
+            "pt-online-schema-change alters a table's structure without blocking reads or\n",
+            "Invalid size for --chunk-size: abc",
+        ),
         (
             "Altering new table...\n"
             "Error altering new table `d`.`_t_new`: DBD::mysql::db do failed: Can't DROP 'x'; "

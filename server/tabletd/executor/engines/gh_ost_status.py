@@ -17,6 +17,14 @@ _STATUS: Final = re.compile(
 )
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 _LOG_PREFIX: Final = re.compile(r"^\S+ \S+ (?:FATAL|ERROR) ")
+_BEFORE_THE_USAGE: Final = (
+    "panic:",
+    "flag provided",
+    "flag needs",
+    "invalid value",
+    "invalid boolean",
+    "cannot execute",
+)
 _ANSWER_SECONDS_MAX: Final = 3.0
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 _POSTPONING: Final = "postponing cut-over"
@@ -108,6 +116,6 @@ def failure_cause(output: str) -> str:
         if found:
             return _LOG_PREFIX.sub("", found[-1])
     for line in lines:
-        if line.startswith(("panic:", "flag provided", "cannot execute")):
+        if line.startswith(_BEFORE_THE_USAGE):
             return line
     return lines[-1] if lines else "it wrote nothing"

@@ -32,6 +32,7 @@ _CAUSES: Final = tuple(
         r"^The (?:original )?table .* (?:does not exist|has triggers).*",
         r"^You did not specify --alter-foreign-keys-method.*",
         r"^.*\bis (?:greater than|not safe).*",
+        r"(?<=^  \* ).*",
         r"^Usage: .*",
         r"^cannot execute .*",
         r"^.*DBD::mysql.*",
