@@ -13,6 +13,7 @@ from tabletd.mysql.quote import identifier
 from tabletd.mysql.session import Session
 
 ABSENT: Final = "absent"
+_ANALYZE_SECONDS_MAX: Final = 600.0
 _MOVING: Final = re.compile(r" AUTO_INCREMENT=\d+")
 _KINDS: Final = (
     "SELECT table_name AS name, table_type AS type, @@lower_case_table_names AS folded"
@@ -51,6 +52,17 @@ async def definition(session: Session, schema: str, table: str) -> str:
             return ABSENT
         raise
     return _MOVING.sub("", str(row[1]))
+
+
+async def analyze(session: Session, schema: str, table: str) -> None:
+    """Bring the server's estimate of a table's rows up to date; a missing table is no fault.
+
+    Without the binary log: a replica has estimates of its own.
+    """
+    await session.execute(
+        f"ANALYZE NO_WRITE_TO_BINLOG TABLE {identifier(schema, table)}",
+        timeout_seconds=_ANALYZE_SECONDS_MAX,
+    )
 
 
 async def kinds(session: Session, schema: str, names: Collection[str]) -> dict[str, str]:

@@ -172,7 +172,7 @@ class DirectEngine:
         forcing: Forcing,
     ) -> Outcome:
         if migration.flags.analyze_table and plan.ddl_action == ddl.Action.ALTER:
-            await _analyze(session, migration)
+            await catalogue.analyze(session, migration.mysql_schema, migration.mysql_table)
         if plan.former_view is not None:
             await self._copy_view(migration, plan.former_view, plan.artifacts[0])
         failure = await execute_until_stopped(self._pool, session, plan.sql, nonce, stop, forcing)
@@ -285,12 +285,6 @@ async def _forget_unused_artifacts(
     unused = [name for name in artifacts if name not in found]
     if unused:
         await record.remove_artifacts(*unused)
-
-
-async def _analyze(session: Session, migration: Migration) -> None:
-    """Let the server count anew before it rebuilds the table; on this server only."""
-    name = identifier(migration.mysql_schema, migration.mysql_table)
-    await session.execute(f"ANALYZE NO_WRITE_TO_BINLOG TABLE {name}")
 
 
 def is_held(controls: RunControls) -> bool:

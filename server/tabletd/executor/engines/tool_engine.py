@@ -27,6 +27,7 @@ from tabletd.executor.accounts import (
     parse_account,
 )
 from tabletd.executor.ddl import parse
+from tabletd.executor.engines import catalogue
 from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
 from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.leftovers import cleaning_session
@@ -46,14 +47,12 @@ from tabletd.executor.preflight import run_checks
 from tabletd.executor.preflight.facts import Facts, ServerFacts, gather
 from tabletd.executor.states import Status
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.quote import identifier
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.processes.runner import LaunchSpec, attach, launch
 from tabletd.telemetry.tracing import span
 
 _LOOPBACK: Final = "127.0.0.1"
-_ANALYZE_SECONDS_MAX: Final = 600.0
 # Errors 1290, 1792 and 1836 of MySQL and MariaDB.
 _READ_ONLY: Final = re.compile(r"--(?:super-)?read[-_]only|in read[- ]only (?:mode|transaction)")
 _PASSWORD_FILE: Final = "account"  # noqa: S105  # the file's name
@@ -196,7 +195,8 @@ class ToolEngine:
         self, migration: Migration, made: tuple[str, ...], kept: tuple[str, ...]
     ) -> Facts:
         if migration.flags.analyze_table:
-            await self._analyze(migration)
+            async with cleaning_session(self._pool) as session:
+                await catalogue.analyze(session, migration.mysql_schema, migration.mysql_table)
         async with self._pool.session() as session:
             found = await gather(
                 session, migration.mysql_schema, migration.mysql_table, (*made, *kept)
@@ -224,17 +224,6 @@ class ToolEngine:
             allows_unsafe_cutover=self._settings.allow_unsafe_cutover,
             has_configured_account=bool(self._settings.migration_user),
         )
-
-    async def _analyze(self, migration: Migration) -> None:
-        """Bring the server's estimate of the table's rows up to date; a missing table is no fault.
-
-        Without the binary log: a replica has estimates of its own.
-        """
-        table = identifier(migration.mysql_schema, migration.mysql_table)
-        async with cleaning_session(self._pool) as session:
-            await session.execute(
-                f"ANALYZE NO_WRITE_TO_BINLOG TABLE {table}", timeout_seconds=_ANALYZE_SECONDS_MAX
-            )
 
     def _host(self) -> str:
         if self._settings.tool_host:
