@@ -17,6 +17,8 @@ from tests.support.waiting import eventually_blocking
 VERSIONS: Final = ("0.21", "0.23")
 _ENDED: Final = frozenset({"COMPLETE", "FAILED", "CANCELLED"})
 _LONGEST_SECONDS: Final = 60
+# Each look starts a large program, which takes its time from what is looked at.
+_PAUSE_SECONDS: Final = 0.25
 
 
 def program(version: str) -> Path:
@@ -146,11 +148,12 @@ class VtctldClient:
             assert not ended or {*seen} == {status}, rows
             return rows if seen == [status] * len(SHARDS) else []
 
-        return eventually_blocking(found, within_seconds, f"{uuid} is {status}")
+        return eventually_blocking(found, within_seconds, f"{uuid} is {status}", _PAUSE_SECONDS)
 
     def wait_until_ready(self, uuid: str, within_seconds: float = 30.0) -> None:
         """Wait until both shards could complete a migration."""
-        eventually_blocking(partial(self._is_ready, uuid), within_seconds, f"{uuid} is ready")
+        is_ready = partial(self._is_ready, uuid)
+        eventually_blocking(is_ready, within_seconds, f"{uuid} is ready", _PAUSE_SECONDS)
 
     def _is_ready(self, uuid: str) -> bool:
         rows = self.show(uuid)

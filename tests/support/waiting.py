@@ -44,14 +44,17 @@ async def eventually(
 
 
 def eventually_blocking(
-    condition: Callable[[], T], within_seconds: float = 10.0, what: str = ""
+    condition: Callable[[], T],
+    within_seconds: float = 10.0,
+    what: str = "",
+    pause_seconds: float = _PAUSE_SECONDS,
 ) -> T:
-    """Do the same where there is no event loop."""
+    """Do the same where there is no event loop; pauses longer where it is dear to look."""
     deadline = time.monotonic() + within_seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(
                 f"not within {within_seconds} s: {what or condition}; last seen: {value!r}"
             )
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(pause_seconds)
     return value

@@ -43,7 +43,7 @@ class Fleet:
 
 
 @pytest.fixture(
-    scope="module",
+    scope="package",
     params=[("mysql57_server", "gh-ost"), ("mariadb_server", "pt-osc")],
     ids=["gh-ost on MySQL 5.7", "pt-osc on MariaDB"],
 )
