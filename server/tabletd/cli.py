@@ -12,7 +12,16 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NoReturn,
+    get_args,
+    get_origin,
+)
 
 import typer
 from typer.core import TyperGroup
@@ -183,16 +192,27 @@ def _with_config_flags(
         kind: Any = bool | None if field.annotation is bool else str | None
         names = [f"{flag}/--no-{flag[2:]}"] if field.annotation is bool else [flag]
         help_text = f"{field.description}{_default_text(field.default, field.is_required())}"
-        parameters.append(_flag(key, kind, help_text, names))
+        parameters.append(_flag(key, kind, help_text, names, _metavar(field.annotation)))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
 
 
-def _flag(name: str, kind: Any, help_text: str, names: list[str]) -> inspect.Parameter:
-    option = typer.Option(*names, help=help_text, show_default=False)
+def _flag(
+    name: str, kind: Any, help_text: str, names: list[str], metavar: str | None = None
+) -> inspect.Parameter:
+    option = typer.Option(*names, help=help_text, show_default=False, metavar=metavar)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
     )
+
+
+def _metavar(annotation: Any) -> str | None:
+    """Return what a value is, as the help shows it; None: what the library shows."""
+    if get_origin(annotation) is Literal:
+        return f"<{'|'.join(choice for choice in get_args(annotation) if choice)}>"
+    if annotation in (int, float):
+        return "<int>" if annotation is int else "<duration>"
+    return "<path>" if Path in get_args(annotation) else None
 
 
 def _default_text(default: object, required: bool) -> str:

@@ -55,6 +55,18 @@ def test_serve_has_a_flag_for_every_setting_but_the_passwords() -> None:
             assert f"--{key.replace('_', '-')}" in text
 
 
+def test_the_help_says_what_each_setting_may_be() -> None:
+    text = tabletd("serve", "--help").stdout
+    for flag in (
+        "--tablet-type <auto|primary|replica>",
+        "--default-online-strategy <mysql|gh-ost|pt-osc>",
+        "--mysql-port <int>",
+        "--heartbeat-interval <duration>",
+        "--topology-file <path>",
+    ):
+        assert flag in text
+
+
 def test_a_valid_configuration_is_said_to_be_valid() -> None:
     answer = tabletd("config", "check", *NEEDED)
     assert (answer.returncode, answer.stdout) == (0, "configuration is valid\n")
