@@ -42,9 +42,12 @@ def start(
 ) -> None:
     """Start a throw-away primary, its replicas and a tablet beside each, on loopback."""
     request = SandboxRequest(name, server, replicas, tuple(shards.split(",")), keyspace)
-    if not as_json:
-        typer.echo(f"starting sandbox {name}: {server}, {replicas} replica(s) for each primary")
-    sandbox = start_sandbox(request)
+
+    def announce() -> None:
+        count = f"{replicas} replica{'' if replicas == 1 else 's'}"
+        typer.echo(f"starting sandbox {name}: {server}, {count} for each primary")
+
+    sandbox = start_sandbox(request) if as_json else start_sandbox(request, announce)
     if as_json:
         typer.echo(json.dumps(sandbox.record(), indent=2))
     else:
@@ -94,6 +97,7 @@ def _describe(sandbox: Sandbox) -> None:
         typer.echo(f"{record['alias']}  {record['type']:8} shard {record['shard']}")
         typer.echo(f"    tabletd  gRPC {record['grpc']}   http://{record['http']}/")
         typer.echo(f"    MySQL    mariadb -uroot -S {record['mysql_socket']} {sandbox.keyspace}")
+    typer.echo(f"drive it with: export TABLETCTL_SERVER={sandbox.tablets[0].record()['grpc']}")
     program = "tabletd" if shutil.which("tabletd") else sys.argv[0]
     typer.echo(f"end it with: {program} sandbox stop --name {sandbox.name}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -105,8 +105,12 @@ class Sandbox:
         return tuple(tablet for tablet in self.tablets if tablet.type == "replica")
 
 
-def start_sandbox(request: SandboxRequest) -> Sandbox:
+def start_sandbox(request: SandboxRequest, announce: Callable[[], None] = lambda: None) -> Sandbox:
     """Start a sandbox; nothing is left of one that does not come up.
+
+    Args:
+        request: what to start.
+        announce: called when the request is found good, before anything is started.
 
     Raises:
         TabletdError: INVALID_REQUEST for a name that is taken or no name; TOOL_MISSING,
@@ -116,6 +120,7 @@ def start_sandbox(request: SandboxRequest) -> Sandbox:
     release = find_release(request.server)
     directory = _claim(request.name)
     try:
+        announce()
         return _Start(request, release, directory).run()
     except BaseException:
         remove_sandbox(directory)

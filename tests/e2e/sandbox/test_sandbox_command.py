@@ -69,6 +69,12 @@ def started(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
+def test_what_is_refused_is_not_said_to_start(sandbox: RunTabletd) -> None:
+    for wrong in (("--name", "../x"), ("--shards", "0,1"), ("--replicas", "-1")):
+        done = sandbox("start", *wrong)
+        assert (done.returncode, done.stdout) == (1, ""), wrong
+
+
 def test_start_prints_every_tablet_as_json_and_stop_leaves_nothing(
     sandbox: RunTabletd, servers_directory: Path
 ) -> None:
