@@ -349,7 +349,8 @@ class Tablet:
             health.health_error,
         ):
             level = logging.INFO if health.serving else logging.WARNING
-            _logger.log(level, "%s %s %s", health.type, health.state_name, health.health_error)
+            state = f"{health.type} {health.state_name} {health.health_error}".rstrip()
+            _logger.log(level, "%s", state)
         self._told_monotonic = self._clock.monotonic_seconds()
         self._streams.publish(health)
 

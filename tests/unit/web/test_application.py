@@ -190,6 +190,7 @@ async def test_the_status_page_escapes_what_it_shows() -> None:
     assert "&lt;script&gt;" in answer.text
     assert "42 %" in answer.text
     assert "a &amp; b" in answer.text
+    assert '<a href="/debug/vars">/debug/vars</a>' in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
