@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from tabletd_client.arguments import uuid_or_all
 from tabletd_client.cli import completion
 from tabletd_client.cli.options import Options, duration
 from tabletd_client.cli.session import EXIT_DONE, answer, confirm, keyspace_of, run
 from tabletd_client.cli.words import seconds_text
+from tabletd_client.errors import TabletdClientError
 
 if TYPE_CHECKING:
     from tabletd_client.client import Client
@@ -38,7 +41,7 @@ _DEFAULT_EXPIRE: Final = "1h"
 
 def cancel(options: Options, uuid: Pending, yes: Yes = False) -> None:
     """End a migration."""
-    confirm(f"Cancel {_named(uuid)}? What has been copied so far is given up.", yes)
+    _ask(uuid, f"Cancel {_named(uuid)}? What has been copied so far is given up.", yes)
     _steer(options, lambda client, keyspace: client.cancel(keyspace, uuid))
 
 
@@ -66,7 +69,8 @@ def postpone(options: Options, uuid: Pending) -> None:
 
 def force_cutover(options: Options, uuid: Pending, yes: Yes = False) -> None:
     """Make the next cut-over end what stands in its way."""
-    confirm(
+    _ask(
+        uuid,
         f"Force the cut-over of {_named(uuid)}? Statements and transactions that hold locks on "
         "its table will be killed.",
         yes,
@@ -76,7 +80,7 @@ def force_cutover(options: Options, uuid: Pending, yes: Yes = False) -> None:
 
 def cleanup(options: Options, uuid: Ended, yes: Yes = False) -> None:
     """Give up old tables."""
-    confirm(f"Give up the old tables of {_named(uuid)}? They cannot be had back.", yes)
+    _ask(uuid, f"Give up the old tables of {_named(uuid)}? They cannot be had back.", yes)
     _steer(options, lambda client, keyspace: client.cleanup(keyspace, uuid))
 
 
@@ -134,6 +138,13 @@ def _affected_text(affected: Affected) -> str:
     if not affected.total:
         return f"nothing to do ({by_shard})"
     return f"done: {affected.total} affected ({by_shard})"
+
+
+def _ask(uuid: str, question: str, yes: bool) -> None:
+    """Ask for a confirmation; what is no UUID is refused later, whatever the answer."""
+    with suppress(TabletdClientError):
+        uuid_or_all(uuid)
+        confirm(question, yes)
 
 
 def _named(uuid: str) -> str:

@@ -122,11 +122,12 @@ def plan_text(plan: Plan) -> str:
     took = (
         None if plan.estimated_seconds is None else f"about {seconds_text(plan.estimated_seconds)}"
     )
+    name = f"{plan.schema}.{plan.table}" if plan.table else ""
     facts = {
         "shard": f"{plan.keyspace}/{plan.shard}",
         "statement": plan.statement,
         "way": plan.way.value,
-        "table": f"{plan.schema}.{plan.table}: {size}" if size else f"{plan.schema}.{plan.table}",
+        "table": f"{name}: {size}" if size else name,
         "time": took or "not known",
     }
     lines = [_facts(facts)]

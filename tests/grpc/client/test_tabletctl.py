@@ -162,6 +162,14 @@ async def test_what_destroys_needs_a_yes_without_a_terminal(fleet: FakeFleet, ve
     assert not fleet.calls
 
 
+@pytest.mark.parametrize("verb", ["cancel", "cleanup", "force-cutover"])
+async def test_nobody_is_asked_about_what_is_no_uuid(fleet: FakeFleet, verb: str) -> None:
+    result = await run(fleet, verb, "zzz")
+    assert result.exit_code == 2
+    assert "'zzz' is no UUID" in result.stderr
+    assert "--yes" not in result.stderr
+
+
 async def test_throttling_says_how_much_and_how_long(fleet: FakeFleet) -> None:
     result = await run(fleet, "throttle", "all", "--ratio", "0.5", "--expire", "90s")
     assert result.stdout == "50% of the checks of all migrations refused for 1m30s\n"
@@ -229,6 +237,9 @@ async def test_explain_says_what_would_happen_and_fails_when_refused(fleet: Fake
     result = await run(fleet, "explain", "alter table orders add i int")
     assert result.exit_code == 1
     assert "refused    no key (add one) [PREFLIGHT_REFUSED]" in result.stdout
+    plan.schema = plan.table = ""
+    plan.table_rows = plan.data_bytes = 0
+    assert "\ntable" not in (await run(fleet, "explain", "alter tabl orders")).stdout
 
 
 async def test_tablets_and_lag_are_tables(fleet: FakeFleet) -> None:
