@@ -16,7 +16,7 @@ from tabletd.config import Config
 from tabletd.executor.commands import ThrottlerDoor
 from tabletd.executor.engines.build import build_engines, build_inspectors
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.workspace import prune_logs
+from tabletd.executor.engines.workspace import prune
 from tabletd.executor.executor import Executor, ExecutorSettings
 from tabletd.executor.explain import Explainer
 from tabletd.executor.gc import GarbageCollector, GCSettings, parse_lifecycle
@@ -34,26 +34,26 @@ class Queue:
     Attributes:
         executor: takes and runs migrations.
         gc: removes their old tables.
-        log_pruner: removes their old logs.
+        pruner: removes their old logs and directories.
         explainer: says what a migration would do.
     """
 
     executor: Executor
     gc: GarbageCollector
-    log_pruner: LogPruner
+    pruner: Pruner
     explainer: Explainer
 
     def reload(self, config: Config) -> None:
         """Take over the settings that may change while running."""
         self.gc.settings = _gc_settings(config)
-        self.log_pruner.retention_seconds = config.log_retention
+        self.pruner.retention_seconds = config.log_retention
 
 
-class LogPruner:
-    """Removes the logs of finished migrations by age.
+class Pruner:
+    """Removes the logs of finished migrations, and directories that a run left, by age.
 
     Args:
-        settings: tell where the logs are.
+        settings: tell where they are.
         retention_seconds: the age; may be set anew at any time.
     """
 
@@ -61,11 +61,12 @@ class LogPruner:
         self._settings = settings
         self.retention_seconds = retention_seconds
 
-    async def prune(self, _: Collection[str]) -> None:
-        """Remove what is old enough; unfinished runs are spared."""
+    async def prune(self, in_use: Collection[str]) -> None:
+        """Remove what is old enough; unfinished runs, whose directories are given, are spared."""
         await asyncio.to_thread(
-            prune_logs,
+            prune,
             self._settings,
+            in_use,
             retention_seconds=self.retention_seconds,
             now_seconds=time.time(),
         )
@@ -95,14 +96,14 @@ def build_queue(
         registry: gets the executor's counters.
     """
     engine_settings = _engine_settings(config, http)
-    log_pruner = LogPruner(engine_settings, config.log_retention)
+    pruner = Pruner(engine_settings, config.log_retention)
     gc = GarbageCollector(
         store=Store(pool, tablet=config.tablet_alias),
         pool=pool,
         settings=_gc_settings(config),
         clock=clock,
         may_purge=lambda: throttler.check("tabletd:table-gc", low_priority=True).is_ok,
-        prune=log_pruner.prune,
+        prune=pruner.prune,
     )
     executor = Executor(
         pool=pool,
@@ -129,7 +130,7 @@ def build_queue(
         inspectors=build_inspectors(pool, engine_settings),
         online=executor.settings.default_online_strategy,
     )
-    return Queue(executor, gc, log_pruner, explainer)
+    return Queue(executor, gc, pruner, explainer)
 
 
 def _engine_settings(config: Config, http: Address) -> EngineSettings:

@@ -9,7 +9,7 @@ import pytest
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.workspace import Workspace, new_workspace, prune_logs, read_log
+from tabletd.executor.engines.workspace import Workspace, new_workspace, prune, read_log
 from tabletd.executor.migration import Migration, Strategy
 
 UUID = "a0638f6b_ec7b_11ea_9bf8_000d3a9b8a9a"
@@ -64,14 +64,33 @@ def test_old_logs_go_but_not_those_of_unfinished_runs(tmp_path: Path) -> None:
         os.utime(made.log_file, (1000, 1000))
     os.utime(recent.log_file, (5000, 5000))
 
-    assert prune_logs(settings(tmp_path), retention_seconds=3600, now_seconds=5000) == 1
+    in_use = {str(unfinished.directory)}
+    assert prune(settings(tmp_path), in_use, retention_seconds=3600, now_seconds=5000) == 1
     assert not finished.log_file.exists()
     assert unfinished.log_file.exists()
     assert recent.log_file.exists()
 
 
+def test_a_directory_that_no_row_names_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    named, left, fresh = (workspace(tmp_path) for _ in range(3))
+    for made in (named, left, fresh):
+        made.create()
+        made.write_heading("started")
+        os.utime(made.log_file, (5000, 5000))
+        os.utime(made.directory, (1000, 1000))
+    os.utime(fresh.directory, (4000, 4000))
+
+    in_use = {str(named.directory)}
+    assert prune(settings(tmp_path), in_use, retention_seconds=3600, now_seconds=5000) == 1
+    assert not left.directory.exists()
+    assert left.log_file.exists()
+    assert prune(settings(tmp_path), in_use, retention_seconds=0, now_seconds=5000) == 0
+    assert fresh.directory.exists()
+    assert named.directory.exists()
+
+
 def test_pruning_where_there_is_nothing_is_fine(tmp_path: Path) -> None:
-    assert prune_logs(settings(tmp_path), retention_seconds=0, now_seconds=5000) == 0
+    assert prune(settings(tmp_path), (), retention_seconds=0, now_seconds=5000) == 0
 
 
 def test_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:

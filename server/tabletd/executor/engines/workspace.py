@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,8 @@ from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.migration import Migration
 
 _LOG_BYTES_MAX: Final = 256 * 1024
+# A row names its directory first; who read the rows before that must not take it for a left one.
+_DIRECTORY_SECONDS_MIN: Final = 3600.0
 _ELSEWHERE: Final = Path("/nonexistent")
 
 
@@ -153,22 +156,38 @@ def read_log(log_file: Path, offset: int = 0) -> str:
         return ""
 
 
-def prune_logs(settings: EngineSettings, *, retention_seconds: float, now_seconds: float) -> int:
-    """Remove the logs of runs that ended long ago; blocks for as long as the file system does.
+def prune(
+    settings: EngineSettings,
+    in_use: Collection[str],
+    *,
+    retention_seconds: float,
+    now_seconds: float,
+) -> int:
+    """Remove what runs left that ended long ago; blocks for as long as the file system does.
 
     Args:
         settings: where logs and private directories are.
-        retention_seconds: how long a log is kept after its last line.
+        in_use: the private directories that rows name: those of runs that are not cleaned up.
+        retention_seconds: how long a log is kept after its last line, and a directory that no row
+            names any more.
         now_seconds: the wall clock, as file times are.
 
     Returns:
-        how many were removed.
+        how many logs and directories were removed.
     """
-    unfinished = {
-        path.name.removeprefix(f"{settings.tablet_alias}-")
-        for path in settings.run_directory.glob(f"{settings.tablet_alias}-*")
-    }
+    unfinished: set[str] = set()
     removed = 0
+    kept_seconds = max(retention_seconds, _DIRECTORY_SECONDS_MIN)
+    for path in settings.run_directory.absolute().glob(f"{settings.tablet_alias}-*"):
+        try:
+            age_seconds = now_seconds - path.stat().st_mtime
+        except FileNotFoundError:
+            continue
+        if str(path) not in in_use and age_seconds > kept_seconds:
+            shutil.rmtree(path, ignore_errors=True)
+            removed += 1
+        else:
+            unfinished.add(path.name.removeprefix(f"{settings.tablet_alias}-"))
     for path in settings.log_directory.glob("*.log"):
         if path.stem in unfinished:
             continue
