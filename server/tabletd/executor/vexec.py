@@ -121,7 +121,7 @@ def _parse(query: str) -> Select | Insert | Update:
         case "SELECT":
             return _select(query, tokens)
         case "INSERT":
-            return _insert(query, tokens)
+            return _insert(tokens)
         case "UPDATE":
             return _update(query, tokens)
         case "DELETE":
@@ -220,7 +220,7 @@ def _check_select_token(tokens: list[Token], index: int, token: Token) -> None:
         )
 
 
-def _insert(query: str, tokens: list[Token]) -> Insert:
+def _insert(tokens: list[Token]) -> Insert:
     position = 1
     ignore = _upper_at(tokens, position) == "IGNORE"
     position += ignore

@@ -135,11 +135,6 @@ class Book:
         """The highest key handed out so far."""
         return self.seeded_rows + self._issued
 
-    @property
-    def unanswered(self) -> int:
-        """How many commits got no answer."""
-        return len(self._unanswered)
-
     def new_key(self) -> int:
         """Hand out a key that nobody has used."""
         self._issued += 1

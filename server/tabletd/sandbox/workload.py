@@ -292,7 +292,6 @@ class Counts:
     committed: int = 0
     rolled_back: int = 0
     refused: int = 0
-    unanswered: int = 0
 
 
 class Workload:
@@ -379,7 +378,6 @@ class Workload:
                 await _roll_back(session)
             else:
                 self._book.commit_unanswered(transaction.changes)
-                self.counts.unanswered += 1
             raise
         self._book.commit(transaction.changes)
         self.counts.committed += 1
