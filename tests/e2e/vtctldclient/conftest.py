@@ -52,6 +52,9 @@ def fleet(
     servers_directory: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Fleet]:
+    missing = [missing_program(version) for version in VERSIONS]
+    if all(missing):
+        pytest.skip("; ".join(missing))
     fixture, tool = request.param
     if tool == "gh-ost":
         release = ReleaseName.MYSQL_57
