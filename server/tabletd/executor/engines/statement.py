@@ -15,6 +15,7 @@ from tabletd.mysql.session import Session
 
 _UNKNOWN_THREAD: Final = 1094
 _END_SECONDS_MAX: Final = 60.0
+_KILL_AGAIN_SECONDS: Final = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -45,8 +46,10 @@ async def execute_until_stopped(
         stopped = tasks.create_task(stop.wait(), name="direct: stop")
         forced = tasks.create_task(forcing.run(), name="direct: forcing")
         await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():
+        while not running.done():
+            # The server may not have read the statement yet: then nothing is ended.
             await _kill(pool, session.connection_id)
+            await asyncio.wait({running}, timeout=_KILL_AGAIN_SECONDS)
         failure = await running
         stopped.cancel()
         forced.cancel()
@@ -76,8 +79,8 @@ async def end_statements(pool: Pool, nonce: str) -> None:
 async def _kill(pool: Pool, connection_id: int) -> None:
     try:
         await pool.execute(f"KILL QUERY {connection_id}")
-    except MySQLError as error:
-        if error.errno != _UNKNOWN_THREAD:
+    except TabletdError as error:
+        if not isinstance(error, MySQLError) or error.errno != _UNKNOWN_THREAD:
             _logger.warning("cannot end the statement of a stopped migration: %s", error)
 
 
