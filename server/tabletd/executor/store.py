@@ -8,6 +8,7 @@ and `stage` are cut to what their columns hold.
 # ruff: noqa: S608  (SQL is put together from constants of this module; values are parameters)
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.result import ResultSet
 from tabletd.mysql.variables import is_read_only
 
+_logger = logging.getLogger(__name__)
 # 16383 characters of four bytes fill a TEXT column.
 TEXT_CHARACTERS_MAX: Final = 16_383
 # Why a compare-and-set changes nothing: somebody else was faster.
@@ -307,6 +309,10 @@ class Store:
         )
         if result.rows_affected == 0:
             await self._explain(migration_uuid, command, sources, run_nonce)
+        if command is Command.FAIL:
+            _logger.warning("migration %s: failed: %s", migration_uuid, message or "")
+        else:
+            _logger.info("migration %s: %s", migration_uuid, COMMANDS[command].target)
 
     def _assignments(
         self,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 import pytest
 
@@ -69,6 +70,24 @@ async def test_a_row_is_read_as_it_was_written(any_server: RealServer) -> None:
         assert migration.eta_seconds == -1
         with pytest.raises(MigrationNotFound):
             await store.read(create_uuid())
+
+
+async def test_what_becomes_of_a_migration_is_in_the_log(
+    any_server: RealServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tabletd.executor.store")
+    async with pool_of(any_server) as pool:
+        store, uuid = await queue(pool)
+        await store.transition(uuid, Command.SCHEDULE)
+        await store.transition(uuid, Command.CLAIM)
+        await store.transition(uuid, Command.FAIL, message="no such table")
+        with pytest.raises(TabletdError):
+            await store.transition(uuid, Command.COMPLETE)
+    assert [(one.levelname, one.message) for one in caplog.records] == [
+        ("INFO", f"migration {uuid}: ready"),
+        ("INFO", f"migration {uuid}: running"),
+        ("WARNING", f"migration {uuid}: failed: no such table"),
+    ]
 
 
 async def test_a_command_that_does_not_apply_changes_nothing(any_server: RealServer) -> None:
