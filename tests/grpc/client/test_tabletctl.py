@@ -14,12 +14,11 @@ from tabletd_client.cli.application import application
 from tabletd_pb import migrations_pb2, vttime_pb2
 from tests.support.fake_fleet import OTHER_UUID, UUID, FakeFleet, state
 from tests.support.tabletctl import run, run_json
+from tests.support.waiting import eventually
 
 
 async def _watched(fleet: FakeFleet) -> None:
-    async with asyncio.timeout(15):
-        while not all(fleet.tablets[uid].watchers for uid in (100, 200)):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: all(fleet.tablets[uid].watchers for uid in (100, 200)), 15)
 
 
 async def test_apply_prints_one_uuid_a_line(fleet: FakeFleet) -> None:

@@ -17,6 +17,7 @@ from tabletd_client import (
     UpToDate,
 )
 from tests.support.fake_fleet import OTHER_UUID, UUID, FakeFleet, state
+from tests.support.waiting import eventually
 
 
 async def _until(events: AsyncIterator[Event], kind: type[Event], count: int = 1) -> list[Event]:
@@ -34,9 +35,7 @@ async def _next(events: AsyncIterator[Event]) -> Event:
 
 
 async def _watched(fleet: FakeFleet, uid: int) -> None:
-    async with asyncio.timeout(15):
-        while not fleet.tablets[uid].watchers:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: fleet.tablets[uid].watchers, 15)
 
 
 async def test_a_watch_begins_with_the_state_of_every_shard(
@@ -156,9 +155,7 @@ async def test_leaving_a_watch_ends_its_streams(fleet: FakeFleet, client: Client
     async with client.watch("commerce") as events:
         await _until(events, UpToDate, 2)
         assert (fleet.tablets[100].watchers, fleet.tablets[200].watchers) == (1, 1)
-    async with asyncio.timeout(5):
-        while fleet.tablets[100].watchers or fleet.tablets[200].watchers:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not any(fleet.tablets[uid].watchers for uid in (100, 200)), 5)
 
 
 async def test_filters_are_the_servers(fleet: FakeFleet, client: Client) -> None:
