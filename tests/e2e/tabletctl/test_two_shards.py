@@ -1,4 +1,4 @@
-"""The client library and the command against daemons of two real servers; docs/client.md."""
+"""The client and the command against daemons of two real servers; docs/client.md, README.md."""
 
 from __future__ import annotations
 
@@ -28,8 +28,13 @@ from tests.support.servers import RealServer
 from tests.support.two_shards import KEYSPACE, SHARDS, TwoShards
 from tests.support.waiting import eventually
 
-PAGE: Final = Path(__file__).parents[3] / "docs" / "client.md"
-PROGRAMS: Final = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.S | re.M)
+ROOT: Final = Path(__file__).parents[3]
+PAGE: Final = ROOT / "docs" / "client.md"
+PROGRAMS: Final = [
+    program
+    for page in (PAGE, ROOT / "README.md")
+    for program in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
+]
 CONSOLES: Final = re.findall(r"^```console\n(.*?)^```", PAGE.read_text(), re.S | re.M)
 
 
@@ -155,7 +160,7 @@ async def test_a_migration_that_fails_is_told_with_why(shards: TwoShards) -> Non
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("number", range(len(PROGRAMS)))
-async def test_the_programs_of_the_page_run(shards: TwoShards, number: int) -> None:
+async def test_the_programs_of_the_pages_run(shards: TwoShards, number: int) -> None:
     code, text = await _run(shards, sys.executable, "-c", _of_this_fleet(PROGRAMS[number], shards))
     assert code == 0, text
     assert text
