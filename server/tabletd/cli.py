@@ -63,6 +63,11 @@ def main() -> None:
         application(prog_name="tabletd")
     except TabletdError as error:
         _fail(error)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("tabletd"):
+            raise
+        missing = f"the Python package {error.name} is missing"
+        _fail(TabletdError(Reason.TOOL_MISSING, missing, hint="pip install 'tabletd[server]'"))
 
 
 application = typer.Typer(

@@ -45,6 +45,19 @@ def test_help_names_the_commands_without_loading_their_modules() -> None:
     assert all(word in answer.stdout for word in ("serve", "config", "sandbox", "demo"))
 
 
+def test_a_package_that_is_not_installed_is_named_in_one_line() -> None:
+    code = (
+        "import sys; sys.argv = ['tabletd', 'sandbox', 'status']; sys.modules['psutil'] = None\n"
+        "from tabletd.cli import main\n"
+        "main()"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        "tabletd: the Python package psutil is missing (pip install 'tabletd[server]')\n"
+    )
+
+
 def test_serve_has_a_flag_for_every_setting_but_the_passwords() -> None:
     text = tabletd("serve", "--help").stdout
     for key in KEYS:
