@@ -16,6 +16,7 @@ from tabletd.admin.bind_variables import BindValue, bind
 from tabletd.admin.statements import plain_statement
 from tabletd.errors import NotWritable, Reason, TabletdError
 from tabletd.executor.lexer import split_statements
+from tabletd.mysql.cells import size_bytes
 from tabletd.mysql.flavor import server_info
 from tabletd.mysql.full_status import FullStatus, full_status
 from tabletd.mysql.permissions import Permissions, read_permissions
@@ -97,13 +98,20 @@ class TabletAdmin:
         """Run several statements in order, in one session; the first error ends it.
 
         Raises:
-            TabletdError: as `fetch_as_dba`; DDL_SYNTAX for a text that cannot be split.
+            TabletdError: as `fetch_as_dba`; RESULT_TOO_LARGE also for all results together;
+                DDL_SYNTAX for a text that cannot be split.
         """
         _refuse_empty(sql)
         async with self._dba_session(options) as session:
             modes = await _sql_modes(session)
             statements = await _beside_the_loop(split_statements, _text(sql), **modes)
-            return [await _run(session, statement, options.rows_max) for statement in statements]
+            results: list[ResultSet] = []
+            bytes_left = RESULT_BYTES_MAX
+            for statement in statements:
+                result = await _run(session, statement, options.rows_max, bytes_max=bytes_left)
+                bytes_left -= sum(map(size_bytes, result.rows))
+                results.append(result)
+        return results
 
     async def fetch_as_app(self, sql: bytes, rows_max: int) -> ResultSet:
         """Run one statement with the application's account.
@@ -255,14 +263,19 @@ async def _beside_the_loop(
 
 
 async def _run(
-    session: Session, sql: str | bytes, rows_max: int, values: Sequence[Any] | None = None
+    session: Session,
+    sql: str | bytes,
+    rows_max: int,
+    values: Sequence[Any] | None = None,
+    *,
+    bytes_max: int = RESULT_BYTES_MAX,
 ) -> ResultSet:
     return await session.execute(
         sql,
         values,
         timeout_seconds=_STATEMENT_SECONDS_MAX,
         rows_max=rows_max or _ROWS_MAX_DEFAULT,
-        bytes_max=RESULT_BYTES_MAX,
+        bytes_max=bytes_max,
     )
 
 

@@ -122,6 +122,14 @@ async def test_several_statements_run_in_order_and_stop_at_the_first_error(
     assert any_server.query("SELECT COUNT(*) FROM u", database=database) == [(0,)]
 
 
+async def test_all_answers_together_are_no_larger_than_a_message(admin: TabletAdmin) -> None:
+    megabyte = "SELECT REPEAT('x', 1048576)"
+    with pytest.raises(TabletdError) as caught:
+        await admin.fetch_multi_as_dba("; ".join([megabyte] * 17).encode(), ANY)
+    assert reason_of(caught) is Reason.RESULT_TOO_LARGE
+    assert len(await admin.fetch_multi_as_dba("; ".join([megabyte] * 16).encode(), ANY)) == 16
+
+
 @pytest.mark.parametrize("sql", [b"", b"  \n "])
 async def test_an_empty_statement_is_refused(
     mariadb: RealServer, database: str, sql: bytes
