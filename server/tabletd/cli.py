@@ -154,6 +154,10 @@ def _check(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
 
     for name in SECRETS:
         loaded.config.secret(name)
+    if loaded.config.topology_file is not None:
+        from tabletd.topology import read_layout
+
+        read_layout(loaded.config.topology_file)
     typer.echo("configuration is valid")
 
 

@@ -85,6 +85,12 @@ def test_a_valid_configuration_is_said_to_be_valid() -> None:
     assert (answer.returncode, answer.stdout) == (0, "configuration is valid\n")
 
 
+def test_a_topology_file_that_the_daemon_would_refuse_is_refused_by_the_check() -> None:
+    answer = tabletd("config", "check", *NEEDED, "--topology-file", "/nowhere/topology.toml")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "/nowhere/topology.toml" in answer.stderr
+
+
 @pytest.mark.parametrize("command", [("config", "check"), ("serve",)])
 def test_a_wrong_configuration_ends_with_2_and_one_line(command: tuple[str, ...]) -> None:
     answer = tabletd(*command, *NEEDED, TABLETD_GRPC_PROT="1")
