@@ -111,6 +111,6 @@ def _report(found: SandboxStatus) -> None:
         daemon += ", serving" if tablet["serving"] else ", NOT SERVING"
         typer.echo(
             f"  {tablet['alias']}  {tablet['type']:8} shard {tablet['shard']}  "
-            f"MySQL {mysql}, tabletd {daemon}  "
-            f"gRPC {tablet['grpc']}  http://{tablet['http']}/"
+            f"MySQL {mysql}, tabletd {daemon}"
         )
+        typer.echo(f"      gRPC {tablet['grpc']}   http://{tablet['http']}/")
