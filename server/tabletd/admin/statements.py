@@ -62,8 +62,9 @@ def plain_statement(
     if len(words) > 1 and words[1].startswith("VITESS_"):
         raise TabletdError(
             Reason.UNSUPPORTED_METHOD,
-            f"{verb} {words[1]} is not offered by tabletd yet",
-            hint="use TabletManager.VExec with a statement on _vt.schema_migrations",
+            f"{verb} {words[1]} is not offered in this form",
+            hint="SHOW, ALTER and REVERT VITESS_MIGRATION are, outside of versioned comments; or "
+            "use TabletManager.VExec with a statement on _vt.schema_migrations",
         )
     if verb in _READING:
         return PlainStatement(text, verb == "WITH" and not _CHANGING_ROWS.isdisjoint(words))
