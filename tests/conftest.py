@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ from tabletd.sandbox.releases import ReleaseName, find_release
 from tests.support.servers import Pair, RealServer, missing_release
 
 _DIRECTORY_PREFIX = "tabletd-tests-"
+
+# A shell ignores SIGINT for what it starts in the background, and programs that tests start and
+# interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class StartServer(Protocol):

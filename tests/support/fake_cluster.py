@@ -71,13 +71,13 @@ class FakeDaemon:
         assert self._server is not None
         await self._server.stop(None)
 
-    async def start(self) -> int:
-        """Serve on a free port; return it."""
+    async def start(self, port: int = 0) -> int:
+        """Serve on a port, 0: on a free one; return it."""
         self._server = grpc.aio.server()
         add_TabletManagerServicer_to_server(_answering(self, TabletManagerServicer), self._server)
         add_ThrottlingServicer_to_server(_answering(self, ThrottlingServicer), self._server)
         add_QueryServicer_to_server(_Telling(self), self._server)
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         await self._server.start()
         return port
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import grpc
@@ -67,6 +68,7 @@ class HealthStream:
         self._heard_monotonic: float | None = None
         self._lost = "not connected yet"
         self._failures = 0
+        self._wanted = asyncio.Event()
 
     @property
     def age_seconds(self) -> float | None:
@@ -85,6 +87,12 @@ class HealthStream:
             return f"is silent: it said nothing for {age_seconds:.0f} s"
         return ""
 
+    def try_now(self) -> None:
+        """Somebody needs what this tablet says: connect at once instead of after the pause."""
+        if self._lost:
+            self._failures = 0
+            self._wanted.set()
+
     async def run(self) -> None:
         """Listen; never returns."""
         while True:
@@ -96,7 +104,7 @@ class HealthStream:
                 self._lose(f"it said nothing for {self._silent_after_seconds:g} s")
             else:
                 self._lose("it ended the stream")
-            await asyncio.sleep(self._pause_seconds())
+            await self._pause()
 
     async def _listen(self) -> None:
         async with self._channel(self.address) as channel:
@@ -124,6 +132,12 @@ class HealthStream:
         self._lost = why
         self._failures += 1
         self._on_change()
+
+    async def _pause(self) -> None:
+        self._wanted.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause_seconds()):
+                await self._wanted.wait()
 
     def _pause_seconds(self) -> float:
         grown = _RECONNECT_SECONDS_MIN * 2.0 ** min(self._failures - 1, 10)

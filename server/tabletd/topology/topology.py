@@ -144,6 +144,11 @@ class StaticTopology:
         return max(found)[-1] if found else None
 
     async def wait_for_primary(self, keyspace: str, shard: str) -> TabletPlace:
+        if (found := self.primary(keyspace, shard)) is not None:
+            return found
+        for tablet in self._layout.shard_tablets(keyspace, shard):
+            if tablet in self._streams:
+                self._streams[tablet].try_now()
         try:
             async with asyncio.timeout(self._patience_seconds):
                 while (found := self.primary(keyspace, shard)) is None:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
-import grpc
 import pytest
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.topology import Layout, TabletPlace
+from tabletd.topology import Layout, TabletPlace, health_stream
 from tabletd_pb import topodata_pb2
 from tests.support.fake_cluster import KEYSPACE, fake_cluster
 from tests.support.waiting import eventually
-
-
-@pytest.fixture(autouse=True)
-async def grpc_of_a_daemon() -> AsyncGenerator[None]:
-    """Keep gRPC up as the daemon's own server does: it blocks when its last user goes."""
-    grpc.aio.init_grpc_aio()
-    yield
-    grpc.aio.shutdown_grpc_aio()
 
 
 async def test_each_shard_has_the_primary_that_says_so() -> None:
@@ -59,6 +48,20 @@ async def test_a_shard_without_a_primary_says_what_its_tablets_are() -> None:
         assert caught.value.reason is Reason.NO_PRIMARY
         assert "no primary of shop/0 is known: zone1-0000000100 is silent" in str(caught.value)
         assert "zone1-0000000101 is REPLICA" in str(caught.value)
+
+
+async def test_a_primary_that_comes_back_is_found_as_soon_as_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health_stream, "_RECONNECT_SECONDS_MIN", 60.0)
+    monkeypatch.setattr(health_stream, "_RECONNECT_SECONDS_MAX", 60.0)
+    async with fake_cluster(["0"]) as cluster:
+        (daemon,) = cluster.daemons.values()
+        await cluster.topology.wait_for_primary(KEYSPACE, "0")
+        await daemon.stop()
+        await eventually(lambda: cluster.topology.primary(KEYSPACE, "0") is None)
+        await daemon.start(int(daemon.place.grpc_address.rpartition(":")[2]))
+        assert await cluster.topology.wait_for_primary(KEYSPACE, "0") == daemon.place
 
 
 async def test_a_tablet_that_answers_under_anothers_address_is_not_believed() -> None:
