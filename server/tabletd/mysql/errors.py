@@ -87,7 +87,12 @@ _REASONS: Final[Mapping[int, Reason]] = {
     1048: Reason.INVALID_REQUEST,
     1054: Reason.INVALID_REQUEST,
     1059: Reason.INVALID_REQUEST,
+    1060: Reason.INVALID_REQUEST,  # the column is there already
+    1061: Reason.INVALID_REQUEST,  # the index is there already
     1062: Reason.INVALID_REQUEST,
+    **dict.fromkeys(range(1067, 1076), Reason.INVALID_REQUEST),  # default, key or auto column
+    1090: Reason.INVALID_REQUEST,  # all columns would be dropped
+    1091: Reason.INVALID_REQUEST,  # no such column or index to drop
     1102: Reason.INVALID_REQUEST,
     1103: Reason.INVALID_REQUEST,
     1136: Reason.INVALID_REQUEST,
