@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tabletd.executor.store import Store, fit, marks
+from tabletd.executor.store import Store, fit
 from tabletd.executor.waiting import Wait
+from tabletd.mysql.quote import marks
 
 _PENDING: Final = "migration_status IN ('queued', 'ready', 'running')"
 _UNFINISHED: Final = "migration_status <> 'complete'"

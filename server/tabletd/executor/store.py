@@ -20,6 +20,7 @@ from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
 from tabletd.executor.submit import Submission
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.quote import marks
 from tabletd.mysql.result import ResultSet
 from tabletd.mysql.variables import is_read_only
 
@@ -496,8 +497,3 @@ def fit(text: str) -> str:
     if len(clean) <= TEXT_CHARACTERS_MAX:
         return clean
     return clean[: TEXT_CHARACTERS_MAX - len(_ELLIPSIS)] + _ELLIPSIS
-
-
-def marks(values: Collection[object]) -> str:
-    """Return the marks of a list of values: `%s, %s`."""
-    return ", ".join(["%s"] * len(values))

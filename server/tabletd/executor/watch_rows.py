@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from tabletd.executor.engines.base import EtaState
 from tabletd.executor.states import PENDING, Status
-from tabletd.executor.store import marks
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.quote import marks
 from tabletd.mysql.session import Session
 
 HISTORY_MAX: Final = 10_000

@@ -1,6 +1,8 @@
-"""Names inside SQL text. Values never go through here: they are parameters."""
+"""Names inside SQL text, and marks for values, which are always parameters."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from tabletd.errors import Reason, TabletdError
 
@@ -69,3 +71,8 @@ def account(user: str, host: str) -> str:
 
 def _is_plain(text: str) -> bool:
     return text.isprintable() and not set(text) & set("'\"`\\")
+
+
+def marks(values: Collection[object]) -> str:
+    """Return the marks of a list of values: `%s, %s`."""
+    return ", ".join(["%s"] * len(values))
