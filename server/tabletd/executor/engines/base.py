@@ -171,6 +171,13 @@ class RunControls(Protocol):
         ...
 
 
+def held_by(controls: RunControls) -> str:
+    """Return what a run that is ready to complete waits for, in words; empty: nothing."""
+    if controls.postpone_completion:
+        return "completion is postponed"
+    return f"waits for {controls.completion_waits_for}" if controls.completion_waits_for else ""
+
+
 class Engine(Protocol):
     """Carries out migrations of one strategy."""
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from enum import StrEnum
 
 from tabletd.errors import LostRace, TabletdError
-from tabletd.executor.engines.base import CutOver, EtaState, Progress, RunControls, RunRecord
+from tabletd.executor.engines.base import (
+    CutOver,
+    EtaState,
+    Progress,
+    RunControls,
+    RunRecord,
+    held_by,
+)
 from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import Start, Tool
 from tabletd.executor.engines.workspace import Workspace
 
 _logger = logging.getLogger(__name__)
-
-
-class Hold(StrEnum):
-    """Why a tool that is ready waits before the swap."""
-
-    NONE = "none"
-    POSTPONED = "postponed"
-    EARLIER = "earlier"
 
 
 class Completion:
@@ -57,7 +55,7 @@ class Completion:
         """
         self._lock_wait_seconds = self._controls.cutover_threshold_seconds
         await self._tool.set_lock_wait(self._workspace, self._lock_wait_seconds)
-        is_held = self._hold() is not Hold.NONE
+        is_held = bool(held_by(self._controls))
         if is_held:
             self._workspace.hold()
         return Start(is_held=is_held, lock_wait_seconds=self._lock_wait_seconds)
@@ -72,7 +70,7 @@ class Completion:
         if seconds != self._lock_wait_seconds:
             await self._tool.set_lock_wait(self._workspace, seconds)
             self._lock_wait_seconds = seconds
-        is_wanted = self._hold() is not Hold.NONE
+        is_wanted = bool(held_by(self._controls))
         if is_wanted and not self._workspace.is_held:
             await self._tool.hold(self._workspace)
         elif self._workspace.is_held and not is_wanted:
@@ -107,16 +105,6 @@ class Completion:
             eta_state=EtaState.DUE,
         )
 
-    def _hold(self) -> Hold:
-        if self._controls.postpone_completion:
-            return Hold.POSTPONED
-        return Hold.EARLIER if self._controls.completion_waits_for else Hold.NONE
-
     def _waiting(self) -> str:
-        match self._hold():
-            case Hold.POSTPONED:
-                return "ready to complete, completion is postponed"
-            case Hold.EARLIER:
-                return f"ready to complete, waits for {self._controls.completion_waits_for}"
-            case Hold.NONE:
-                return "about to complete"
+        why = held_by(self._controls)
+        return f"ready to complete, {why}" if why else "about to complete"

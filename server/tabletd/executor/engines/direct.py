@@ -13,7 +13,7 @@ from typing import Final
 from tabletd.errors import MySQLUnavailable, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
-from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
+from tabletd.executor.engines.base import Outcome, RunControls, RunRecord, held_by
 from tabletd.executor.engines.forcing import Forcing
 from tabletd.executor.engines.instant import INSTANT_DDL, instant_statement, is_not_instant
 from tabletd.executor.engines.plan import Plan, Planner, rename_sql
@@ -96,7 +96,7 @@ class DirectEngine:
         sql = instant_statement(ddl.parse(migration.migration_statement), name)
         if not sql:
             return None
-        if is_held(controls):
+        if held_by(controls):
             if not await self._is_instant_on_a_copy(migration, record):
                 return None
             await record.ready_to_complete(True)
@@ -287,21 +287,14 @@ async def _forget_unused_artifacts(
         await record.remove_artifacts(*unused)
 
 
-def is_held(controls: RunControls) -> bool:
-    """Tell whether a run is to wait before its last step."""
-    return controls.postpone_completion or bool(controls.completion_waits_for)
-
-
 async def _is_released(
     migration: Migration, record: RunRecord, stop: asyncio.Event, controls: RunControls
 ) -> bool:
     """Wait until the last step may be done; returns whether it may, rather than the run stop."""
     stopped = asyncio.ensure_future(stop.wait())
     try:
-        while is_held(controls) and not stop.is_set():
-            why = controls.completion_waits_for
-            waits = f"waiting for {why}" if why else "completion is postponed"
-            await record.stage(f"{migration.engine_strategy}: ready to alter instantly, {waits}")
+        while (why := held_by(controls)) and not stop.is_set():
+            await record.stage(f"{migration.engine_strategy}: ready to complete, {why}")
             changed = asyncio.ensure_future(controls.changed())
             try:
                 await asyncio.wait({stopped, changed}, return_when=asyncio.FIRST_COMPLETED)
