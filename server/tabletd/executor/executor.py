@@ -297,8 +297,8 @@ class Executor:
         """Take the report of a running tool's hook.
 
         A report is a sign of life; how a run ended is for its engine to find out. Ignored are
-        reports on unknown or finished migrations, on a dry run that did not fail, and a progress
-        that is no percentage.
+        reports on finished migrations, on a dry run that did not fail, and a progress that is no
+        percentage: gh-ost itself counts beyond 100 when its estimate was low.
 
         Args:
             migration_uuid: whose tool reports.
@@ -310,6 +310,7 @@ class Executor:
             rows_copied: rows copied so far.
 
         Raises:
+            MigrationNotFound: nobody submitted it.
             TabletdError: UNAUTHENTICATED without, PERMISSION_DENIED with a wrong token,
                 INVALID_REQUEST for an unknown status.
         """
@@ -318,10 +319,7 @@ class Executor:
                 Reason.INVALID_REQUEST,
                 f"a report says running, complete or failed, not {status[:40]!r}",
             )
-        try:
-            row = await self._store.read(migration_uuid)
-        except MigrationNotFound:
-            return
+        row = await self._store.read(migration_uuid)
         _check_token(row, token)
         is_dry_run = dry_run is True or dry_run == "true"
         if row.status is not Status.RUNNING or (is_dry_run and status != Status.FAILED):

@@ -476,7 +476,8 @@ async def test_reports_are_signs_of_life_and_late_ones_change_nothing(
         await report(uuid, "complete", "true", token=TOKEN)
         await report(uuid, "complete", "false", 100, token=TOKEN)
         assert test.row(uuid)["migration_status"] == "running"
-        await report(create_uuid(), "complete", False, token="x")
+        with pytest.raises(TabletdError, match="Migration not found"):
+            await report(create_uuid(), "complete", False, token="x")
         for token, reason in (("", Reason.UNAUTHENTICATED), ("x", Reason.PERMISSION_DENIED)):
             with pytest.raises(TabletdError) as caught:
                 await report(uuid, "running", False, token=token)
