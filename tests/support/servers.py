@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pymysql
+import pytest
 from pymysql.connections import Connection
 
 from tabletd.errors import TabletdError
-from tabletd.sandbox.releases import Release, ReleaseName, find_release
+from tabletd.sandbox.releases import Release, ReleaseName, find_release, tools_directory
 from tabletd.sandbox.servers import ProcessIdentity, Server, restart_server, start_server
 from tests.support.waiting import eventually_blocking
 
@@ -22,7 +23,17 @@ _OWN_SCHEMAS: Final = frozenset({"information_schema", "mysql", "performance_sch
 # What moves by itself, or says where replication stands.
 _MOVING_VARIABLES: Final = ("gtid_", "innodb_buffer_pool_load", "timestamp")
 
+_LOCK_PLUGIN: Final = "metadata_lock_info.so"
+
 Row = tuple[Any, ...]
+
+
+def _plugin_options(release: Release) -> tuple[str, ...]:
+    """Where the plugins are that `scripts/setup.sh` took out of a package that is not installed."""
+    plugins = tools_directory() / "mariadb-plugins"
+    if release.name is ReleaseName.MARIADB and plugins.is_dir():
+        return (f"--plugin-dir={plugins}",)
+    return ()
 
 
 class RealServer:
@@ -42,7 +53,11 @@ class RealServer:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.server: Server = start_server(
-            release, directory, options=options, launcher=_LAUNCHER, environment=environment
+            release,
+            directory,
+            options=(*_plugin_options(release), *options),
+            launcher=_LAUNCHER,
+            environment=environment,
         )
         self.primary = primary
         self._environment = environment
@@ -154,7 +169,10 @@ class RealServer:
     def restart(self, *, options: Sequence[str] | None = None) -> None:
         """Start it again on its data, port and socket."""
         self.server = restart_server(
-            self.server, options=options, launcher=_LAUNCHER, environment=self._environment
+            self.server,
+            options=None if options is None else (*_plugin_options(self.release), *options),
+            launcher=_LAUNCHER,
+            environment=self._environment,
         )
 
     def pause(self) -> None:
@@ -168,6 +186,20 @@ class RealServer:
     def stop(self) -> None:
         """End it and remove its directory."""
         self.server.stop()
+
+    @contextmanager
+    def telling_lock_holders(self) -> Generator[None]:
+        """Let a MariaDB tell who holds metadata locks; MySQL does it by itself."""
+        if not self.is_mariadb:
+            yield
+            return
+        if not (Path(str(self.scalar("SELECT @@plugin_dir"))) / _LOCK_PLUGIN).exists():
+            pytest.skip(f"no {_LOCK_PLUGIN}: run scripts/setup.sh mariadb-plugins")
+        self.query(f"INSTALL SONAME '{_LOCK_PLUGIN}'")
+        try:
+            yield
+        finally:
+            self.query(f"UNINSTALL SONAME '{_LOCK_PLUGIN}'")
 
     def replication(self) -> dict[str, Any] | None:
         """Return the row of SHOW SLAVE STATUS, None on a primary."""

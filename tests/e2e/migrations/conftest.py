@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
@@ -60,6 +62,9 @@ async def client(case: Case) -> AsyncIterator[VExecClient]:
     """Speaks to the daemon of the case's primary."""
     async with connected(case.tablets.primary) as client:
         yield client
+        # What a failed test leaves pending would hold up every test after it.
+        with suppress(grpc.aio.AioRpcError):
+            await client.cancel_all()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -63,15 +63,14 @@ async def test_it_is_postponed_and_forced_while_it_runs(case: Case, client: VExe
         await _command(case, uuid, "postpone complete")
         await _ready(client, uuid)
         primary = case.tablets.servers.primary
-        if primary.is_mariadb:
-            primary.query("INSTALL SONAME 'metadata_lock_info'")
-        with closing(primary.connect(KEYSPACE, autocommit=False)) as holder:
+        with (
+            primary.telling_lock_holders(),
+            closing(primary.connect(KEYSPACE, autocommit=False)) as holder,
+        ):
             holder.cursor().execute("SELECT * FROM orders LIMIT 1")
             await _command(case, uuid, "force_cutover")
             await _command(case, uuid, "complete")
             record = await client.wait(uuid, until={"complete"}, within_seconds=40)
-        if primary.is_mariadb:
-            primary.query("UNINSTALL SONAME 'metadata_lock_info'")
         assert "the forced cut-over ended connection" in (record["message"] or "")
         await table.equals_its_book()
         await case.tablets.leaves_no_trace(uuid)

@@ -202,12 +202,10 @@ def _held(fleet: Fleet, table: str, how: str) -> Generator[Callable[[], int]]:
 @pytest.fixture
 def telling_fleet(fleet: Fleet) -> Iterator[Fleet]:
     """The fleet, whose servers tell who holds a table; MariaDB needs a plugin for that."""
-    servers = fleet.shards.servers.values() if fleet.tool == "pt-osc" else ()
-    for server in servers:
-        server.query("INSTALL SONAME 'metadata_lock_info'")
-    yield fleet
-    for server in servers:
-        server.query("UNINSTALL SONAME 'metadata_lock_info'")
+    with ExitStack() as telling:
+        for server in fleet.shards.servers.values():
+            telling.enter_context(server.telling_lock_holders())
+        yield fleet
 
 
 @pytest.mark.parametrize("how", HOLDERS)

@@ -31,9 +31,8 @@ async def mariadb_rig(mariadb: RealServer, database: str, tmp_path: Path) -> Asy
 @pytest.fixture
 def telling_mariadb_rig(mariadb_rig: Rig) -> Iterator[Rig]:
     """Engines on a MariaDB that tells who holds metadata locks."""
-    mariadb_rig.server.query("INSTALL SONAME 'metadata_lock_info'")
-    yield mariadb_rig
-    mariadb_rig.server.query("UNINSTALL SONAME 'metadata_lock_info'")
+    with mariadb_rig.server.telling_lock_holders():
+        yield mariadb_rig
 
 
 @pytest.fixture(params=["mysql_rig", "mariadb_rig"])

@@ -28,12 +28,9 @@ WAITING = "SELECT id FROM information_schema.processlist WHERE user = %s AND sta
 async def telling_server(any_server: RealServer, database: str) -> AsyncIterator[RealServer]:
     """A server that tells who holds metadata locks, with a table and two accounts."""
     server = any_server
-    if server.is_mariadb:
-        server.query("INSTALL SONAME 'metadata_lock_info'")
-    prepare(server, database)
-    yield server
-    if server.is_mariadb:
-        server.query("UNINSTALL SONAME 'metadata_lock_info'")
+    with server.telling_lock_holders():
+        prepare(server, database)
+        yield server
 
 
 def prepare(server: RealServer, database: str) -> None:
