@@ -61,3 +61,13 @@ def test_nothing_sleeps_in_a_thread() -> None:
 def test_source_roots_are_no_packages() -> None:
     assert not (ROOT / "server" / "__init__.py").exists()
     assert not (ROOT / "client" / "__init__.py").exists()
+
+
+def test_what_a_package_of_tests_shares_ends_with_that_package() -> None:
+    """A fixture of package scope in a mere folder would live, with its daemons, to the very end."""
+    found = [
+        relative(path)
+        for path in OURS
+        if 'scope="package"' in path.read_text() and not (path.parent / "__init__.py").exists()
+    ]
+    assert [path for path in found if path != relative(Path(__file__))] == []
