@@ -1,4 +1,4 @@
-"""The only SQL of the executor on `_vt.schema_migrations`.
+"""The SQL by which the executor changes `_vt.schema_migrations`; what it asks is in `reads`.
 
 Every change of `migration_status` is one compare-and-set; all times are the server's; a status and
 its message are written together. Sessions are strict: what does not fit is refused, only `message`
@@ -12,10 +12,9 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from tabletd.errors import LostRace, MigrationNotFound, NotWritable, Reason, TabletdError
-from tabletd.executor.migration import Migration, join_artifacts
-from tabletd.executor.rows import CANDIDATE_COLUMNS, MIGRATION_COLUMNS, to_candidates, to_migration
-from tabletd.executor.scheduler import Candidate
+from tabletd.errors import LostRace, NotWritable, Reason, TabletdError
+from tabletd.executor.migration import join_artifacts
+from tabletd.executor.reads import Reads
 from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
 from tabletd.executor.submit import Submission
 from tabletd.mysql.errors import MySQLError
@@ -47,48 +46,6 @@ _INSERT: Final = """
         %s, %s, %s, %s, %s, %s, %s, %s, %s, COALESCE(FROM_UNIXTIME(%s), NOW()), %s, 'queued', %s,
         NOW(), '', '', '', '', '', '', '', '', '', '', '', '', %s, %s, %s, %s, %s, %s, %s, %s
     FROM DUAL WHERE 1 = 1"""
-
-_READ: Final = f"SELECT {MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE migration_uuid = %s"
-# Each answered by an index, whatever the number of finished rows.
-PENDING_SQL: Final = (
-    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
-    " WHERE migration_status IN ('queued', 'ready', 'running') ORDER BY id"
-)
-UNSETTLED_SQL: Final = (
-    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations WHERE run_nonce > '' ORDER BY id"
-)
-TABLET_FAILURES_SQL: Final = (
-    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations"
-    " WHERE tablet_failure = 1 AND migration_status = 'failed' AND retries = 0 AND run_nonce = ''"
-    " ORDER BY id"
-)
-# Rows that a Vitess left with strategies of its own are not ours to collect.
-_COLLECTABLE: Final = (
-    f"SELECT {MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE cleanup_timestamp IS NULL"
-    " AND run_nonce = '' AND strategy IN ('direct', 'mysql', 'gh-ost', 'pt-osc')"
-)
-COLLECTABLE_SQL: Final = (
-    f"{_COLLECTABLE} AND retain_artifacts_seconds = 0"
-    " AND completed_timestamp <= NOW(6) - INTERVAL %s SECOND ORDER BY completed_timestamp LIMIT %s"
-)
-_COLLECTABLE_BY_OWN_RETENTION: Final = (
-    f"{_COLLECTABLE} AND retain_artifacts_seconds <> 0 AND completed_timestamp <="
-    " NOW(6) - INTERVAL GREATEST(retain_artifacts_seconds, 0) SECOND LIMIT %s"
-)
-_FIRST_RETRIABLE: Final = (
-    "SELECT migration_uuid FROM _vt.schema_migrations"
-    " WHERE migration_status IN ('failed', 'cancelled') AND mysql_schema = %s ORDER BY id LIMIT 1"
-)
-
-_BROKEN: Final = (
-    f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations WHERE migration_context IN ({{marks}})"
-    " AND migration_status IN ('failed', 'cancelled') ORDER BY id"
-)
-_DUPLICATE: Final = (
-    "SELECT migration_uuid FROM _vt.schema_migrations WHERE migration_status = 'complete'"
-    " AND migration_context = %s AND mysql_schema = %s AND migration_statement = %s"
-    " ORDER BY id LIMIT 1"
-)
 
 _NOT_STARTED: Final = (
     "ready_timestamp = NULL, started_timestamp = NULL, liveness_timestamp = NULL,"
@@ -139,7 +96,7 @@ _RUN_ENDED: Final = (
 )
 
 
-class Store:
+class Store(Reads):
     """The migrations of one tablet, in the server beside it.
 
     Args:
@@ -151,7 +108,7 @@ class Store:
     """
 
     def __init__(self, pool: Pool, *, tablet: str) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._tablet = tablet
         self.on_write: Callable[[], None] = lambda: None
 
@@ -190,83 +147,6 @@ class Store:
             if error.errno == _DUPLICATE_KEY:
                 return ResultSet()
             raise
-
-    async def find(self, migration_uuid: str) -> Migration | None:
-        """Return one migration, None when there is none of that UUID."""
-        row = (await self._pool.execute(_READ, (migration_uuid,))).one()
-        return to_migration(row) if row else None
-
-    async def read(self, migration_uuid: str) -> Migration:
-        """Return one migration.
-
-        Raises:
-            MigrationNotFound: there is none of that UUID.
-        """
-        migration = await self.find(migration_uuid)
-        if migration is None:
-            raise MigrationNotFound(migration_uuid)
-        return migration
-
-    async def candidates(
-        self,
-    ) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...], tuple[Candidate, ...]]:
-        """Return pending rows, rows with a run that is not cleaned up, and tablet failures."""
-        async with self._pool.session() as session:
-            pending = await session.execute(PENDING_SQL)
-            unsettled = await session.execute(UNSETTLED_SQL)
-            failures = await session.execute(TABLET_FAILURES_SQL)
-        return to_candidates(pending), to_candidates(unsettled), to_candidates(failures)
-
-    async def pending(self) -> tuple[Candidate, ...]:
-        """Return queued, ready and running rows, by id."""
-        return to_candidates(await self._pool.execute(PENDING_SQL))
-
-    async def broken(self, contexts: Collection[str]) -> tuple[Candidate, ...]:
-        """Return failed and cancelled rows of some contexts, by id."""
-        if not contexts:
-            return ()
-        sql = _BROKEN.format(marks=marks(contexts))
-        return to_candidates(await self._pool.execute(sql, tuple(contexts)))
-
-    async def duplicate_of(self, migration: Migration) -> str | None:
-        """Return the UUID of a complete migration of the same statement in the same context."""
-        if not migration.migration_context:
-            return None
-        keys = (
-            migration.migration_context,
-            migration.mysql_schema,
-            migration.migration_statement,
-        )
-        found: str | None = (await self._pool.execute(_DUPLICATE, keys)).scalar()
-        return found
-
-    async def first_retriable(self, mysql_schema: str) -> str | None:
-        """Return the UUID of the oldest failed or cancelled migration in a schema."""
-        found: str | None = (await self._pool.execute(_FIRST_RETRIABLE, (mysql_schema,))).scalar()
-        return found
-
-    async def collectable(self, *, retain_seconds: float, rows_max: int) -> list[Migration]:
-        """Return finished migrations whose artifacts have been kept long enough, oldest first.
-
-        Args:
-            retain_seconds: for rows without a retention of their own.
-            rows_max: rows at most.
-        """
-        async with self._pool.session() as session:
-            default = await session.execute(COLLECTABLE_SQL, (int(retain_seconds), rows_max))
-            own = await session.execute(_COLLECTABLE_BY_OWN_RETENTION, (rows_max,))
-        return [to_migration(row) for row in (*default.dicts(), *own.dicts())]
-
-    async def by_id(self, migration_id: int) -> Migration | None:
-        """Return the migration of an id, None when there is none."""
-        sql = f"SELECT {MIGRATION_COLUMNS} FROM _vt.schema_migrations WHERE id = %s"
-        row = (await self._pool.execute(sql, (migration_id,))).one()
-        return to_migration(row) if row else None
-
-    async def run_directories(self) -> frozenset[str]:
-        """Return the private directories of runs that are not cleaned up."""
-        sql = "SELECT run_directory FROM _vt.schema_migrations WHERE run_nonce > ''"
-        return frozenset(row[0] for row in (await self._pool.execute(sql)).rows if row[0])
 
     async def transition(
         self,

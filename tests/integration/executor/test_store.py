@@ -9,14 +9,14 @@ import pytest
 from tabletd.errors import LostRace, MigrationNotFound, Reason, TabletdError
 from tabletd.executor.migration import Strategy
 from tabletd.executor.names import create_uuid
-from tabletd.executor.states import Command, Status
-from tabletd.executor.store import (
+from tabletd.executor.reads import (
     COLLECTABLE_SQL,
     PENDING_SQL,
     TABLET_FAILURES_SQL,
     UNSETTLED_SQL,
-    Store,
 )
+from tabletd.executor.states import Command, Status
+from tabletd.executor.store import Store
 from tabletd.executor.submit import Submission
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
