@@ -3114,6 +3114,142 @@ class ValidateVersionShardResponse(_message.Message):
 Global___ValidateVersionShardResponse: _TypeAlias = ValidateVersionShardResponse  # noqa: Y015
 
 @_typing.final
+class ValidatePermissionsKeyspaceRequest(_message.Message):
+    """ValidatePermissionsKeyspaceRequest asks whether the accounts of all servers of a keyspace are alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYSPACE_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    keyspace: _builtins.str
+    """Keyspace."""
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The shards; empty: all."""
+
+    def __init__(
+        self,
+        *,
+        keyspace: _builtins.str = ...,
+        shards: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keyspace", b"keyspace", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidatePermissionsKeyspaceRequest: _TypeAlias = ValidatePermissionsKeyspaceRequest  # noqa: Y015
+
+@_typing.final
+class ValidatePermissionsKeyspaceResponse(_message.Message):
+    """ValidatePermissionsKeyspaceResponse says that they are: what differs is the call's error."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidatePermissionsKeyspaceResponse: _TypeAlias = ValidatePermissionsKeyspaceResponse  # noqa: Y015
+
+@_typing.final
+class ValidateVSchemaRequest(_message.Message):
+    """ValidateVSchemaRequest asks whether a keyspace's routing rules name its tables."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYSPACE_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    EXCLUDE_TABLES_FIELD_NUMBER: _builtins.int
+    INCLUDE_VIEWS_FIELD_NUMBER: _builtins.int
+    keyspace: _builtins.str
+    """Keyspace."""
+    include_views: _builtins.bool
+    """True: views too."""
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The shards; empty: all."""
+
+    @_builtins.property
+    def exclude_tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tables that need no rule, written like GetSchemaRequest.tables."""
+
+    def __init__(
+        self,
+        *,
+        keyspace: _builtins.str = ...,
+        shards: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_tables: _abc.Iterable[_builtins.str] | None = ...,
+        include_views: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclude_tables", b"exclude_tables", "include_views", b"include_views", "keyspace", b"keyspace", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateVSchemaRequest: _TypeAlias = ValidateVSchemaRequest  # noqa: Y015
+
+@_typing.final
+class ValidateVSchemaResponse(_message.Message):
+    """ValidateVSchemaResponse says what is wrong. There are no such rules here: nothing can be missing from
+    them, and a shard is wrong only if its primary's tables cannot be read.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ResultsByShardEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___ValidateShardResponse: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___ValidateShardResponse | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    RESULTS_BY_SHARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is wrong, in words; empty: nothing."""
+
+    @_builtins.property
+    def results_by_shard(self) -> _containers.MessageMap[_builtins.str, Global___ValidateShardResponse]:
+        """What is wrong, by shard."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_builtins.str] | None = ...,
+        results_by_shard: _abc.Mapping[_builtins.str, Global___ValidateShardResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "results_by_shard", b"results_by_shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateVSchemaResponse: _TypeAlias = ValidateVSchemaResponse  # noqa: Y015
+
+@_typing.final
 class ExecuteVtctlCommandRequest(_message.Message):
     """Commands of v8 to v17 clients.
 

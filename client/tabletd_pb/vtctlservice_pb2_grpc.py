@@ -245,6 +245,16 @@ class VtctldStub(object):
                 request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardRequest.SerializeToString,
                 response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardResponse.FromString,
                 _registered_method=True)
+        self.ValidatePermissionsKeyspace = channel.unary_unary(
+                '/vtctlservice.Vtctld/ValidatePermissionsKeyspace',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidatePermissionsKeyspaceRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidatePermissionsKeyspaceResponse.FromString,
+                _registered_method=True)
+        self.ValidateVSchema = channel.unary_unary(
+                '/vtctlservice.Vtctld/ValidateVSchema',
+                request_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVSchemaRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVSchemaResponse.FromString,
+                _registered_method=True)
 
 
 class VtctldServicer(object):
@@ -545,6 +555,20 @@ class VtctldServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ValidatePermissionsKeyspace(self, request, context):
+        """ValidatePermissionsKeyspace compares the accounts of a keyspace's servers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateVSchema(self, request, context):
+        """ValidateVSchema checks a keyspace's routing rules, of which there are none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VtctldServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -757,6 +781,16 @@ def add_VtctldServicer_to_server(servicer, server):
                     servicer.ValidateVersionShard,
                     request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardRequest.FromString,
                     response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardResponse.SerializeToString,
+            ),
+            'ValidatePermissionsKeyspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidatePermissionsKeyspace,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidatePermissionsKeyspaceRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidatePermissionsKeyspaceResponse.SerializeToString,
+            ),
+            'ValidateVSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateVSchema,
+                    request_deserializer=tabletd__pb_dot_vtctldata__pb2.ValidateVSchemaRequest.FromString,
+                    response_serializer=tabletd__pb_dot_vtctldata__pb2.ValidateVSchemaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1894,6 +1928,60 @@ class Vtctld(object):
             '/vtctlservice.Vtctld/ValidateVersionShard',
             tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardRequest.SerializeToString,
             tabletd__pb_dot_vtctldata__pb2.ValidateVersionShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidatePermissionsKeyspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ValidatePermissionsKeyspace',
+            tabletd__pb_dot_vtctldata__pb2.ValidatePermissionsKeyspaceRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidatePermissionsKeyspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateVSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vtctlservice.Vtctld/ValidateVSchema',
+            tabletd__pb_dot_vtctldata__pb2.ValidateVSchemaRequest.SerializeToString,
+            tabletd__pb_dot_vtctldata__pb2.ValidateVSchemaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -100,6 +100,10 @@ class VtctldStub:
     """ValidateVersionKeyspace compares the versions of a keyspace's tablets."""
     ValidateVersionShard: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateVersionShardRequest, _vtctldata_pb2.ValidateVersionShardResponse]
     """ValidateVersionShard compares the versions of a shard's tablets."""
+    ValidatePermissionsKeyspace: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidatePermissionsKeyspaceRequest, _vtctldata_pb2.ValidatePermissionsKeyspaceResponse]
+    """ValidatePermissionsKeyspace compares the accounts of a keyspace's servers."""
+    ValidateVSchema: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.ValidateVSchemaRequest, _vtctldata_pb2.ValidateVSchemaResponse]
+    """ValidateVSchema checks a keyspace's routing rules, of which there are none."""
 
 class VtctldServicer(metaclass=_abc_1.ABCMeta):
     """Vtctld is what `vtctldclient` calls. Methods of Vitess that are not listed are answered with UNIMPLEMENTED."""
@@ -439,6 +443,22 @@ class VtctldServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_vtctldata_pb2.ValidateVersionShardRequest, _abc.Awaitable[_vtctldata_pb2.ValidateVersionShardResponse]],
     ) -> _abc.Awaitable[_vtctldata_pb2.ValidateVersionShardResponse]:
         """ValidateVersionShard compares the versions of a shard's tablets."""
+
+    @_abc_1.abstractmethod
+    def ValidatePermissionsKeyspace(
+        self,
+        request: _vtctldata_pb2.ValidatePermissionsKeyspaceRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidatePermissionsKeyspaceRequest, _abc.Awaitable[_vtctldata_pb2.ValidatePermissionsKeyspaceResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidatePermissionsKeyspaceResponse]:
+        """ValidatePermissionsKeyspace compares the accounts of a keyspace's servers."""
+
+    @_abc_1.abstractmethod
+    def ValidateVSchema(
+        self,
+        request: _vtctldata_pb2.ValidateVSchemaRequest,
+        context: _aio.ServicerContext[_vtctldata_pb2.ValidateVSchemaRequest, _abc.Awaitable[_vtctldata_pb2.ValidateVSchemaResponse]],
+    ) -> _abc.Awaitable[_vtctldata_pb2.ValidateVSchemaResponse]:
+        """ValidateVSchema checks a keyspace's routing rules, of which there are none."""
 
 def add_VtctldServicer_to_server(servicer: VtctldServicer, server: _aio.Server) -> None: ...
 

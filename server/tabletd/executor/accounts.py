@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import string
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ _UNKNOWN_THREAD: Final = 1094
 _CANNOT_DROP_USER: Final = 1396
 _END_SECONDS_MAX: Final = 20.0
 _LOOK_AGAIN_SECONDS: Final = 0.05
+_RUN_USER: Final = "tabletd_"
+_RUN_USER_PATTERN: Final = re.compile(_RUN_USER + "[0-9a-f]{8}")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _logger = logging.getLogger(__name__)
@@ -67,7 +70,12 @@ def new_account(mysql_host: str, host: str = "") -> Account:
     letters = string.ascii_letters + string.digits
     body = "".join(secrets.choice(letters) for _ in range(28))
     # One of each kind, for servers that validate passwords.
-    return Account(f"tabletd_{secrets.token_hex(4)}", host, f"{body}aZ7-")
+    return Account(f"{_RUN_USER}{secrets.token_hex(4)}", host, f"{body}aZ7-")
+
+
+def is_run_account(user: str) -> bool:
+    """Tell whether an account of this name lives no longer than a run does."""
+    return _RUN_USER_PATTERN.fullmatch(user) is not None
 
 
 def parse_account(text: str) -> Account | None:

@@ -92,7 +92,6 @@ SUGGESTIONS: Final[Mapping[str, str]] = {
     "Query/StreamExecute": _ROWS,
     "Query/ExecuteBatch": "Query.Execute, once for each statement",
     "Query/GetSchema": "TabletManager.GetSchema",
-    "Vtctld/ValidatePermissionsKeyspace": "Vtctld.GetPermissions, once for each tablet",
     "Vtctld/ApplyVSchema": _ROUTING,
     "Vtctld/GetVSchema": _ROUTING,
 }

@@ -58,6 +58,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.MYSQL_ACCESS_DENIED: StatusCode.UNAVAILABLE,
         Reason.MYSQL_ERROR: StatusCode.UNKNOWN,
         Reason.REPLICATION_NOT_RUNNING: StatusCode.FAILED_PRECONDITION,
+        Reason.TABLETS_DIFFER: StatusCode.FAILED_PRECONDITION,
         Reason.SHUTTING_DOWN: StatusCode.UNAVAILABLE,
         Reason.TIMEOUT: StatusCode.DEADLINE_EXCEEDED,
         Reason.UNAUTHENTICATED: StatusCode.UNAUTHENTICATED,

@@ -135,6 +135,18 @@ class ClusterMethods:
         found = await self._validation.versions(request.keyspace, [request.shard])
         return pb.ValidateVersionShardResponse(results=joined(found))
 
+    async def ValidatePermissionsKeyspace(
+        self, request: pb.ValidatePermissionsKeyspaceRequest, context: _Context
+    ) -> pb.ValidatePermissionsKeyspaceResponse:
+        await self._validation.permissions(request.keyspace, request.shards)
+        return pb.ValidatePermissionsKeyspaceResponse()
+
+    async def ValidateVSchema(
+        self, request: pb.ValidateVSchemaRequest, context: _Context
+    ) -> pb.ValidateVSchemaResponse:
+        found = await self._validation.vschema(request)
+        return pb.ValidateVSchemaResponse(results=joined(found), results_by_shard=_by_shard(found))
+
 
 def _by_shard(found: Mapping[str, Sequence[str]]) -> dict[str, pb.ValidateShardResponse]:
     return {shard: pb.ValidateShardResponse(results=problems) for shard, problems in found.items()}

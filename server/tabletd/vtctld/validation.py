@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.accounts import is_run_account
 from tabletd.topology import TabletPlace, Topology
 from tabletd.vtctld.fan_out import FanOut
 from tabletd.vtctld.tablet_calls import TabletCalls
@@ -12,6 +14,8 @@ from tabletd.vtctld.tablets import TabletClients
 from tabletd_pb import tabletmanagerdata_pb2, topodata_pb2, vtctldata_pb2
 
 _READ_SECONDS_MAX: Final = 60.0
+# Hash the same password to something else on each server.
+_SALTED: Final = frozenset({"caching_sha2_password", "sha256_password"})
 
 T = TypeVar("T")
 
@@ -123,6 +127,87 @@ class Validation:
         wanted = shards or self._topology.layout.shards(keyspace)
         return await self._compare(keyspace, wanted, self._calls.version, _version_differences)
 
+    async def permissions(self, keyspace: str, shards: Sequence[str] = ()) -> None:
+        """Compare the accounts of every server with those of the first shard's primary.
+
+        Accounts that live no longer than a migration's run are passed over.
+
+        Args:
+            keyspace: whose.
+            shards: which; empty: all.
+
+        Raises:
+            TabletdError: TABLETS_DIFFER, saying what is different; TOPOLOGY_NOT_FOUND.
+        """
+        wanted = shards or self._topology.layout.shards(keyspace)
+        found = await self._compare(keyspace, wanted, self._accounts, _account_differences)
+        if problems := joined(found):
+            raise TabletdError(
+                Reason.TABLETS_DIFFER,
+                f"permissions diffs: {'; '.join(problems)}",
+                hint="make the accounts alike on every primary; replicas follow",
+                keyspace=keyspace,
+            )
+
+    async def vschema(self, request: vtctldata_pb2.ValidateVSchemaRequest) -> dict[str, list[str]]:
+        """Look whether each shard's tables can be read; there are no rules to miss them in.
+
+        Returns:
+            what is wrong, by shard.
+
+        Raises:
+            TabletdError: TOPOLOGY_NOT_FOUND.
+        """
+        names = list(request.shards) or self._topology.layout.shards(request.keyspace)
+        problems: dict[str, list[str]] = {}
+        primaries: dict[str, TabletPlace] = {}
+        for shard in names:
+            self._topology.layout.shard_tablets(request.keyspace, shard)
+            primary = self._topology.primary(request.keyspace, shard)
+            problems[shard] = []
+            if primary is None:
+                problems[shard].append(f"no primary in shard {request.keyspace}/{shard}")
+            else:
+                primaries[shard] = primary
+        read = tabletmanagerdata_pb2.GetSchemaRequest(
+            exclude_tables=request.exclude_tables,
+            include_views=request.include_views,
+            table_schema_only=True,
+        )
+
+        async def tables(tablet: TabletPlace) -> None:
+            await self._clients.call(
+                tablet,
+                lambda stub: stub.manager.GetSchema,
+                read,
+                timeout_seconds=_READ_SECONDS_MAX,
+            )
+
+        outcome = await self._fan_out.each(primaries, tables)
+        for shard, error in outcome.errors.items():
+            problems[shard].append(f"{primaries[shard].alias}: {error}")
+        return problems
+
+    async def _accounts(self, tablet: TabletPlace) -> dict[str, Mapping[str, str]]:
+        """Return what each account of a server may do, by account and database."""
+        answer = await self._clients.call(
+            tablet,
+            lambda stub: stub.manager.GetPermissions,
+            tabletmanagerdata_pb2.GetPermissionsRequest(),
+            timeout_seconds=_READ_SECONDS_MAX,
+        )
+        accounts: dict[str, Mapping[str, str]] = {}
+        for user in answer.permissions.user_permissions:
+            rights = dict(user.privileges)
+            if rights.get("plugin") not in _SALTED:
+                rights["password"] = str(user.password_checksum)
+            if not is_run_account(user.user):
+                accounts[f"user {user.user}@{user.host}"] = rights
+        for db in answer.permissions.db_permissions:
+            if not is_run_account(db.user):
+                accounts[f"right of {db.user}@{db.host} on {db.db}"] = dict(db.privileges)
+        return accounts
+
     async def _ping(self, tablet: TabletPlace) -> None:
         await self._clients.call(
             tablet,
@@ -190,6 +275,29 @@ def _version_differences(
     if found == model:
         return []
     return [f"primary {reference.alias} version {model} differs from {tablet.alias} {found}"]
+
+
+def _account_differences(
+    reference: TabletPlace,
+    model: Mapping[str, Mapping[str, str]],
+    tablet: TabletPlace,
+    found: Mapping[str, Mapping[str, str]],
+) -> list[str]:
+    problems = [
+        f"{one.alias} has an extra {name}"
+        for one, its, others in ((reference, model, found), (tablet, found, model))
+        for name in sorted(its.keys() - others.keys())
+    ]
+    for name in sorted(model.keys() & found.keys()):
+        ours, theirs = model[name], found[name]
+        # Servers of two versions have not the same columns: what one lacks says nothing.
+        differing = [key for key in ours.keys() & theirs.keys() if ours[key] != theirs[key]]
+        if differing:
+            problems.append(
+                f"{tablet.alias} differs from {reference.alias} in {name}: "
+                f"{', '.join(sorted(differing))}"
+            )
+    return problems
 
 
 def joined(problems: Mapping[str, Sequence[str]]) -> list[str]:

@@ -344,3 +344,62 @@ async def test_a_version_that_cannot_be_asked_for_is_said() -> None:
             pb.ValidateVersionShardRequest(keyspace=KEYSPACE, shard="0")
         )
         assert "does not tell its version" in answer.results[0]
+
+
+def accounts(*users: tm.UserPermission, on: str = "shop") -> Answer:
+    permissions = tm.Permissions(
+        user_permissions=users,
+        db_permissions=[tm.DbPermission(host="%", db=on, user="app", privileges={"Select": "Y"})],
+    )
+    return lambda _: tm.GetPermissionsResponse(permissions=permissions)
+
+
+def account(user: str, checksum: int = 1, **privileges: str) -> tm.UserPermission:
+    return tm.UserPermission(
+        host="%", user=user, password_checksum=checksum, privileges={"Select": "Y", **privileges}
+    )
+
+
+async def test_accounts_are_alike_whatever_runs_and_however_passwords_are_hashed() -> None:
+    async with bench() as b:
+        salted = {"plugin": "caching_sha2_password"}
+        b.cluster.answer("GetPermissions", accounts(account("app"), account("ops", 1, **salted)))
+        b.cluster.primary("80-").answers["GetPermissions"] = accounts(
+            account("app"), account("ops", 2, **salted), account("tabletd_0a1b2c3d")
+        )
+        await b.vtctld.ValidatePermissionsKeyspace(
+            pb.ValidatePermissionsKeyspaceRequest(keyspace=KEYSPACE)
+        )
+
+
+async def test_accounts_that_differ_are_named_as_an_error() -> None:
+    async with bench() as b:
+        b.cluster.answer("GetPermissions", accounts(account("app"), account("ops")))
+        b.cluster.primary("80-").answers["GetPermissions"] = accounts(
+            account("app", 2, Select="N"), account("more"), on="other"
+        )
+        request = pb.ValidatePermissionsKeyspaceRequest(keyspace=KEYSPACE)
+        error = await failure(b.vtctld.ValidatePermissionsKeyspace(request))
+        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        for problem in (
+            "zone1-0000000100 has an extra user ops@%",
+            "zone1-0000000200 has an extra user more@%",
+            "zone1-0000000200 has an extra right of app@% on other",
+            "zone1-0000000200 differs from zone1-0000000100 in user app@%: Select, password",
+        ):
+            assert problem in str(error.details())
+        low = pb.ValidatePermissionsKeyspaceRequest(keyspace=KEYSPACE, shards=["-80"])
+        await b.vtctld.ValidatePermissionsKeyspace(low)
+
+
+async def test_without_routing_rules_no_table_is_missing_in_them() -> None:
+    async with bench() as b:
+        b.cluster.answer("GetSchema", schema(t="CREATE TABLE t"))
+        request = pb.ValidateVSchemaRequest(keyspace=KEYSPACE)
+        answer = await b.vtctld.ValidateVSchema(request)
+        assert not answer.results
+        assert set(answer.results_by_shard) == {"-80", "80-"}
+        b.cluster.primary("80-").answers["GetSchema"] = fail
+        answer = await b.vtctld.ValidateVSchema(request)
+        assert list(answer.results) == ["zone1-0000000200: the server is down"]
+        assert list(answer.results_by_shard["80-"].results) == list(answer.results)
