@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -11,11 +11,20 @@ from tabletd.errors import Reason, TabletdError
 from tabletd.executor.names import is_online_ddl_uuid
 from tabletd.topology import TabletPlace, Topology
 from tabletd.vtctld.fan_out import FanOut
-from tabletd.vtctld.schema_migration import ROWS_MAX, Cells, merge, read_listing, to_message
+from tabletd.vtctld.schema_migration import (
+    ROWS_MAX,
+    Cells,
+    Listing,
+    merge,
+    missing,
+    read_listing,
+    to_message,
+)
 from tabletd.vtctld.tablets import TabletClients
 from tabletd_pb import query_pb2, tabletmanagerdata_pb2, vtctldata_pb2, vtrpc_pb2
 
 _ROWS_AT_A_TIME: Final = 500
+_LISTING: Final = "listing migrations"
 EXECUTE_ROWS_MAX: Final = 10  # what vtctld asks for: these statements answer with a count
 
 
@@ -126,13 +135,31 @@ class Migrations:
             return await self._rows(tablet, listing.select)
 
         outcome = await self._fan_out.each(primaries, read)
-        rows = outcome.all_or_raise("listing migrations")
+        rows = await self._completed(outcome.all_or_raise(_LISTING), listing, primaries)
         messages: list[vtctldata_pb2.SchemaMigration] = []
         for number, (shard, cells) in enumerate(merge(rows, listing), 1):
             messages.append(to_message(cells, primaries[shard]))
             if number % _ROWS_AT_A_TIME == 0:
                 await asyncio.sleep(0)  # heartbeats do not wait for a long history
         return messages
+
+    async def _completed(
+        self,
+        rows: Mapping[str, Sequence[Cells]],
+        listing: Listing,
+        primaries: Mapping[str, TabletPlace],
+    ) -> Mapping[str, Sequence[Cells]]:
+        """Add the rows of the answer's migrations that a shard was not asked for by its order."""
+        lacking = missing(rows, listing)
+        if not lacking:
+            return rows
+
+        async def read(tablet: TabletPlace) -> Sequence[Cells]:
+            return await self._rows(tablet, listing.select_also(lacking[tablet.shard]))
+
+        outcome = await self._fan_out.each({shard: primaries[shard] for shard in lacking}, read)
+        more = outcome.all_or_raise(_LISTING)
+        return {shard: [*found, *more.get(shard, ())] for shard, found in rows.items()}
 
     async def _rows(self, tablet: TabletPlace, sql: str) -> Sequence[Cells]:
         if self._own_rows is not None and tablet.alias == self._own_alias:

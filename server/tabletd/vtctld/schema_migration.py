@@ -138,6 +138,10 @@ _COLUMNS: Final = ", ".join(
 )
 
 
+_SELECT: Final = f"SELECT {_COLUMNS} FROM _vt.schema_migrations"  # noqa: S608
+_ADDED, _ID, _UUID = 1, 0, len(_SPECIAL)
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Which migrations are asked for, and in what order.
@@ -146,7 +150,7 @@ class Listing:
         where: the condition, SQL; empty: all.
         descending: newest first.
         limit: how many at most over all shards; 0: all.
-        skip: how many to pass over first; only with a limit.
+        skip: how many to pass over first.
     """
 
     where: str
@@ -155,16 +159,25 @@ class Listing:
     skip: int = 0
 
     @property
+    def end(self) -> int | None:
+        """How many rows the answer is cut from; None: all."""
+        return min(self.limit + self.skip, _LIMIT_MAX) if self.limit else None
+
+    @property
     def select(self) -> str:
         """The statement for one shard: enough rows for any share of the answer."""
         direction = "DESC" if self.descending else "ASC"
-        wanted = min(self.limit + self.skip, _LIMIT_MAX)
         return (
-            f"SELECT {_COLUMNS} FROM _vt.schema_migrations"  # noqa: S608
-            + (f" WHERE {self.where}" if self.where else "")
-            + f" ORDER BY added_timestamp {direction}, id {direction}"
-            + (f" LIMIT {wanted}" if self.limit else "")
+            f"{_SELECT}{f' WHERE {self.where}' if self.where else ''}"
+            f" ORDER BY added_timestamp {direction}, id {direction}"
+            f"{f' LIMIT {self.end}' if self.end else ''}"
         )
+
+    def select_also(self, uuids: Iterable[bytes]) -> str:
+        """The statement for rows of some migrations, wherever they stand in a shard's order."""
+        names = ", ".join(f"_utf8mb4 X'{uuid.hex()}'" for uuid in uuids)
+        condition = f"({self.where}) AND " if self.where else ""
+        return f"{_SELECT} WHERE {condition}migration_uuid IN ({names})"
 
 
 def read_listing(request: vtctldata_pb2.GetSchemaMigrationsRequest) -> Listing:
@@ -177,7 +190,7 @@ def read_listing(request: vtctldata_pb2.GetSchemaMigrationsRequest) -> Listing:
         _where(request),
         descending=request.order == vtctldata_pb2.DESCENDING,
         limit=request.limit,
-        skip=request.skip if request.limit else 0,
+        skip=request.skip,
     )
 
 
@@ -227,8 +240,8 @@ def checked_uuid(text: str) -> str:
 def merge(rows: Mapping[str, Iterable[Cells]], listing: Listing) -> list[tuple[str, Cells]]:
     """Put the rows of all shards into one order and take the part that was asked for.
 
-    Rows are ordered by the time they were added, then by id, then by shard: the same for every
-    call, and the rows of one migration on several shards beside each other.
+    Migrations are ordered by the time they were first added, then by id; the rows of one stand
+    beside each other, in the order of shards.
 
     Args:
         rows: by shard, in the order of shards.
@@ -237,18 +250,48 @@ def merge(rows: Mapping[str, Iterable[Cells]], listing: Listing) -> list[tuple[s
     Returns:
         each row with its shard.
     """
-    keyed = [
-        ((_decimal(cells[1]), int(cells[0] or 0), number), shard, cells)
+    return _in_order(rows, listing)[listing.skip : listing.end]
+
+
+def missing(rows: Mapping[str, Sequence[Cells]], listing: Listing) -> Mapping[str, Sequence[bytes]]:
+    """Return which migrations of the answer a shard may have without having said so.
+
+    Shards need not have taken migrations in one order: one may have a row of a migration beyond
+    what it was asked for. `Listing.select_also` asks for it.
+
+    Args:
+        rows: what each shard answered to `Listing.select`.
+        listing: what was asked for.
+
+    Returns:
+        UUIDs by shard; shards that lack none are left out.
+    """
+    cut = {shard: found for shard, found in rows.items() if len(found) == listing.end}
+    wanted = {_uuid(cells): None for _, cells in _in_order(rows, listing)[: listing.end]}
+    lacking: dict[str, Sequence[bytes]] = {}
+    for shard, found in cut.items():
+        there = {_uuid(cells) for cells in found}
+        if more := [uuid for uuid in wanted if uuid not in there]:
+            lacking[shard] = more
+    return lacking
+
+
+def _in_order(rows: Mapping[str, Iterable[Cells]], listing: Listing) -> list[tuple[str, Cells]]:
+    placed = [
+        (_uuid(cells), (float(cells[_ADDED] or 0), int(cells[_ID] or 0)), number, shard, cells)
         for number, (shard, found) in enumerate(rows.items())
         for cells in found
     ]
-    keyed.sort(key=lambda item: item[0], reverse=listing.descending)
-    end = listing.skip + listing.limit if listing.limit else None
-    return [(shard, cells) for _, shard, cells in keyed[listing.skip : end]]
+    first = max if listing.descending else min
+    places: dict[bytes, tuple[float, int]] = {}
+    for uuid, place, *_ in placed:
+        places[uuid] = first(places.get(uuid, place), place)
+    placed.sort(key=lambda one: (places[one[0]], one[0], one[2]), reverse=listing.descending)
+    return [(shard, cells) for *_, shard, cells in placed]
 
 
-def _decimal(cell: bytes | None) -> float:
-    return float(cell or 0)
+def _uuid(cells: Cells) -> bytes:
+    return cells[_UUID] or b""
 
 
 def to_message(cells: Cells, tablet: TabletPlace) -> vtctldata_pb2.SchemaMigration:

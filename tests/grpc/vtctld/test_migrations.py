@@ -20,10 +20,11 @@ from tabletd_pb import vtctldata_pb2 as pb
 from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
 from tests.support.fake_cluster import KEYSPACE, FakeCluster, FakeDaemon, fake_cluster
 from tests.support.fakes_servicers import error_info, failure, grpc_bench
-from tests.support.migration_rows import UUID, row
+from tests.support.migration_rows import UUID, column_names, row
 
 UNKNOWN = "ffffffff_e716_11f1_af94_02fc00000001"
 ALTER = "ALTER TABLE t ADD c int"
+UUID_CELL = column_names().index("migration_uuid")
 
 
 @dataclass
@@ -184,10 +185,10 @@ async def test_a_change_is_submitted_alike_on_every_shard() -> None:
 
 async def test_the_first_failure_ends_a_request_and_names_statement_and_shard() -> None:
     async with bench() as b:
-        full = TabletdError(Reason.QUEUE_FULL, "the queue is full")
+        full = TabletdError(Reason.TOO_MANY_CALLS, "too many calls")
         b.cluster.primary("80-").answers["ExecuteQuery"] = refusing(full)
         error = await failure(b.apply(ALTER, "DROP TABLE u"))
-        assert "schema change 1 of 2 failed on 80-: the queue is full" in str(error.details())
+        assert "schema change 1 of 2 failed on 80-: too many calls" in str(error.details())
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert len(b.cluster.primary("-80").statements()) == 1
 
@@ -279,7 +280,12 @@ async def test_migrations_of_all_shards_are_one_list() -> None:
 
         def shard_rows(shard: bytes) -> list[Cells]:
             return [
-                row(id=b"%d" % n, added_timestamp=b"17000000%02d" % n, shard=shard)
+                row(
+                    id=b"%d" % n,
+                    added_timestamp=b"17000000%02d" % n,
+                    shard=shard,
+                    migration_uuid=UUID[:-1].encode() + b"%d" % n,
+                )
                 for n in range(1, 4)
             ]
 
@@ -298,6 +304,44 @@ async def test_migrations_of_all_shards_are_one_list() -> None:
         (asked,) = calls(b.cluster.primary("-80"), "ExecuteFetchAsDba")
         assert asked.query.endswith(b"LIMIT 4")
         assert asked.max_rows == 10_000
+        rest = await b.vtctld.GetSchemaMigrations(
+            pb.GetSchemaMigrationsRequest(keyspace=KEYSPACE, skip=5)
+        )
+        assert [(m.shard, m.added_at.seconds) for m in rest.migrations] == [("80-", 1_700_000_003)]
+
+
+async def test_a_migration_that_a_shard_has_further_behind_is_asked_for_by_its_uuid() -> None:
+    first, second = (UUID[:-1] + digit for digit in "12")
+
+    def in_order(*uuids: str) -> Callable[[Any], Any]:
+        rows = [
+            row(id=b"%d" % n, added_timestamp=b"1700000000", migration_uuid=uuid.encode())
+            for n, uuid in enumerate(uuids, 1)
+        ]
+
+        def answer(request: Any) -> Any:
+            limited = b"LIMIT 1" in request.query
+            wanted = [one for one in rows if (one[UUID_CELL] or b"").hex() in str(request.query)]
+            return answering_rows(*(rows[:1] if limited else wanted or rows))(request)
+
+        return answer
+
+    async with bench() as b:
+        b.cluster.primary("-80").answers["ExecuteFetchAsDba"] = in_order(first, second)
+        b.cluster.primary("80-").answers["ExecuteFetchAsDba"] = in_order(second, first)
+        found = [
+            [
+                (m.uuid, m.tablet.uid)
+                for m in (
+                    await b.vtctld.GetSchemaMigrations(
+                        pb.GetSchemaMigrationsRequest(keyspace=KEYSPACE, limit=limit, skip=skip)
+                    )
+                ).migrations
+            ]
+            for limit, skip in ((0, 0), (1, 0), (1, 1), (1, 2), (1, 3))
+        ]
+    assert found[0] == [(first, 100), (first, 200), (second, 100), (second, 200)]
+    assert [one for page in found[1:] for one in page] == found[0]
 
 
 async def test_a_list_is_refused_when_a_shard_does_not_answer() -> None:

@@ -2,52 +2,68 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabletd.vtctld.schema_migration import Cells, Listing, merge
+from tabletd.vtctld.schema_migration import Cells, Listing, merge, missing
+from tests.support.migration_rows import row
 
 SHARDS = ("-40", "40-80", "80-c0", "c0-")
-# A few seconds only, so that many rows were added in the same one.
-ROWS = st.lists(st.tuples(st.integers(1_700_000_000, 1_700_000_003), st.sampled_from(SHARDS)))
+UUIDS = [f"u{number}" for number in range(8)]
+# A few seconds only, so that many rows were added in the same one; each shard has some of the
+# migrations, in an order of its own.
+ADDED = st.lists(st.integers(1_700_000_000, 1_700_000_003), min_size=8, max_size=8)
+SHARD_ROWS = st.lists(st.sampled_from(UUIDS), unique=True)
+ROWS = st.tuples(*[st.tuples(SHARD_ROWS, ADDED) for _ in SHARDS])
 
 
-def cells(added: int, row_id: int) -> Cells:
-    return [str(row_id).encode(), str(added).encode()]
+def _rows(uuids: list[str], added: list[int]) -> list[Cells]:
+    """Return a shard's rows in the order of their ids."""
+    return [
+        row(id=b"%d" % number, added_timestamp=b"%d" % moment, migration_uuid=uuid.encode())
+        for number, (uuid, moment) in enumerate(zip(uuids, sorted(added), strict=False), 1)
+    ]
 
 
-def shard_answers(
-    rows: dict[str, list[tuple[int, int]]], listing: Listing
-) -> dict[str, list[Cells]]:
-    """Return what each server answers to `listing.select`."""
-    wanted = listing.limit + listing.skip if listing.limit else None
-    return {
-        shard: [
-            cells(added, row_id)
-            for added, row_id in sorted(found, reverse=listing.descending)[:wanted]
-        ]
+def _uuid(cells: Cells) -> bytes:
+    return cells[row(migration_uuid=b"u").index(b"u")] or b""
+
+
+def _answer(rows: dict[str, list[Cells]], listing: Listing) -> list[tuple[str, bytes]]:
+    """Return what comes of a listing over servers that have these rows."""
+    ordered = {
+        shard: (found[::-1] if listing.descending else found)[: listing.end]
         for shard, found in rows.items()
     }
+    for shard, uuids in missing(ordered, listing).items():
+        ordered[shard] += [cells for cells in rows[shard] if _uuid(cells) in uuids]
+    return [(shard, _uuid(cells)) for shard, cells in merge(ordered, listing)]
 
 
 @given(ROWS, st.booleans(), st.integers(0, 12), st.integers(0, 12))
 def test_shards_together_answer_like_one_list(
-    added: list[tuple[int, str]], descending: bool, limit: int, skip: int
+    given_rows: tuple[tuple[list[str], list[int]], ...], descending: bool, limit: int, skip: int
 ) -> None:
-    rows: dict[str, list[tuple[int, int]]] = {shard: [] for shard in SHARDS}
-    for moment, shard in added:
-        rows[shard].append((moment, len(rows[shard]) + 1))
-    single = sorted(
-        (moment, row_id, SHARDS.index(shard))
-        for shard, found in rows.items()
-        for moment, row_id in found
+    rows = {shard: _rows(*each) for shard, each in zip(SHARDS, given_rows, strict=True)}
+    everything = _answer(rows, Listing("", descending))
+    assert sorted(everything) == sorted(
+        (shard, _uuid(cells)) for shard, found in rows.items() for cells in found
     )
-    if descending:
-        single.reverse()
-    expected = single[skip : skip + limit] if limit else single
+    end = skip + limit if limit else None
+    assert _answer(rows, Listing("", descending, limit, skip)) == everything[skip:end]
 
-    listing = Listing("", descending, limit, skip if limit else 0)
-    merged = merge(shard_answers(rows, listing), listing)
 
-    found = [(int(c[1] or 0), int(c[0] or 0), SHARDS.index(shard)) for shard, c in merged]
-    assert found == expected
+@given(ROWS, st.booleans())
+def test_the_rows_of_a_migration_stand_beside_each_other_in_the_order_of_shards(
+    given_rows: tuple[tuple[list[str], list[int]], ...], descending: bool
+) -> None:
+    rows = {shard: _rows(*each) for shard, each in zip(SHARDS, given_rows, strict=True)}
+    groups = [
+        (uuid, [shard for shard, _ in group])
+        for uuid, group in groupby(_answer(rows, Listing("", descending)), lambda one: one[1])
+    ]
+    assert len({uuid for uuid, _ in groups}) == len(groups)
+    for _, shards in groups:
+        assert shards == sorted(shards, key=SHARDS.index, reverse=descending)
