@@ -93,9 +93,9 @@ def changed(config: ThrottlerConfig, change: ConfigChange) -> ThrottlerConfig:
     _refuse_nonsense(change)
     if change.metric_name:
         refuse_other_metric(change.metric_name)
-        config = replace(config, lag_threshold=max(0.0, change.threshold))
+        config = replace(config, lag_threshold=change.threshold)
     elif change.custom_query_set or change.threshold > 0:
-        config = replace(config, threshold=max(0.0, change.threshold))
+        config = replace(config, threshold=change.threshold)
     if change.app_name:
         app = checked_name(change.app_name)
         metrics = {**config.app_checked_metrics, app: _checked(change)}
@@ -159,6 +159,14 @@ def _refuse_nonsense(change: ConfigChange) -> None:
         raise TabletdError(Reason.INVALID_REQUEST, "--enable and --disable are mutually exclusive")
     if not math.isfinite(change.threshold):
         raise TabletdError(Reason.INVALID_REQUEST, f"the threshold {change.threshold} is no number")
+    if change.threshold < 0:
+        raise TabletdError(
+            Reason.INVALID_REQUEST,
+            f"the threshold is {change.threshold:g} s of lag; it cannot be negative",
+            hint="0 takes it away"
+            if change.metric_name or change.custom_query_set
+            else "give seconds of lag, such as 5",
+        )
     if change.custom_query.strip():
         raise _not_measured("a custom query")
     if change.check_as_check_self:

@@ -62,6 +62,8 @@ def test_a_change_does_what_it_says(change: ConfigChange, expected: ThrottlerCon
         (ConfigChange(custom_query="select 1", custom_query_set=True), "custom query"),
         (ConfigChange(check_as_check_self=True), "for its shard"),
         (ConfigChange(threshold=float("nan")), "is no number"),
+        (ConfigChange(threshold=-1.0), "cannot be negative"),
+        (ConfigChange(metric_name="lag", threshold=-1.0), "cannot be negative .0 takes it away"),
         (ConfigChange(app_checked_metrics=("lag",)), "no app"),
         (ConfigChange(app_name="a", app_checked_metrics=("lag", "lag")), "named twice"),
         (ConfigChange(app_name="a", app_checked_metrics=("moon/lag",)), "unknown scope 'moon'"),
