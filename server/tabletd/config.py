@@ -201,6 +201,9 @@ class Config(BaseModel):
     default_online_strategy: Literal["", "mysql", "gh-ost", "pt-osc"] = Field(
         "", description="What the strategies online and vitess stand for; default: refused."
     )
+    enable_online_ddl: bool = Field(
+        True, description="Take new migrations; else only the strategy direct works."
+    )
     retain_artifacts: Annotated[NotNegative, Reloadable()] = Field(
         86400.0, description="How long old tables are kept after a migration (duration)."
     )

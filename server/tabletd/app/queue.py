@@ -13,6 +13,7 @@ from pathlib import Path
 from tabletd.app.address import Address
 from tabletd.clock import Clock
 from tabletd.config import Config
+from tabletd.executor.admission import Admission
 from tabletd.executor.commands import ThrottlerDoor
 from tabletd.executor.engines.build import build_engines, build_inspectors
 from tabletd.executor.engines.settings import EngineSettings
@@ -122,6 +123,7 @@ def build_queue(
         gc=gc,
         throttling=throttler,
         throttler=ThrottlerDoor(app_rules, throttler.show_status),
+        admit=Admission(pool, allows_unsafe_cutover=config.allow_unsafe_cutover).check,
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)
     explainer = Explainer(
@@ -158,6 +160,7 @@ def _executor_settings(config: Config) -> ExecutorSettings:
         max_concurrent_online_ddl=config.max_concurrent_online_ddl,
         stale_seconds=config.stale_migration_minutes * 60.0,
         default_online_strategy=Strategy(online) if online else None,
+        enable_online_ddl=config.enable_online_ddl,
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -17,17 +16,18 @@ from tabletd.errors import (
     Reason,
     TabletdError,
 )
+from tabletd.executor.admission import check_enabled
 from tabletd.executor.commands import Commands, ThrottlerDoor
 from tabletd.executor.directives import Directives, read_directives
 from tabletd.executor.engines.base import Engine
 from tabletd.executor.gc import GarbageCollector
-from tabletd.executor.hooks import token_matches
 from tabletd.executor.migration import SCHEMA_MIGRATIONS_TABLE_NAME, Migration, Strategy
 from tabletd.executor.names import create_uuid, is_online_ddl_uuid
+from tabletd.executor.reports import check_token, percent
 from tabletd.executor.runs import Runs, StopReason
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.statements import MigrationStatement, Revert, parse_statement
-from tabletd.executor.states import PENDING, Command, Status
+from tabletd.executor.states import Command, Status
 from tabletd.executor.store import MOVED_ON, Store
 from tabletd.executor.submissions import Submissions
 from tabletd.executor.submit import (
@@ -69,6 +69,7 @@ class Executor:
         gc: carries away what finished migrations leave; None: it stays.
         throttling: tells what holds migrations back; None: nothing but what the tools say.
         throttler: for the statements about it; None: they are refused.
+        admit: raises for what this server could never carry out; None: all is taken.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Executor:
         gc: GarbageCollector | None = None,
         throttling: Throttling | None = None,
         throttler: ThrottlerDoor | None = None,
+        admit: Callable[[Submission], Awaitable[None]] | None = None,
     ) -> None:
         self.settings = settings
         self._raw_pool = raw_pool
@@ -101,7 +103,7 @@ class Executor:
             store=self._store, runs=self._runs, pool=pool, tablet=tablet_alias, settings=settings
         )
         self.backlog, self.foresee = self._runs.backlog, self._worker.foresee
-        self._submissions = Submissions(self._store, self.retry)
+        self._submissions = Submissions(self._store, self.retry, admit)
         self._commands = Commands(queue=self, store=self._store, throttler=throttler)
         self._gc = gc
         self._gc_wake = asyncio.Event()
@@ -320,7 +322,7 @@ class Executor:
                 f"a report says running, complete or failed, not {status[:40]!r}",
             )
         row = await self._store.read(migration_uuid)
-        _check_token(row, token)
+        check_token(row, token)
         is_dry_run = dry_run is True or dry_run == "true"
         if row.status is not Status.RUNNING or (is_dry_run and status != Status.FAILED):
             return
@@ -329,7 +331,7 @@ class Executor:
             return
         await self._store.report(
             migration_uuid,
-            progress=_percent(progress),
+            progress=percent(progress),
             eta_seconds=eta_seconds if eta_seconds is not None and eta_seconds >= 0 else None,
             rows_copied=rows_copied if rows_copied is not None and rows_copied >= 0 else None,
         )
@@ -365,6 +367,7 @@ class Executor:
             allowed_schemas=self.settings.allowed_schemas,
             online=self.settings.default_online_strategy,
         )
+        check_enabled(self.settings)
 
     async def _submit_annotated(
         self, directives: Directives, statement: MigrationStatement | None
@@ -373,6 +376,14 @@ class Executor:
             migration_uuid=directives.migration_uuid,
             migration_statement=directives.sql,
             strategy=directives.strategy,
+    async def judge_revert(self, new: NewMigration, reverted_uuid: str) -> Submission:
+        """Read a REVERT without submitting it; raises as `submit.read_revert`."""
+        check_enabled(self.settings)
+        reverted = await self._store.find(reverted_uuid)
+        return read_revert(
+            new, reverted_uuid, reverted, keyspace=self._keyspace, db_name=self._db_name
+        )
+
             options=directives.options,
             mysql_table=directives.mysql_table,
             migration_context=directives.migration_context,
@@ -389,11 +400,7 @@ class Executor:
 
     async def _submit_revert(self, new: NewMigration, statement: Revert) -> ResultSet:
         await self.check_writable()
-        reverted = await self._store.find(statement.uuid)
-        submission = read_revert(
-            new, statement.uuid, reverted, keyspace=self._keyspace, db_name=self._db_name
-        )
-        return await self._enter(submission)
+        return await self._enter(await self.judge_revert(new, statement.uuid))
 
     async def _enter(self, submission: Submission) -> ResultSet:
         result = await self._submissions.insert_or_retry(submission, shard=self._shard)
@@ -468,27 +475,3 @@ class Executor:
             wake=self._gc_wake,
             tolerate=(TabletdError,),
         )
-
-
-def _check_token(row: Migration, token: str | None) -> None:
-    if token is None or row.status not in PENDING:
-        return
-    if not token:
-        raise TabletdError(
-            Reason.UNAUTHENTICATED,
-            f"a report on migration {row.migration_uuid} needs the token of its run",
-        )
-    if not token_matches(row.run_token_hash, token):
-        raise TabletdError(
-            Reason.PERMISSION_DENIED,
-            f"the token is not that of the run of migration {row.migration_uuid}",
-        )
-
-
-def _percent(progress: float | str | None) -> float | None:
-    """Return a percentage above 0, None for anything else."""
-    try:
-        percent = float(progress or 0.0)
-    except ValueError:
-        return None
-    return percent if math.isfinite(percent) and 0 < percent <= 100 else None

@@ -20,6 +20,7 @@ class ExecutorSettings:
         stale_seconds: a run without a sign of life for longer, which cannot be recovered, fails.
         close_grace_seconds: how long `close` waits for tools to be ended and cleaned up.
         default_online_strategy: what the strategies `online` and `vitess` stand for; None: refused.
+        enable_online_ddl: whether new migrations are taken.
     """
 
     allowed_schemas: tuple[str, ...] = ()
@@ -29,3 +30,4 @@ class ExecutorSettings:
     stale_seconds: float = 180 * 60.0
     close_grace_seconds: float = 30.0
     default_online_strategy: Strategy | None = None
+    enable_online_ddl: bool = True

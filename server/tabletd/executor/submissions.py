@@ -22,11 +22,18 @@ class Submissions:
     Args:
         store: the migrations.
         retry: queues a failed or cancelled migration again; returns how many it was.
+        admit: raises for what could never be carried out; None: all is taken.
     """
 
-    def __init__(self, store: Store, retry: Callable[[str], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        retry: Callable[[str], Awaitable[int]],
+        admit: Callable[[Submission], Awaitable[None]] | None = None,
+    ) -> None:
         self._store = store
         self._retry = retry
+        self._admit = admit
         # Between the look at what is pending and the new row nobody else may come.
         self._lock = asyncio.Lock()
 
@@ -37,7 +44,7 @@ class Submissions:
             1 row and its id; 0 rows when its UUID is known, which changes nothing.
 
         Raises:
-            TabletdError: MIGRATION_REJECTED when its singleton flags are hurt.
+            TabletdError: MIGRATION_REJECTED when its singleton flags are hurt; what `admit` says.
         """
         async with self._lock:
             await self._check(submission)
@@ -51,7 +58,7 @@ class Submissions:
 
         Raises:
             TabletdError: MIGRATION_REJECTED when it is known in another context, or its singleton
-                flags are hurt.
+                flags are hurt; what `admit` says.
         """
         async with self._lock:
             known = await self._store.find(submission.migration_uuid)
@@ -68,6 +75,8 @@ class Submissions:
             return ResultSet(rows_affected=await self._retry(submission.migration_uuid))
 
     async def _check(self, submission: Submission) -> None:
+        if self._admit is not None:
+            await self._admit(submission)
         flags = submission.flags
         if flags.singleton or flags.singleton_context or flags.singleton_table:
             check_singleton(submission, await self._store.pending())

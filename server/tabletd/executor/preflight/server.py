@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
 from tabletd.errors import NotWritable, Reason, TabletdError
 from tabletd.executor.preflight.facts import Facts
+from tabletd.mysql.flavor import ServerInfo
 
 _LAST_WITH_STATISTICS_LOCK = (8, 0, 12)
+
+
+class AboutServer(Protocol):
+    """What is known of the server alone; fields as in `Facts`."""
+
+    @property
+    def server(self) -> ServerInfo: ...
+    @property
+    def variables(self) -> Mapping[str, str]: ...
+    @property
+    def allows_unsafe_cutover(self) -> bool: ...
+    def is_on(self, variable: str) -> bool: ...
+
+
+ServerCheck = Callable[[AboutServer], None]
 
 
 def writable(facts: Facts) -> None:
@@ -35,7 +54,7 @@ def no_replication_filters(facts: Facts) -> None:
         )
 
 
-def gh_ost_server(facts: Facts) -> None:
+def gh_ost_server(facts: AboutServer) -> None:
     """gh-ost works on this flavour and version.
 
     Measured: gh-ost 1.1.6 and later set `transaction_isolation`, which MariaDB has since 11.1 and
@@ -66,7 +85,7 @@ def gh_ost_server(facts: Facts) -> None:
         )
 
 
-def pt_osc_server(facts: Facts) -> None:
+def pt_osc_server(facts: AboutServer) -> None:
     """pt-online-schema-change works on this version: it refuses MySQL 8.0.14 to 8.0.17 itself."""
     if not facts.server.is_mariadb and (8, 0, 14) <= facts.server.version <= (8, 0, 17):
         raise TabletdError(
@@ -106,7 +125,7 @@ def _binary_log(found: str, hint: str) -> TabletdError:
     )
 
 
-def not_galera_for_gh_ost(facts: Facts) -> None:
+def not_galera_for_gh_ost(facts: AboutServer) -> None:
     """The atomic cut-over needs LOCK TABLES to hold on the whole cluster."""
     if facts.is_on("wsrep_on"):
         raise TabletdError(

@@ -1,0 +1,80 @@
+"""What no migration is let into the queue for: it could never be carried out here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tabletd.errors import Reason, TabletdError
+from tabletd.executor.preflight import server
+from tabletd.executor.settings import ExecutorSettings
+from tabletd.executor.strategy import Strategy
+from tabletd.executor.submit import Submission
+from tabletd.mysql.flavor import ServerInfo, server_info
+from tabletd.mysql.pool import Pool
+from tabletd.mysql.variables import global_variables
+
+# Only what an operator does not change by a SET GLOBAL: the rest is looked at when the run begins.
+_CHECKS: Final[Mapping[Strategy, tuple[server.ServerCheck, ...]]] = {
+    Strategy.GH_OST: (server.gh_ost_server, server.not_galera_for_gh_ost),
+    Strategy.PT_OSC: (server.pt_osc_server,),
+}
+_VARIABLES: Final = ("transaction_isolation", "wsrep_on")
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    server: ServerInfo
+    variables: Mapping[str, str]
+    allows_unsafe_cutover: bool
+
+    def is_on(self, variable: str) -> bool:
+        return self.variables.get(variable, "").upper() in ("ON", "1", "YES")
+
+
+class Admission:
+    """Asks the server whether a migration's tool could ever work on it.
+
+    Args:
+        pool: the daemon's own account.
+        allows_unsafe_cutover: the operator's `allow_unsafe_cutover`.
+    """
+
+    def __init__(self, pool: Pool, *, allows_unsafe_cutover: bool) -> None:
+        self._pool = pool
+        self._allows_unsafe_cutover = allows_unsafe_cutover
+
+    async def check(self, submission: Submission) -> None:
+        """Refuse what the tool would refuse later, and what no setting of the server would mend.
+
+        Raises:
+            TabletdError: UNSUPPORTED_SERVER, naming what serves instead; the server is away.
+        """
+        checks = _CHECKS.get(submission.strategy, ())
+        # One that is made instantly needs no tool: that is seen when it begins.
+        is_by_server = submission.is_immediate_operation or submission.flags.prefer_instant_ddl
+        if is_by_server or not checks:
+            return
+        async with self._pool.session() as session:
+            found = _Server(
+                await server_info(session),
+                await global_variables(session, *_VARIABLES),
+                self._allows_unsafe_cutover,
+            )
+        for check in checks:
+            check(found)
+
+
+def check_enabled(settings: ExecutorSettings) -> None:
+    """Refuse every new migration where the operator wants none. Text: Vitess.
+
+    Raises:
+        TabletdError: MIGRATION_REJECTED.
+    """
+    if not settings.enable_online_ddl:
+        raise TabletdError(
+            Reason.MIGRATION_REJECTED,
+            "online DDL is disabled",
+            hint="use the strategy direct, or set enable_online_ddl",
+        )
