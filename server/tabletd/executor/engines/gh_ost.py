@@ -15,7 +15,7 @@ from tabletd.executor import hooks
 from tabletd.executor.accounts import SCHEMA_PRIVILEGES, schema_object
 from tabletd.executor.engines import gh_ost_status
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
-from tabletd.executor.engines.leftovers import drop_tables, existing_tables
+from tabletd.executor.engines.leftovers import SENTRY_COMMENT, drop_tables, existing_tables
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
@@ -32,7 +32,6 @@ from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
 
-_SENTRY_COMMENT: Final = "ghost-cut-over-sentry"
 _SOCKET: Final = "gh-ost.sock"
 _CONF: Final = "gh-ost.cnf"
 _LAST_WITHOUT_ATOMIC: Final = (8, 0, 12)
@@ -225,7 +224,7 @@ class GhOst:
         kept = [
             name
             for name, comment in found.items()
-            if name.endswith("_del") and comment != _SENTRY_COMMENT
+            if name.endswith("_del") and comment != SENTRY_COMMENT
         ]
         has_shadow = any(name.endswith("_gho") for name in found)
         if not kept or has_shadow:
@@ -238,7 +237,7 @@ class GhOst:
             name
             for name, comment in found.items()
             if name.endswith(("_gho", "_ghc", "_ghk"))
-            or (name.endswith("_del") and comment == _SENTRY_COMMENT)
+            or (name.endswith("_del") and comment == SENTRY_COMMENT)
         ]
         await drop_tables(session, schema, gone)
 

@@ -21,6 +21,8 @@ from tabletd.mysql.session import Session
 LOCK_WAIT_SECONDS: Final = 3
 ATTEMPTS_MAX: Final = 20
 CATALOGUE_SECONDS_MAX: Final = 600.0  # old servers open every table to answer
+# gh-ost's table that holds the old table's name during the cut-over.
+SENTRY_COMMENT: Final = "ghost-cut-over-sentry"
 _PAUSE_SECONDS: Final = 0.5
 _DROP_SECONDS_MAX: Final = 600.0
 
@@ -87,37 +89,47 @@ async def owned_triggers(session: Session, schema: str, new_table: str) -> list[
     ]
 
 
-async def drop_triggers(session: Session, schema: str, triggers: Sequence[Trigger]) -> None:
+async def drop_triggers(
+    session: Session,
+    schema: str,
+    triggers: Sequence[Trigger],
+    *,
+    attempts_max: int = ATTEMPTS_MAX,
+) -> None:
     """Drop triggers; one that is gone is no fault.
 
     Raises:
-        TabletdError: LOCK_WAIT when a table's lock was not to be had in about a minute.
+        TabletdError: LOCK_WAIT when a table's lock was not to be had in as many attempts, which is
+            about a minute.
     """
     for trigger in triggers:
-        await _patiently(session, f"DROP TRIGGER IF EXISTS {identifier(schema, trigger.name)}")
+        sql = f"DROP TRIGGER IF EXISTS {identifier(schema, trigger.name)}"
+        await _patiently(session, sql, attempts_max)
 
 
-async def drop_tables(session: Session, schema: str, names: Sequence[str]) -> None:
+async def drop_tables(
+    session: Session, schema: str, names: Sequence[str], *, attempts_max: int = ATTEMPTS_MAX
+) -> None:
     """Drop tables; one that is gone is no fault.
 
     Raises:
-        TabletdError: LOCK_WAIT when a table's lock was not to be had in about a minute.
+        TabletdError: LOCK_WAIT as `drop_triggers`.
     """
     for name in names:
-        await _patiently(session, f"DROP TABLE IF EXISTS {identifier(schema, name)}")
+        await _patiently(session, f"DROP TABLE IF EXISTS {identifier(schema, name)}", attempts_max)
 
 
-async def _patiently(session: Session, sql: str) -> None:
-    for attempt in range(1, ATTEMPTS_MAX + 1):
+async def _patiently(session: Session, sql: str, attempts_max: int) -> None:
+    for attempt in range(1, attempts_max + 1):
         try:
             await session.execute(sql, timeout_seconds=_DROP_SECONDS_MAX)
         except MySQLError as error:
             if error.reason is not Reason.LOCK_WAIT:
                 raise
-            if attempt == ATTEMPTS_MAX:
+            if attempt == attempts_max:
                 raise TabletdError(
                     Reason.LOCK_WAIT,
-                    f"{sql} could not get the table's lock in {ATTEMPTS_MAX} attempts",
+                    f"{sql} could not get the table's lock in {attempts_max} attempts",
                     hint="end the transaction that holds it: see SHOW PROCESSLIST",
                 ) from error
             await asyncio.sleep(_PAUSE_SECONDS)
