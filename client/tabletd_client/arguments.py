@@ -27,9 +27,13 @@ def checked_uuid(text: str) -> str:
         TabletdClientError: INVALID_REQUEST.
     """
     if not _UUID.fullmatch(text):
+        digits = re.sub(r"[\s_-]", "", text.lower())
+        parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+        meant = "_".join(parts)
         raise TabletdClientError(
             Reason.INVALID_REQUEST,
-            f"{text!r} is no UUID of a migration: hexadecimal digits with underscores, 8_4_4_4_12",
+            f"{text[:80]!r} is no UUID of a migration: hexadecimal digits with underscores, "
+            f"8_4_4_4_12" + (f"; did you mean {meant}?" if _UUID.fullmatch(meant) else ""),
         )
     return text.lower()
 

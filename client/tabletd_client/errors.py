@@ -42,10 +42,10 @@ class Reason(StrEnum):
     TOOL_MISSING = "TOOL_MISSING"
     TOOL_UNSUITABLE = "TOOL_UNSUITABLE"
     TOOL_FAILED = "TOOL_FAILED"
+    LEASE_HELD = "LEASE_HELD"
     LOST_RACE = "LOST_RACE"
     DEADLOCK = "DEADLOCK"
     LOCK_WAIT = "LOCK_WAIT"
-    QUEUE_FULL = "QUEUE_FULL"
     TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
     TOO_MANY_CALLS = "TOO_MANY_CALLS"
     SLOW_READER = "SLOW_READER"
@@ -54,6 +54,7 @@ class Reason(StrEnum):
     MYSQL_ACCESS_DENIED = "MYSQL_ACCESS_DENIED"
     MYSQL_ERROR = "MYSQL_ERROR"
     REPLICATION_NOT_RUNNING = "REPLICATION_NOT_RUNNING"
+    TABLETS_DIFFER = "TABLETS_DIFFER"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     TIMEOUT = "TIMEOUT"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -76,7 +77,8 @@ _BY_CODE: Final[Mapping[str, Reason]] = {
     "RESOURCE_EXHAUSTED": Reason.TOO_MANY_CALLS,
     "UNAVAILABLE": Reason.NOT_REACHABLE,
     "DEADLINE_EXCEEDED": Reason.TIMEOUT,
-    "UNIMPLEMENTED": Reason.UNSUPPORTED_METHOD,
+    # A tabletd that does not offer a method says so with a reason.
+    "UNIMPLEMENTED": Reason.INCOMPATIBLE_SERVER,
     "UNAUTHENTICATED": Reason.UNAUTHENTICATED,
     "PERMISSION_DENIED": Reason.PERMISSION_DENIED,
 }
@@ -148,6 +150,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> TabletdClientEr
         text = f"{address} does not answer: {text}"
     elif reason is Reason.TIMEOUT:
         text = f"{address} did not answer in time"
+    elif reason is Reason.INCOMPATIBLE_SERVER:
+        text = f"what answers at {address} is no tabletd, or an older one: {text}"
     return TabletdClientError(reason, text, code=code)
 
 

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     MIGRATION_REJECTED = "MIGRATION_REJECTED"
     NOT_PRIMARY = "NOT_PRIMARY"
     NO_PRIMARY = "NO_PRIMARY"
+    LEASE_HELD = "LEASE_HELD"
     NOT_SERVING = "NOT_SERVING"
     WRONG_TARGET = "WRONG_TARGET"
     READ_ONLY = "READ_ONLY"
@@ -41,7 +42,6 @@ class Reason(StrEnum):
     LOST_RACE = "LOST_RACE"
     DEADLOCK = "DEADLOCK"
     LOCK_WAIT = "LOCK_WAIT"
-    QUEUE_FULL = "QUEUE_FULL"
     TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
     TOO_MANY_CALLS = "TOO_MANY_CALLS"
     SLOW_READER = "SLOW_READER"
@@ -108,6 +108,32 @@ class NotWritable(TabletdError):
             Reason.READ_ONLY,
             message,
             hint="send this to the primary, or set read_only=0 if this server is the primary",
+        )
+
+
+class LeaseNotHeld(TabletdError):
+    """This daemon may not act for its server: another one does, or nobody at this moment.
+
+    Whoever meets it lets go of what it does, and undoes nothing: that is for who has the lease.
+
+    Args:
+        message: what is known.
+        holder: who has the lease; empty: nobody, or not known yet.
+        facts: see `TabletdError`.
+    """
+
+    def __init__(
+        self, message: str, *, holder: str = "", **facts: str | int | float | bool
+    ) -> None:
+        if holder:
+            facts["holder"] = holder
+        super().__init__(
+            Reason.LEASE_HELD if holder else Reason.NOT_SERVING,
+            message,
+            hint="send it there, or end that daemon: this one then takes over by itself"
+            if holder
+            else "it is tried again several times a second",
+            **facts,
         )
 
 

@@ -111,6 +111,11 @@ _COMMANDS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Print the log of a migration.",
         ("tabletctl logs 1a2b3c4d_1111_11f0_8de9_0242ac110002 --tail 20",),
     ),
+    "explain-error": (
+        "explain_error",
+        "Say what a reason of failure means, and what to do.",
+        ("tabletctl explain-error NOT_PRIMARY", "tabletctl explain-error"),
+    ),
     "completion": (
         "shells",
         "Print the completion for bash, zsh or fish.",

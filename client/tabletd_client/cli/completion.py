@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -41,6 +42,17 @@ def complete_uuids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
 def uuids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Offer every migration."""
     return _offer(ctx, incomplete, lambda _: True)
+
+
+def reasons(incomplete: str) -> list[str]:
+    """Offer the reasons of failures; asks nobody."""
+    return [name for name in all_reasons() if name.startswith(incomplete.upper())]
+
+
+def all_reasons() -> list[str]:
+    """Return the reasons that have a page, sorted."""
+    pages = files("tabletd_client").joinpath("runbooks").iterdir()
+    return sorted(page.name.removesuffix(".md") for page in pages)
 
 
 def _all(incomplete: str) -> list[tuple[str, str]]:

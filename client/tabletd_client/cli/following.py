@@ -132,6 +132,6 @@ class _Lines:
             typer.echo(status_line(one))
 
 
-def in_full(migrations: Sequence[Migration]) -> str:
+def in_full(migrations: Sequence[Migration], width: int | None) -> str:
     """Return migrations in full, with a blank line between them."""
-    return "\n\n".join(migration_in_full(one) for one in migrations)
+    return "\n\n".join(migration_in_full(one, width) for one in migrations)

@@ -51,6 +51,12 @@ def error_object(error: TabletdClientError) -> dict[str, Any]:
     return {"error": {**told, "facts": dict(error.facts)}}
 
 
+def usage_error_object(message: str) -> dict[str, Any]:
+    """Return the error of a command that was written wrongly: nothing was sent."""
+    told = {"reason": "INVALID_REQUEST", "message": message, "code": ""}
+    return {"error": {**told, "facts": {}}}
+
+
 def dump(value: Any) -> str:
     """Return JSON for people and programs."""
     return json.dumps(plain(value), indent=2, ensure_ascii=False)

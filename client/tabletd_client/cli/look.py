@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,15 +11,17 @@ import typer
 
 from tabletd_client.cli import completion
 from tabletd_client.cli.following import conclude, follow, in_full
-from tabletd_client.cli.options import Options, duration
-from tabletd_client.cli.session import EXIT_DONE, EXIT_FAILED, answer, keyspace_of, run
-from tabletd_client.cli.text import lag_table, migrations_table, tablets_table
+from tabletd_client.cli.near import context_missing, existing, naming_near
+from tabletd_client.cli.options import Options, WrongUsage, duration
+from tabletd_client.cli.session import EXIT_DONE, answer, keyspace_of, run, terminal_width
+from tabletd_client.cli.text import lag_table, migrations_text, tablets_table
 from tabletd_client.models import Order, Status
 
 if TYPE_CHECKING:
     from tabletd_client.client import Client
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(_[0-9a-f]{4}){3}_[0-9a-f]{12}", re.IGNORECASE)
+# Also one with a mistake in it: what is wrong is said then, instead of taking it for a context.
+_LIKE_UUID: Final = re.compile(r"[0-9a-f]{6,}([_-][0-9a-f]+){3,}", re.IGNORECASE)
 _RECENT: Final = timedelta(days=7)
 
 
@@ -45,22 +48,31 @@ def show(
     wanted: dict[str, Any] = _filter(what)
     if recent:
         if wanted:
-            raise typer.BadParameter("--recent goes with no other filter")
+            raise WrongUsage("--recent goes with no other filter")
         wanted = {"recent": duration(recent, "--recent")}
     if skip and not limit:
-        raise typer.BadParameter("--skip needs --limit")
+        raise WrongUsage("--skip needs --limit")
 
     async def work(client: Client) -> int:
-        found = await client.show(
-            await keyspace_of(client, options), **wanted, order=order, limit=limit, skip=skip
-        )
-        if "uuid" in wanted and not found:
-            typer.echo(f"tabletctl: there is no migration {what}", err=True)
-        one = "uuid" in wanted and found
-        answer(options, found, lambda: in_full(found) if one else migrations_table(found))
-        return EXIT_FAILED if "uuid" in wanted and not found else EXIT_DONE
+        keyspace = await keyspace_of(client, options)
+        if "uuid" in wanted:
+            one = await existing(client, keyspace, what)
+            answer(options, one, lambda: in_full(one, terminal_width()))
+            return EXIT_DONE
+        found = await client.show(keyspace, **wanted, order=order, limit=limit, skip=skip)
+        nothing = "" if found else await _nothing(client, keyspace, wanted)
+        answer(options, found, lambda: nothing or migrations_text(found, terminal_width()))
+        return EXIT_DONE
 
     run(options, work)
+
+
+async def _nothing(client: Client, keyspace: str, wanted: Mapping[str, Any]) -> str:
+    """Say that there is nothing; a keyspace that is not there is refused."""
+    await client.tablets(keyspace)
+    if "context" in wanted:
+        return (await context_missing(client, keyspace, wanted["context"])).message
+    return "no migrations"
 
 
 def _filter(what: str) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def _filter(what: str) -> dict[str, Any]:
         return {"recent": _RECENT}
     if word in Status.__members__.values():
         return {"status": Status(word)}
-    return {"uuid": what} if _UUID.fullmatch(what) else {"context": what}
+    return {"uuid": what} if _LIKE_UUID.fullmatch(what) else {"context": what}
 
 
 def watch(
@@ -95,11 +107,9 @@ def watch(
 
     async def work(client: Client) -> int:
         keyspace = await keyspace_of(client, options)
-        expected = [one for uuid in named for one in await client.show(keyspace, uuid=uuid)]
-        for uuid in named:
-            if uuid.lower() not in {one.uuid for one in expected}:
-                typer.echo(f"tabletctl: there is no migration {uuid}", err=True)
-                return EXIT_FAILED
+        expected = [one for uuid in named for one in await existing(client, keyspace, uuid)]
+        if context and not await client.show(keyspace, context=context, limit=1):
+            raise await context_missing(client, keyspace, context)
         followed = await follow(
             client,
             keyspace,
@@ -120,7 +130,7 @@ def tablets(options: Options) -> None:
 
     async def work(client: Client) -> int:
         found = await client.tablets(options.keyspace or "")
-        answer(options, found, lambda: tablets_table(found))
+        answer(options, found, lambda: tablets_table(found, terminal_width()))
         return EXIT_DONE
 
     run(options, work)
@@ -131,7 +141,7 @@ def lag(options: Options) -> None:
 
     async def work(client: Client) -> int:
         found = await client.lag(options.keyspace or "")
-        answer(options, found, lambda: lag_table(found))
+        answer(options, found, lambda: lag_table(found, terminal_width()))
         return EXIT_DONE
 
     run(options, work)
@@ -148,10 +158,13 @@ def logs(
     """Print the log of a migration."""
 
     async def work(client: Client) -> int:
-        found = await client.logs(await keyspace_of(client, options), uuid)
+        keyspace = await keyspace_of(client, options)
+        async with naming_near(client, keyspace, uuid):
+            found = await client.logs(keyspace, uuid)
         wanted = [log for log in found if shard in ("", log.shard)]
         if shard and not wanted:
-            raise typer.BadParameter(f"there is no shard {shard}")
+            known = ", ".join(log.shard for log in found)
+            raise WrongUsage(f"there is no shard {shard!r}, only {known}")
         cut = [
             {"keyspace": log.keyspace, "shard": log.shard, "text": _tail(log.text, tail)}
             for log in wanted

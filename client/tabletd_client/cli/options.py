@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
 
+from tabletd_client.cli.json_shapes import dump_line, usage_error_object
 from tabletd_client.cli.words import parse_duration
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 _DEFAULT_SERVER: Final = "127.0.0.1:16100"
 _DEFAULT_TIMEOUT_SECONDS: Final = 30.0
+
+
+class WrongUsage(typer.BadParameter):
+    """The command was given what it cannot mean; ends it with the exit code 2."""
+
+    def format_message(self) -> str:
+        """Return the message alone: it names the flag where there is one."""
+        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ class Options:
         from tabletd_client.connection import TlsOptions
 
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise typer.BadParameter("--tls-cert and --tls-key are given together or not at all")
+            raise WrongUsage("--tls-cert and --tls-key are given together or not at all")
         if self.tls_ca is None and self.tls_cert is None:
             return None
         return TlsOptions(
@@ -96,7 +105,7 @@ class Options:
             found = json.loads(content)
             return PasswordCredentials(str(found["Username"]), str(found["Password"]))
         except (ValueError, KeyError, TypeError):
-            raise typer.BadParameter(
+            raise WrongUsage(
                 f'{self.credentials} has to hold {{"Username": "...", "Password": "..."}}'
             ) from None
 
@@ -105,12 +114,12 @@ def duration(text: str, flag: str) -> timedelta:
     """Return the span of time that a flag was given.
 
     Raises:
-        BadParameter: it is none.
+        WrongUsage: it is none.
     """
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{flag}: {error}") from None
+        raise WrongUsage(f"{flag}: {error}") from None
 
 
 def _content(path: Path | None, flag: str) -> bytes | None:
@@ -119,7 +128,7 @@ def _content(path: Path | None, flag: str) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise typer.BadParameter(f"{flag}: {error.strerror}: {path}") from None
+        raise WrongUsage(f"{flag}: {error.strerror}: {path}") from None
 
 
 # By field: the flags, their value, the variable of the environment, the help.
@@ -193,7 +202,13 @@ def takes_options(command: Callable[..., None], *, root: bool = False) -> Callab
         options = given.over(inherited)
         if root:
             ctx.obj = options
-        command(options, **arguments)
+        try:
+            command(options, **arguments)
+        except WrongUsage as error:
+            if not options.as_json:
+                raise
+            typer.echo(dump_line(usage_error_object(error.message)), err=True)
+            raise typer.Exit(error.exit_code) from None
 
     hints = get_type_hints(command, include_extras=True)
     own = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import typer
 
 from tabletd_client.cli.json_shapes import dump, dump_line, error_object
+from tabletd_client.cli.options import WrongUsage
 
 if TYPE_CHECKING:
     from tabletd_client.cli.options import Options
@@ -51,27 +53,27 @@ async def keyspace_of(client: Client, options: Options) -> str:
     """Return the keyspace that was given, or the only one.
 
     Raises:
-        BadParameter: there are several.
+        WrongUsage: there are several.
     """
     if options.keyspace:
         return options.keyspace
     names = await client.keyspaces()
     if len(names) == 1:
         return names[0]
-    raise typer.BadParameter(f"give --keyspace, one of: {', '.join(names) or 'none is there'}")
+    raise WrongUsage(f"give --keyspace, one of: {', '.join(names) or 'none is there'}")
 
 
 def confirm(question: str, yes: bool) -> None:
     """Ask before something is taken away; a script has to say `--yes`.
 
     Raises:
-        Exit: the answer was no, or there is nobody to ask.
+        Exit: the answer was no.
+        WrongUsage: there is nobody to ask.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        typer.echo(f"{question} Say --yes to do it without a terminal.", err=True)
-        raise typer.Exit(EXIT_USAGE)
+        raise WrongUsage(f"{question} Say --yes to do it without a terminal.")
     if not typer.confirm(question, err=True):
         typer.echo("nothing was done", err=True)
         raise typer.Exit(EXIT_FAILED)
@@ -84,11 +86,18 @@ def answer(options: Options, value: Any, text: Callable[[], str]) -> None:
         typer.echo(shown)
 
 
+def terminal_width() -> int | None:
+    """Return how many columns an answer may have; None: it is not read on a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _tell(error: TabletdClientError, options: Options) -> None:
     if options.as_json:
         typer.echo(dump_line(error_object(error)), err=True)
-    else:
-        typer.echo(f"tabletctl: {error.message} [{error.reason}]", err=True)
+        return
+    typer.echo(f"tabletctl: {error.message} [{error.reason}]", err=True)
+    if _exit_code(error) != EXIT_USAGE:
+        typer.echo(f"what to do: tabletctl explain-error {error.reason}", err=True)
 
 
 def _exit_code(error: TabletdClientError) -> int:

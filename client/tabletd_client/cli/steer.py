@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from tabletd_client.arguments import uuid_or_all
+from tabletd_client.arguments import ALL, uuid_or_all
 from tabletd_client.cli import completion
+from tabletd_client.cli.near import check_exists, existing, naming_near
 from tabletd_client.cli.options import Options, duration
 from tabletd_client.cli.session import EXIT_DONE, answer, confirm, keyspace_of, run
 from tabletd_client.cli.words import seconds_text
@@ -17,7 +18,7 @@ from tabletd_client.errors import TabletdClientError
 
 if TYPE_CHECKING:
     from tabletd_client.client import Client
-    from tabletd_client.models import Affected
+    from tabletd_client.models import Affected, Migration
 
 Pending = Annotated[
     str,
@@ -42,29 +43,29 @@ _DEFAULT_EXPIRE: Final = "1h"
 def cancel(options: Options, uuid: Pending, yes: Yes = False) -> None:
     """End a migration."""
     _ask(uuid, f"Cancel {_named(uuid)}? What has been copied so far is given up.", yes)
-    _steer(options, lambda client, keyspace: client.cancel(keyspace, uuid))
+    _steer(options, uuid, lambda client, keyspace: client.cancel(keyspace, uuid))
 
 
 def retry(options: Options, uuid: Failed) -> None:
     """Put a migration into the queue again."""
-    _steer(options, lambda client, keyspace: client.retry(keyspace, uuid))
+    _steer(options, uuid, lambda client, keyspace: client.retry(keyspace, uuid))
 
 
 def complete(options: Options, uuid: Pending, shards: Shards = "") -> None:
     """Let a migration end."""
     only = _split(shards)
-    _steer(options, lambda client, keyspace: client.complete(keyspace, uuid, shards=only))
+    _steer(options, uuid, lambda client, keyspace: client.complete(keyspace, uuid, shards=only))
 
 
 def launch(options: Options, uuid: Pending, shards: Shards = "") -> None:
     """Let a migration start."""
     only = _split(shards)
-    _steer(options, lambda client, keyspace: client.launch(keyspace, uuid, shards=only))
+    _steer(options, uuid, lambda client, keyspace: client.launch(keyspace, uuid, shards=only))
 
 
 def postpone(options: Options, uuid: Pending) -> None:
     """Hold a migration before its end."""
-    _steer(options, lambda client, keyspace: client.postpone(keyspace, uuid))
+    _steer(options, uuid, lambda client, keyspace: client.postpone(keyspace, uuid))
 
 
 def force_cutover(options: Options, uuid: Pending, yes: Yes = False) -> None:
@@ -75,13 +76,13 @@ def force_cutover(options: Options, uuid: Pending, yes: Yes = False) -> None:
         "its table will be killed.",
         yes,
     )
-    _steer(options, lambda client, keyspace: client.force_cutover(keyspace, uuid))
+    _steer(options, uuid, lambda client, keyspace: client.force_cutover(keyspace, uuid))
 
 
 def cleanup(options: Options, uuid: Ended, yes: Yes = False) -> None:
     """Give up old tables."""
     _ask(uuid, f"Give up the old tables of {_named(uuid)}? They cannot be had back.", yes)
-    _steer(options, lambda client, keyspace: client.cleanup(keyspace, uuid))
+    _steer(options, uuid, lambda client, keyspace: client.cleanup(keyspace, uuid))
 
 
 def throttle(
@@ -101,7 +102,9 @@ def throttle(
     span = duration(expire, "--expire")
 
     async def work(client: Client) -> int:
-        await client.throttle(await keyspace_of(client, options), uuid, ratio=ratio, expire=span)
+        keyspace = await keyspace_of(client, options)
+        await check_exists(client, keyspace, uuid)
+        await client.throttle(keyspace, uuid, ratio=ratio, expire=span)
         seconds = span.total_seconds()
         told = {"uuid": uuid, "ratio": ratio, "expire_seconds": seconds}
         text = f"{ratio:.0%} of the checks of {_named(uuid)} refused for {seconds_text(seconds)}"
@@ -115,7 +118,9 @@ def unthrottle(options: Options, uuid: Pending) -> None:
     """No longer hold a migration back."""
 
     async def work(client: Client) -> int:
-        await client.unthrottle(await keyspace_of(client, options), uuid)
+        keyspace = await keyspace_of(client, options)
+        await check_exists(client, keyspace, uuid)
+        await client.unthrottle(keyspace, uuid)
         told = {"uuid": uuid, "ratio": 0.0, "expire_seconds": 0.0}
         answer(options, told, lambda: f"{_named(uuid)} no longer held back")
         return EXIT_DONE
@@ -123,21 +128,36 @@ def unthrottle(options: Options, uuid: Pending) -> None:
     run(options, work)
 
 
-def _steer(options: Options, command: Callable[[Client, str], Awaitable[Affected]]) -> NoReturn:
+def _steer(
+    options: Options, uuid: str, command: Callable[[Client, str], Awaitable[Affected]]
+) -> NoReturn:
     async def work(client: Client) -> int:
-        affected = await command(client, await keyspace_of(client, options))
+        keyspace = await keyspace_of(client, options)
+        async with naming_near(client, keyspace, uuid):
+            affected = await command(client, keyspace)
+        why = ""
+        if not affected.total and uuid.lower() != ALL:
+            why = _standing(await existing(client, keyspace, uuid))
         told = {"rows_affected_by_shard": affected.by_shard, "total": affected.total}
-        answer(options, told, lambda: _affected_text(affected))
+        answer(options, told, lambda: _affected_text(affected, why))
         return EXIT_DONE
 
     run(options, work)
 
 
-def _affected_text(affected: Affected) -> str:
+def _affected_text(affected: Affected, why: str) -> str:
     by_shard = ", ".join(f"{shard}: {rows}" for shard, rows in affected.by_shard.items())
     if not affected.total:
-        return f"nothing to do ({by_shard})"
+        return f"nothing to do ({by_shard}){why}"
     return f"done: {affected.total} affected ({by_shard})"
+
+
+def _standing(migrations: Sequence[Migration]) -> str:
+    """Say where a migration stands on which a command had no effect."""
+    by_shard = {one.shard: one.status.value for one in migrations}
+    if len(set(by_shard.values())) == 1:
+        return f": it is {migrations[0].status.value}"
+    return ": it is " + ", ".join(f"{status} on {shard}" for shard, status in by_shard.items())
 
 
 def _ask(uuid: str, question: str, yes: bool) -> None:
@@ -148,7 +168,7 @@ def _ask(uuid: str, question: str, yes: bool) -> None:
 
 
 def _named(uuid: str) -> str:
-    return "all migrations" if uuid.lower() == "all" else f"migration {uuid}"
+    return "all migrations" if uuid.lower() == ALL else f"migration {uuid}"
 
 
 def _split(names: str) -> list[str]:

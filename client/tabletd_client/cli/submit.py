@@ -11,8 +11,17 @@ import typer
 from tabletd_client.cli import completion
 from tabletd_client.cli.following import again, conclude, follow
 from tabletd_client.cli.json_shapes import plain
-from tabletd_client.cli.options import Options, duration
-from tabletd_client.cli.session import EXIT_DONE, EXIT_FAILED, answer, confirm, keyspace_of, run
+from tabletd_client.cli.near import existing
+from tabletd_client.cli.options import Options, WrongUsage, duration
+from tabletd_client.cli.session import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    answer,
+    confirm,
+    keyspace_of,
+    run,
+    terminal_width,
+)
 from tabletd_client.cli.sql import split_statements, takes_away
 from tabletd_client.cli.text import plan_text
 from tabletd_client.models import Status, Submission
@@ -92,7 +101,9 @@ def revert(
     confirm(f"Undo migration {uuid}?", yes)
 
     async def work(client: Client) -> int:
-        submission = await client.revert(await keyspace_of(client, options), uuid, context=context)
+        keyspace = await keyspace_of(client, options)
+        await existing(client, keyspace, uuid)
+        submission = await client.revert(keyspace, uuid, context=context)
         return await _submitted(client, options, submission, wait, seconds_max)
 
     run(options, work)
@@ -110,7 +121,8 @@ def explain(
         plans = await client.explain(
             await keyspace_of(client, options), sql, strategy=strategy, context=context
         )
-        answer(options, plans, lambda: "\n\n".join(plan_text(plan) for plan in plans))
+        width = terminal_width()
+        answer(options, plans, lambda: "\n\n".join(plan_text(plan, width) for plan in plans))
         return EXIT_FAILED if any(plan.refusals for plan in plans) else EXIT_DONE
 
     run(options, work)
@@ -155,17 +167,17 @@ async def _submitted(
 
 def _statements(sql: list[str], file: Path | None) -> list[str]:
     if bool(sql) == (file is not None):
-        raise typer.BadParameter("give the statements, or --file")
+        raise WrongUsage("give the statements, or --file")
     if file is not None:
         try:
             text = file.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"--file: {error}") from None
+            raise WrongUsage(f"--file: {error}") from None
     else:
         text = ";\n".join(sys.stdin.read() if part == "-" else part for part in sql)
     statements = split_statements(text)
     if not statements:
-        raise typer.BadParameter("there is no statement")
+        raise WrongUsage("there is no statement")
     return statements
 
 
@@ -173,7 +185,7 @@ def _seconds(wait_timeout: str, wait: bool) -> float | None:
     if not wait_timeout:
         return None
     if not wait:
-        raise typer.BadParameter("--wait-timeout needs --wait")
+        raise WrongUsage("--wait-timeout needs --wait")
     return duration(wait_timeout, "--wait-timeout").total_seconds()
 
 

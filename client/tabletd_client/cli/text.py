@@ -2,28 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from tabletd_client.cli.words import bytes_text, seconds_text
-from tabletd_client.models import EtaState, Migration, Plan, Tablet, TabletLag
+from tabletd_client.models import EtaState, Migration, Plan, Status, Tablet, TabletLag
+
+_GAP: Final = "  "
+_INDENT: Final = "    "
+_SAID_WIDTH_MIN: Final = 24
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return columns of equal width; the last one is as wide as its text."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Return columns of equal width; the last one is as wide as its text.
+
+    Args:
+        heads: of the columns.
+        rows: one cell for each column.
+        width: of the terminal; columns that it has no room for follow below their row, by name.
+            None: as wide as it takes.
+    """
     lines = [tuple(heads), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    fitting = len(heads)
+    while width is not None and fitting > 1 and _taken(widths[:fitting]) > width:
+        fitting -= 1
+    text: list[str] = []
+    for number, line in enumerate(lines):
+        cells = zip(line[:fitting], widths, strict=False)
+        text.append(_GAP.join(cell.ljust(wide) for cell, wide in cells).rstrip())
+        for head, cell in zip(heads[fitting:], line[fitting:], strict=True):
+            if number and cell:
+                text.extend(wrapped(f"{_INDENT}{head.lower()}: ", cell, width))
+    return "\n".join(text)
 
 
-def migrations_table(migrations: Sequence[Migration]) -> str:
-    """Return migrations, one a line."""
+def _taken(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def wrapped(begin: str, text: str, width: int | None) -> list[str]:
+    """Return a text in lines that begin below each other.
+
+    Args:
+        begin: stands before the first line.
+        text: its own lines are kept.
+        width: of the terminal; None: lines are not broken.
+    """
+    found = text.splitlines() or [""]
+    if width is not None:
+        room = max(width - len(begin), _SAID_WIDTH_MIN)
+        found = [
+            part
+            for line in found
+            for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False)
+        ]
+    indent = " " * len(begin)
+    return [((indent if number else begin) + line).rstrip() for number, line in enumerate(found)]
+
+
+def migrations_text(migrations: Sequence[Migration], width: int | None = None) -> str:
+    """Return migrations, one a line; on a terminal that is too narrow for that in blocks.
+
+    Args:
+        migrations: one for each shard.
+        width: of the terminal; None: it is none.
+    """
     if not migrations:
-        return "no migrations"
-    return table(
+        return ""
+    lines = table(
         ("UUID", "SHARD", "TABLE", "ACTION", "STRATEGY", "STATUS", "PROGRESS", "STAGE"),
         [
             (
@@ -39,10 +88,41 @@ def migrations_table(migrations: Sequence[Migration]) -> str:
             for one in migrations
         ],
     )
+    if width is None or max(map(len, lines.splitlines())) <= width:
+        return lines
+    return _blocks(migrations, width)
 
 
-def migration_in_full(one: Migration) -> str:
-    """Return all that is known of a migration, one fact a line."""
+def _blocks(migrations: Sequence[Migration], width: int) -> str:
+    """Return each migration in one line, and below it a line for each shard."""
+    blocks: dict[str, list[Migration]] = {}
+    for one in migrations:
+        blocks.setdefault(one.uuid, []).append(one)
+    shard_width = max(len(one.shard) for one in migrations)
+    status_width = max(len(one.status) for one in migrations)
+    lines: list[str] = []
+    for uuid, block in blocks.items():
+        first = block[0]
+        lines.append(_cut(f"{uuid} {first.strategy} {first.ddl_action} {first.table}", width))
+        for one in block:
+            begin = f"  {one.shard.ljust(shard_width)}  {one.status.ljust(status_width)}  "
+            said = (progress(one), one.stage, "" if one.status is Status.COMPLETE else one.message)
+            lines.append(_cut(begin + "; ".join(filter(None, said)), width))
+    return "\n".join(lines)
+
+
+def _cut(text: str, width: int) -> str:
+    line = " ".join(text.split("\n")).rstrip()
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def migration_in_full(one: Migration, width: int | None = None) -> str:
+    """Return all that is known of a migration, one fact a line.
+
+    Args:
+        one: the migration on one shard.
+        width: of the terminal; None: it is none.
+    """
     flags = {
         "postponed launch": one.postpone_launch,
         "postponed completion": one.postpone_completion,
@@ -76,7 +156,7 @@ def migration_in_full(one: Migration) -> str:
         "cancelled": _time(one.cancelled_at),
         "cleaned up": _time(one.cleaned_up_at),
     }
-    return _facts(facts)
+    return _facts(facts.items(), width)
 
 
 def progress(one: Migration) -> str:
@@ -111,8 +191,13 @@ def status_line(one: Migration, now: datetime | None = None) -> str:
     return f"{moment} {what} {one.status}" + (f": {news}" if news else "")
 
 
-def plan_text(plan: Plan) -> str:
-    """Return what a statement would do."""
+def plan_text(plan: Plan, width: int | None = None) -> str:
+    """Return what a statement would do.
+
+    Args:
+        plan: on one shard.
+        width: of the terminal; None: it is none.
+    """
     size = ""
     if plan.table_rows or plan.data_bytes:
         size = (
@@ -123,27 +208,28 @@ def plan_text(plan: Plan) -> str:
         None if plan.estimated_seconds is None else f"about {seconds_text(plan.estimated_seconds)}"
     )
     name = f"{plan.schema}.{plan.table}" if plan.table else ""
-    facts = {
-        "shard": f"{plan.keyspace}/{plan.shard}",
-        "statement": plan.statement,
-        "way": plan.way.value,
-        "table": f"{name}: {size}" if size else name,
-        "time": took or "not known",
-    }
-    lines = [_facts(facts)]
+    facts = [
+        ("shard", f"{plan.keyspace}/{plan.shard}"),
+        ("statement", plan.statement),
+        ("way", plan.way.value),
+        ("table", f"{name}: {size}" if size else name),
+        ("time", took or "not known"),
+    ]
     for refusal in plan.refusals:
         hint = f" ({refusal.hint})" if refusal.hint else ""
-        lines.append(f"refused    {refusal.message}{hint} [{refusal.reason}]")
+        facts.append(("refused", f"{refusal.message}{hint} [{refusal.reason}]"))
     for lock in plan.locks:
         most = "" if lock.seconds_max is None else f", at most {seconds_text(lock.seconds_max)}"
-        lines.append(f"locks      {lock.object}: {lock.blocks} wait {lock.phase}{most}")
-    lines.extend(f"waits for  {wait}" for wait in plan.waits)
-    lines.extend(f"evidence   {finding}" for finding in plan.evidence)
-    return "\n".join(lines)
+        facts.append(("locks", f"{lock.object}: {lock.blocks} wait {lock.phase}{most}"))
+    facts.extend(("waits for", wait) for wait in plan.waits)
+    facts.extend(("evidence", finding) for finding in plan.evidence)
+    reasons = dict.fromkeys(refusal.reason for refusal in plan.refusals)
+    facts.extend(("more", f"tabletctl explain-error {reason}") for reason in reasons)
+    return _facts(facts, width)
 
 
-def tablets_table(tablets: Sequence[Tablet]) -> str:
-    """Return tablets, one a line."""
+def tablets_table(tablets: Sequence[Tablet], width: int | None = None) -> str:
+    """Return tablets, one a line; `width` as of `table`."""
     return table(
         ("ALIAS", "KEYSPACE", "SHARD", "TYPE", "GRPC", "MYSQL", "PRIMARY SINCE"),
         [
@@ -158,11 +244,12 @@ def tablets_table(tablets: Sequence[Tablet]) -> str:
             )
             for one in tablets
         ],
+        width,
     )
 
 
-def lag_table(lags: Sequence[TabletLag]) -> str:
-    """Return the lag of tablets, one a line."""
+def lag_table(lags: Sequence[TabletLag], width: int | None = None) -> str:
+    """Return the lag of tablets, one a line; `width` as of `table`."""
     return table(
         ("ALIAS", "SHARD", "TYPE", "SERVING", "LAG", "WHY"),
         [
@@ -176,13 +263,16 @@ def lag_table(lags: Sequence[TabletLag]) -> str:
             )
             for one in lags
         ],
+        width,
     )
 
 
-def _facts(facts: dict[str, str]) -> str:
-    said = {name: text for name, text in facts.items() if text}
-    width = max(len(name) for name in said) + 2
-    return "\n".join(f"{name.ljust(width)}{text}" for name, text in said.items())
+def _facts(facts: Iterable[tuple[str, str]], width: int | None) -> str:
+    said = [(name, text) for name, text in facts if text]
+    names_width = max(len(name) for name, _ in said) + len(_GAP)
+    return "\n".join(
+        line for name, text in said for line in wrapped(name.ljust(names_width), text, width)
+    )
 
 
 def _time(moment: datetime | None) -> str:

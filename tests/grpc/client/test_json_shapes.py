@@ -106,6 +106,8 @@ def filled(fleet: FakeFleet) -> FakeFleet:
         (("tablets",), "Tablet"),
         (("lag",), "Lag"),
         (("logs", UUID), "Log"),
+        (("explain-error",), "Page"),
+        (("explain-error", "not-primary"), "Page"),
     ],
 )
 async def test_a_command_prints_the_shape_that_is_documented(
