@@ -12,16 +12,17 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from tabletd.errors import LostRace, NotWritable, Reason, TabletdError
+from tabletd.errors import LostRace, Reason, TabletdError
 from tabletd.executor.migration import join_artifacts
 from tabletd.executor.reads import Reads
 from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
 from tabletd.executor.submit import Submission
+from tabletd.lease import Fence
+from tabletd.lease import write as fenced_write
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import marks
 from tabletd.mysql.result import ResultSet
-from tabletd.mysql.variables import is_read_only
 
 _logger = logging.getLogger(__name__)
 # 16383 characters of four bytes fill a TEXT column.
@@ -85,11 +86,6 @@ _WRITES: Final[Mapping[Command, str]] = {
         " cleanup_timestamp = NULL, " + _NOT_STARTED
     ),
 }
-# Ends each statement that writes: between a look at read_only and the write it may be set, and an
-# account with SUPER would write all the same. A replica that runs the statement itself
-# (binlog_format=STATEMENT) is read-only: there the look has to do.
-_IF_WRITABLE: Final = " AND CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')"
-_BINLOG_FORMAT: Final = "SHOW SESSION VARIABLES LIKE 'binlog_format'"
 _RUN_ENDED: Final = (
     "run_nonce = '', run_engine = '', run_directory = '', run_account = '', run_token_hash = '',"
     " artifacts = %s"
@@ -102,13 +98,16 @@ class Store(Reads):
     Args:
         pool: sessions that give Python values.
         tablet: this tablet's alias, written into rows that it claims.
+        fence: keeps every write of a daemon that may not act from the rows; None: there is no
+            other daemon.
 
     Attributes:
         on_write: called after each statement that changed rows.
     """
 
-    def __init__(self, pool: Pool, *, tablet: str) -> None:
+    def __init__(self, pool: Pool, *, tablet: str, fence: Fence | None = None) -> None:
         super().__init__(pool)
+        self._fence = fence
         self._tablet = tablet
         self.on_write: Callable[[], None] = lambda: None
 
@@ -334,13 +333,14 @@ class Store(Reads):
             )
 
     async def write(self, sql: str, *values: Any) -> ResultSet:
-        """Run a statement that ends in a WHERE and writes, never on a read-only server."""
+        """Run a statement that ends in a WHERE and writes, if this daemon may act for the server.
+
+        Raises:
+            NotWritable: the server is read-only.
+            LeaseNotHeld: the daemon may not act for it.
+        """
         async with self._pool.session(writable=True) as session:
-            binlog_format = (await session.execute(_BINLOG_FORMAT)).rows
-            by_statement = any(row[1] == "STATEMENT" for row in binlog_format)
-            result = await session.execute(sql if by_statement else sql + _IF_WRITABLE, values)
-            if result.rows_affected == 0 and await is_read_only(session):
-                raise NotWritable()
+            result = await fenced_write(session, sql, values, self._fence)
         if result.rows_affected:
             self.on_write()
         return result

@@ -12,6 +12,7 @@ from tabletd.heartbeat.poller import Poller
 from tabletd.heartbeat.reader import Reader
 from tabletd.heartbeat.settings import HeartbeatSettings, TrackerMode
 from tabletd.heartbeat.writer import Writer
+from tabletd.lease import Fence
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.replication import ReplicationStatus
 from tabletd.telemetry.vars import Registry
@@ -32,6 +33,7 @@ class ReplTracker:
         settings: mode, interval, and whose heartbeat.
         clock: handed on to the parts.
         registry: gets every `Heartbeat*` instrument.
+        fence: tells whether this daemon may act for its server; None: there is no other daemon.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ReplTracker:
         settings: HeartbeatSettings,
         clock: Clock,
         registry: Registry,
+        fence: Fence | None = None,
     ) -> None:
         self.mode = settings.mode
         # Set by the tablet, which looks at the server when a beat meets a changed one.
@@ -52,6 +55,7 @@ class ReplTracker:
             clock=clock,
             registry=registry,
             on_not_writable=self._find_not_writable,
+            fence=fence,
         )
         self.reader = Reader(read_pool, settings, clock=clock, registry=registry)
         self._poller = Poller(clock, age_seconds_max=_POLL_AGE_SECONDS_MAX)

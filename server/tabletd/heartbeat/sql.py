@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
+from tabletd.lease import IF_HELD, IF_WRITABLE
+
 # Values are given twice in an upsert: VALUES() is deprecated in MySQL 8.0, and MariaDB has no row
 # alias.
 
@@ -22,7 +24,14 @@ UPSERT_IF_WRITABLE: Final[LiteralString] = """
     SELECT %s, %s, %s FROM DUAL WHERE CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')
     ON DUPLICATE KEY UPDATE tabletUid = %s, ts = %s"""
 
+# The same for a daemon that may have to share its server; takes the values of a lease's term too.
+UPSERT_IF_HELD: Final[LiteralString] = f"""
+    INSERT INTO _vt.heartbeat (keyspaceShard, tabletUid, ts)
+    SELECT %s, %s, %s FROM DUAL WHERE 1 = 1{IF_WRITABLE}{IF_HELD}
+    ON DUPLICATE KEY UPDATE tabletUid = %s, ts = %s"""  # noqa: S608  (constants)
+
 LOCK_TABLE: Final[LiteralString] = "LOCK TABLES _vt.heartbeat WRITE"
+LOCK_TABLE_AND_LEASE: Final[LiteralString] = "LOCK TABLES _vt.heartbeat WRITE, _vt.lease READ"
 UNLOCK_TABLE: Final[LiteralString] = "UNLOCK TABLES"
 
 BINLOG_FORMAT: Final[LiteralString] = "SHOW SESSION VARIABLES LIKE 'binlog_format'"

@@ -8,16 +8,19 @@ from collections.abc import Callable
 from typing import Final
 
 from tabletd.clock import Clock
-from tabletd.errors import NotWritable, Reason, TabletdError
+from tabletd.errors import LeaseNotHeld, NotWritable, Reason, TabletdError
 from tabletd.heartbeat.settings import HeartbeatSettings
 from tabletd.heartbeat.sql import (
     BINLOG_FORMAT,
     LOCK_TABLE,
+    LOCK_TABLE_AND_LEASE,
     UNLOCK_TABLE,
     UPSERT,
+    UPSERT_IF_HELD,
     UPSERT_IF_WRITABLE,
 )
 from tabletd.heartbeat.ticker import Ticker
+from tabletd.lease import Fence, raise_if_over
 from tabletd.loops import ThrottledLogger
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.flavor import ServerInfo, server_info
@@ -45,6 +48,8 @@ class Writer:
         clock: the wall clock that the heartbeats carry, and the schedule's own.
         registry: gets `HeartbeatWrites` and `HeartbeatWriteErrors`.
         on_not_writable: told when a beat finds that the server takes no writes (any more).
+        fence: no beat is written, and none is missed, while this daemon may not act for its
+            server; None: there is no other daemon.
     """
 
     def __init__(
@@ -55,11 +60,13 @@ class Writer:
         clock: Clock,
         registry: Registry,
         on_not_writable: Callable[[], None],
+        fence: Fence | None = None,
     ) -> None:
         self._pool = pool
         self._settings = settings
         self._clock = clock
         self._on_not_writable = on_not_writable
+        self._fence = fence
         self._ticker = Ticker(settings.interval_seconds, self.write, clock)
         self._writes = registry.counter("HeartbeatWrites", "heartbeats written")
         self._errors = registry.counter("HeartbeatWriteErrors", "heartbeats that failed")
@@ -87,8 +94,12 @@ class Writer:
 
     async def write(self) -> None:
         """Write one heartbeat within one interval; a failure is counted and logged."""
+        if self._fence is not None and not self._fence.is_held:
+            return
         try:
             await self._write_or_create()
+        except LeaseNotHeld as error:
+            _logger.info("no heartbeat is written: %s", error)
         except TabletdError as error:
             self._errors.add()
             self._log.error(str(error))
@@ -149,20 +160,35 @@ class Writer:
         uid, ts = self._settings.tablet_uid, self._clock.wall_ns()
         values = (self._settings.keyspace_shard, uid, ts, uid, ts)
         if self._binlog_is_statements:
-            await _upsert_under_lock(session, values)
+            await _upsert_under_lock(session, values, self._fence)
+        elif self._fence is not None:
+            await _upsert_if_held(session, values, self._fence)
         elif (await session.execute(UPSERT_IF_WRITABLE, values)).rows_affected == 0:
             raise NotWritable
 
 
-async def _upsert_under_lock(session: Session, values: tuple[str | int, ...]) -> None:
-    """Write where the statement itself must not ask for `read_only`.
+async def _upsert_if_held(session: Session, values: tuple[str | int, ...], fence: Fence) -> None:
+    term = fence.check()
+    all_values = (*values[:3], *term.values, *values[3:])
+    if (await session.execute(UPSERT_IF_HELD, all_values)).rows_affected == 0:
+        await raise_if_over(session, fence, term)
+        raise NotWritable
 
-    `SET GLOBAL read_only` waits for the table lock, so what was found stays true until the end.
+
+async def _upsert_under_lock(
+    session: Session, values: tuple[str | int, ...], fence: Fence | None
+) -> None:
+    """Write where the statement itself must not ask for `read_only`, or for the lease.
+
+    `SET GLOBAL read_only`, and who takes the lease, wait for the table locks, so what was found
+    stays true until the end.
     """
-    await session.execute(LOCK_TABLE)
+    await session.execute(LOCK_TABLE if fence is None else LOCK_TABLE_AND_LEASE)
     try:
         if await is_read_only(session):
             raise NotWritable
+        if fence is not None:
+            await raise_if_over(session, fence, fence.check())
         await session.execute(UPSERT, values)
     except BaseException:
         session.drop_afterwards()

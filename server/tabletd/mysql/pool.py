@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -39,6 +39,9 @@ class Pool:
             server's sql_mode is left as it is; else Python values and strict mode.
         database: default schema.
         registry: where the pool shows `<name>Capacity`, `<name>InUse` and `<name>WaitCount`.
+
+    Attributes:
+        guard: called before a connection is lent for writing; raises to refuse that.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Pool:
         self._slots = asyncio.Semaphore(size_max)
         self._free: list[Connection] = []
         self._kills: set[asyncio.Task[None]] = set()
+        self.guard: Callable[[], object] = lambda: None
         self._is_open = False
         self._in_use = 0
         self._waited = 0
@@ -121,6 +125,7 @@ class Pool:
 
         Raises:
             NotWritable: `writable` is asked of a read-only server.
+            TabletdError: whatever `guard` raises.
             MySQLUnavailable: the server cannot be reached, or no connection became free.
             ConnectionRefused: the server does not let us in.
         """
@@ -134,6 +139,7 @@ class Pool:
                 left_seconds = deadline - time.monotonic()
                 if await is_read_only(session, timeout_seconds=left_seconds):
                     raise NotWritable()
+                self.guard()
             yield session
         finally:
             self._release(connection, reusable=session.is_reusable)

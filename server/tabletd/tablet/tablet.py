@@ -11,6 +11,7 @@ from tabletd.clock import Clock
 from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag
 from tabletd.heartbeat.repl_tracker import ReplTracker
+from tabletd.lease import Lease
 from tabletd.mysql.errors import ConnectionRefused
 from tabletd.mysql.flavor import ServerInfo, server_info
 from tabletd.mysql.pool import Pool
@@ -48,6 +49,7 @@ class Tablet:
         settings: thresholds and intervals.
         registry: gets `TabletState`, `TabletStateName` and `TabletType`.
         clock: wall and monotonic time.
+        lease: told of role changes before all others; None: there is no other daemon.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Tablet:
         settings: TabletSettings,
         registry: Registry,
         clock: Clock,
+        lease: Lease | None = None,
     ) -> None:
         self.alias = alias
         self.keyspace = keyspace
@@ -70,7 +73,9 @@ class Tablet:
         self.database = database
         self._pool = pool
         self._tracker = repl_tracker
-        self._listeners = RoleListeners((repl_tracker, *listeners))
+        self._lease = lease
+        first: tuple[RoleListener, ...] = (lease,) if lease is not None else ()
+        self._listeners = RoleListeners((*first, repl_tracker, *listeners))
         self._settings = settings
         self._clock = clock
         self._role = Role(settings.type)
@@ -335,7 +340,7 @@ class Tablet:
             self._settings,
             now_monotonic=now,
             server_error=error,
-            primary_term_start_seconds=self._term_start_seconds,
+            primary_term_start_seconds=self._acting_since_seconds(),
         )
         due = now - self._told_monotonic >= self._settings.health_check_interval_seconds
         if force or due or health != self._health:
@@ -353,6 +358,16 @@ class Tablet:
             _logger.log(level, "%s", state)
         self._told_monotonic = self._clock.monotonic_seconds()
         self._streams.publish(health)
+
+    def _acting_since_seconds(self) -> int:
+        """Return when this daemon's term as primary began, 0 while another one acts.
+
+        Whoever looks for the primary then finds, of two daemons beside it, the one that acts.
+        """
+        if self._lease is None or self._term_start_seconds == 0:
+            return self._term_start_seconds
+        since = self._lease.since_seconds
+        return max(self._term_start_seconds, since) if since else 0
 
     def _lower_type(self) -> str:
         return self._type.lower()

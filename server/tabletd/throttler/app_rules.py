@@ -6,12 +6,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from tabletd.clock import Clock
-from tabletd.errors import Reason, TabletdError
+from tabletd.errors import LeaseNotHeld, Reason, TabletdError
 from tabletd.loops import every
 from tabletd.mysql.result import ResultSet
 from tabletd.throttler.config import ConfigChange, ThrottlerConfig, changed
@@ -232,7 +233,8 @@ class AppRules:
         async with self._lock:
             rules = await self._load()
             if self._is_primary and any(rule.remaining_seconds <= 0 for rule in rules):
-                await self._store.delete_expired()
+                with suppress(LeaseNotHeld):
+                    await self._store.delete_expired()
 
     async def _load(self) -> tuple[StoredRule, ...]:
         asked_monotonic = self._clock.monotonic_seconds()

@@ -41,6 +41,7 @@ def _declared_tables() -> tuple[DeclaredTable, ...]:
     folder = resources.files(__package__ or "")
     names = (
         "heartbeat.sql",
+        "lease.sql",
         "schema_migrations.sql",
         "throttled_apps.sql",
         "throttler_config.sql",

@@ -1,0 +1,137 @@
+"""The statements on `_vt.lease`; each change is a compare-and-set, each time the server's own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Final, LiteralString
+
+from tabletd.lease.decision import LeaseRow
+from tabletd.lease.fence import IF_WRITABLE, Term, writes_statements
+from tabletd.lease.holder import Holder, Process
+from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.flavor import server_info
+from tabletd.mysql.session import Session
+from tabletd.mysql.variables import as_text
+
+_DUPLICATE_KEY: Final = 1062
+_PATH_HASH_CHARACTERS: Final = 12
+
+_READ: Final[LiteralString] = """
+    SELECT epoch, nonce, renewals, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),
+        tablet, host, address, boot_id, pid_namespace, pid, start_ticks
+    FROM _vt.lease WHERE server = %s"""
+_TAKE_FIRST: Final[LiteralString] = """
+    INSERT INTO _vt.lease (server, epoch, nonce, renewals, expires_at, tablet, host, address,
+        boot_id, pid_namespace, pid, start_ticks)
+    SELECT %s, %s, %s, 0, UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND, %s, %s, %s, %s, %s, %s, %s
+    FROM DUAL WHERE 1 = 1"""
+_TAKE_OVER: Final[LiteralString] = """
+    UPDATE _vt.lease SET epoch = %s, nonce = %s, renewals = 0,
+        expires_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND, tablet = %s, host = %s,
+        address = %s, boot_id = %s, pid_namespace = %s, pid = %s, start_ticks = %s
+    WHERE server = %s AND epoch = %s AND nonce = %s AND renewals = %s"""
+_RENEW: Final[LiteralString] = """
+    UPDATE _vt.lease SET renewals = renewals + 1,
+        expires_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND
+    WHERE server = %s AND epoch = %s AND nonce = %s"""
+_RELEASE: Final[LiteralString] = """
+    UPDATE _vt.lease SET nonce = '', renewals = renewals + 1, expires_at = UTC_TIMESTAMP(6)
+    WHERE server = %s AND epoch = %s AND nonce = %s"""
+
+
+async def server_identity(session: Session) -> str:
+    """Return what tells this server from all that its rows may replicate to.
+
+    A MySQL has a UUID. A MariaDB has none, and its `server_id` may be set while it runs; host,
+    port and data directory cannot, and no two servers share them.
+    """
+    if not (await server_info(session)).is_mariadb:
+        return as_text((await session.execute("SELECT @@server_uuid")).scalar())
+    found = (await session.execute("SELECT @@hostname, @@port, @@datadir")).rows[0]
+    host, port, directory = (as_text(cell) for cell in found)
+    path_hash = hashlib.sha256(directory.encode()).hexdigest()[:_PATH_HASH_CHARACTERS]
+    return f"{host}:{port}:{path_hash}"
+
+
+async def read(session: Session, server: str) -> LeaseRow | None:
+    """Return the lease of a server, None when nobody ever took it."""
+    rows = (await session.execute(_READ, (server,))).rows
+    if not rows:
+        return None
+    epoch, nonce, renewals, remaining_us, tablet, host, address, *process = rows[0]
+    boot, namespace, pid, ticks = process
+    return LeaseRow(
+        epoch=int(epoch),
+        nonce=str(nonce),
+        renewals=int(renewals),
+        remaining_seconds=int(remaining_us) / 1e6,
+        holder=Holder(
+            str(tablet),
+            str(host),
+            str(address),
+            Process(str(boot), int(namespace), int(pid), int(ticks)),
+        ),
+    )
+
+
+async def take(
+    session: Session, found: LeaseRow | None, wanted: Term, holder: Holder, duration_seconds: float
+) -> Term | None:
+    """Take a lease that nobody has changed since it was read.
+
+    Args:
+        session: whose server was found writable just now.
+        found: what was read.
+        wanted: server and nonce of the term; the epoch is the one after that found.
+        holder: who takes it.
+        duration_seconds: until it expires.
+
+    Returns:
+        the term; None when somebody was faster, or the server has just become read-only.
+    """
+    term = replace(wanted, epoch=found.epoch + 1 if found else 1)
+    process = holder.process
+    what = (
+        _microseconds(duration_seconds),
+        holder.tablet,
+        holder.host,
+        holder.address,
+        process.boot_id,
+        process.pid_namespace,
+        process.pid,
+        process.start_ticks,
+    )
+    if found is None:
+        try:
+            changed = await _change(session, _TAKE_FIRST, *term.values, *what)
+        except MySQLError as error:
+            if error.errno != _DUPLICATE_KEY:
+                raise
+            return None
+    else:
+        epoch_and_nonce = (term.epoch, term.nonce)
+        changed = await _change(
+            session, _TAKE_OVER, *epoch_and_nonce, *what, term.server, *found.mark
+        )
+    return term if changed else None
+
+
+async def renew(session: Session, term: Term, duration_seconds: float) -> bool:
+    """Let a term last for another length of a lease; returns whether it still goes on."""
+    return await _change(session, _RENEW, _microseconds(duration_seconds), *term.values)
+
+
+async def release(session: Session, term: Term) -> bool:
+    """End a term, so that the next daemon need not wait; returns whether it still went on."""
+    return await _change(session, _RELEASE, *term.values)
+
+
+async def _change(session: Session, sql: LiteralString, *values: str | int) -> bool:
+    by_statement = await writes_statements(session)
+    result = await session.execute(sql if by_statement else sql + IF_WRITABLE, values)
+    return result.rows_affected > 0
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1e6)
