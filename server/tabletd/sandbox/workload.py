@@ -305,6 +305,7 @@ class Workload:
         writers: how many write at the same time.
         transactions_per_second: upper bound, all writers together.
         seed: of the random choices.
+        tolerates: tells which further errors of the server a writer goes on after.
     """
 
     def __init__(
@@ -317,8 +318,10 @@ class Workload:
         writers: int = 4,
         transactions_per_second: float = 200.0,
         seed: int = 0,
+        tolerates: Callable[[TabletdError], bool] = lambda error: False,
     ) -> None:
         self.counts = Counts()
+        self._tolerates = tolerates
         self._pool = pool
         self._book = book
         self._planner = Planner(schema, table, book, random.Random(seed))
@@ -343,7 +346,7 @@ class Workload:
             try:
                 await self._carry_out(transaction)
             except TabletdError as error:
-                if not _is_expected(error):
+                if not _is_expected(error) and not self._tolerates(error):
                     raise
                 self.counts.refused += 1
                 pause_seconds = _AWAY_PAUSE_SECONDS
