@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tabletd.app.address import Address
@@ -10,20 +10,26 @@ from tabletd.config import Config
 from tabletd.executor.strategy import Strategy
 from tabletd.mysql.pool import Pool
 from tabletd.tablet import TabletAlias
-from tabletd.topology import Layout, StaticTopology, TabletPlace, read_layout
+from tabletd.topology import Layout, StaticTopology, TabletPlace, alias_text, read_layout
 from tabletd.vtctld.tablets import own_tablet
 from tabletd.vtctld.vtctld import Vtctld, build_vtctld
 
 _ROW_BYTES_MAX: Final = 64 * 1024 * 1024
+# The cell of a replica that has not said yet which tablet it is.
+_NOT_HEARD: Final = "unheard"
 
 
-def layout(config: Config, grpc_port: int, http_port: int) -> Layout:
-    """Return the tablets of the file that is configured, or this tablet alone.
+def layout(
+    config: Config, grpc_port: int, http_port: int, replicas: Mapping[str, str] | None = None
+) -> Layout:
+    """Return the tablets of the file that is configured; without one this tablet and its replicas.
 
     Args:
         config: the settings.
         grpc_port: the one that we listen on.
         http_port: likewise.
+        replicas: the aliases of the tablets at the addresses of the setting `replicas`, as far as
+            they are known.
 
     Raises:
         TabletdError: INVALID_CONFIG, the file cannot be read or is wrong.
@@ -43,7 +49,29 @@ def layout(config: Config, grpc_port: int, http_port: int) -> Layout:
         mysql_port=config.mysql_port,
         database=config.database,
     )
-    return Layout((own,), "this tablet alone: no topology_file is set")
+    places = {own.alias: own}
+    for number, (address, name) in enumerate((replicas or {}).items(), 1):
+        place = _beside(own, address, name or alias_text(_NOT_HEARD, number))
+        places.setdefault(place.alias, place)
+    return Layout(
+        tuple(places[name] for name in sorted(places)),
+        "this tablet and those of the setting `replicas`: no topology_file is set",
+    )
+
+
+def _beside(own: TabletPlace, address: str, name: str) -> TabletPlace:
+    """Return the place of another tablet of our shard, of which no more is known than this."""
+    host, _, port = address.rpartition(":")
+    alias = TabletAlias.parse(name)
+    return TabletPlace(
+        cell=alias.cell,
+        uid=alias.uid,
+        keyspace=own.keyspace,
+        shard=own.shard,
+        host=host.strip("[]"),
+        grpc_port=int(port),
+        database=own.database,
+    )
 
 
 def build_own_vtctld(

@@ -74,6 +74,10 @@ class ReplicaWatcher:
         settings: who is watched.
         clock: tells the age of what was heard.
         channel: opens a connection to an address.
+
+    Attributes:
+        on_named: called when a tablet says which one it is, for the first time or another than
+            before.
     """
 
     def __init__(
@@ -83,10 +87,12 @@ class ReplicaWatcher:
         clock: Clock,
         channel: Callable[[str], grpc.aio.Channel] = open_channel,
     ) -> None:
+        self.on_named: Callable[[], None] = lambda: None
         self._watches = [
-            _Watch(address, settings, clock, channel)
+            _Watch(address, settings, clock, channel, self._note_names)
             for address in dict.fromkeys(settings.addresses)
         ]
+        self._noted = self.names()
 
     async def run(self) -> None:
         """Watch all of them; never returns unless nobody is to be watched."""
@@ -98,6 +104,16 @@ class ReplicaWatcher:
         """Return what is known of each tablet, by address."""
         return {watch.address: watch.lag() for watch in self._watches}
 
+    def names(self) -> Mapping[str, str]:
+        """Return the alias of each tablet by address, empty before it was heard."""
+        return {watch.address: watch.alias for watch in self._watches}
+
+    def _note_names(self) -> None:
+        names = self.names()
+        if names != self._noted:
+            self._noted = names
+            self.on_named()
+
 
 class _Watch:
     """One tablet, and whether it is what it should be."""
@@ -108,6 +124,7 @@ class _Watch:
         settings: WatcherSettings,
         clock: Clock,
         channel: Callable[[str], grpc.aio.Channel],
+        on_change: Callable[[], None],
     ) -> None:
         self.address = address
         self._settings = settings
@@ -117,7 +134,13 @@ class _Watch:
             silent_after_seconds=SILENT_INTERVALS * settings.health_check_interval_seconds,
             clock=clock,
             channel=channel,
+            on_change=on_change,
         )
+
+    @property
+    def alias(self) -> str:
+        last = self.stream.last
+        return "" if last is None else alias_text(last.tablet_alias.cell, last.tablet_alias.uid)
 
     def lag(self) -> ReplicaLag:
         last, silence = self.stream.last, self.stream.silence
@@ -132,7 +155,7 @@ class _Watch:
             float(last.realtime_stats.replication_lag_seconds),
             error,
             topodata_pb2.TabletType.Name(tablet_type),
-            alias_text(last.tablet_alias.cell, last.tablet_alias.uid),
+            self.alias,
             not is_primary and tablet_type not in _SET_ASIDE,
             self.stream.age_seconds,
         )

@@ -79,6 +79,8 @@ class Watch:
     def __init__(self, watcher: ReplicaWatcher, address: str) -> None:
         self._watcher = watcher
         self._address = address
+        self.named: list[str] = []
+        watcher.on_named = lambda: self.named.append(watcher.names()[address])
 
     @property
     def lag(self) -> ReplicaLag:
@@ -116,6 +118,17 @@ async def test_each_message_renews_what_is_known() -> None:
             True,
         )
         assert daemon.streams == 1
+
+
+async def test_the_name_of_a_tablet_is_told_once_and_again_when_it_is_another() -> None:
+    daemon = Daemon()
+    async with serving(daemon) as port, watching(port) as watch:
+        for lag_seconds, uid in ((1, 101), (2, 101), (3, 102)):
+            said = message(lag_seconds)
+            said.tablet_alias.uid = uid
+            daemon.says.put_nowait(said)
+            await watch.hears(lag_seconds)
+    assert watch.named == ["zone1-0000000101", "zone1-0000000102"]
 
 
 async def test_before_it_is_heard_a_replica_is_silent_and_counted() -> None:
