@@ -161,7 +161,16 @@ class Config(BaseModel):
         256, ge=1, description="Streams at the same time; more get RESOURCE_EXHAUSTED."
     )
     http_bind: str = Field("127.0.0.1", description="Address of the HTTP port.")
-    http_port: Port = Field(15100, description="HTTP port; 0 takes a free one.")
+    http_port: Port = Field(
+        15100,
+        description="HTTP port; 0 takes a free one, where tools do not find the next daemon.",
+    )
+
+    callback_address: Address | None = Field(
+        None,
+        description="Where tools reach the HTTP port (host:port), if it is forwarded; default: "
+        "http_bind and http_port.",
+    )
 
     replication_tracker_mode: Literal["heartbeat", "polling", "disable"] = Field(
         "heartbeat", description="How lag is measured."
@@ -185,6 +194,12 @@ class Config(BaseModel):
         0.0, description="How long the former type is still accepted after a change (duration)."
     )
 
+    lease_duration: Annotated[Positive, Field(ge=1, le=3600)] = Field(
+        10.0,
+        description="How long a daemon that fell silent keeps another one on its server waiting "
+        "(duration).",
+    )
+
     migration_check_interval: Positive = Field(
         60.0, description="Longest time between two looks at the queue of migrations (duration)."
     )
@@ -198,11 +213,11 @@ class Config(BaseModel):
         ge=1,
         description="Migrations running at the same time, those with --allow-concurrent included.",
     )
-    default_online_strategy: Literal["", "mysql", "gh-ost", "pt-osc"] = Field(
-        "", description="What the strategies online and vitess stand for; default: refused."
-    )
     enable_online_ddl: bool = Field(
         True, description="Take new migrations; else only the strategy direct works."
+    )
+    default_online_strategy: Literal["", "mysql", "gh-ost", "pt-osc"] = Field(
+        "", description="What the strategies online and vitess stand for; default: refused."
     )
     retain_artifacts: Annotated[NotNegative, Reloadable()] = Field(
         86400.0, description="How long old tables are kept after a migration (duration)."
@@ -252,6 +267,11 @@ class Config(BaseModel):
     log_format: Literal["json", "plain"] = Field("plain", description="Form of the log lines.")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Reloadable()] = Field(
         "info", description="Least level that is logged."
+    )
+    on_stop: Annotated[Literal["detach", "cancel", "wait"], Reloadable()] = Field(
+        "detach",
+        description="Running tools when the daemon is stopped: they go on and the next daemon takes"
+        " them over, or they are ended and their migrations queued again, or they are waited for.",
     )
     shutdown_grace: NotNegative = Field(
         10.0, description="Time that running calls get to finish at the end (duration)."

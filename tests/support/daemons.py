@@ -7,13 +7,14 @@ import re
 import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+import grpc.aio
 import psutil
 import pytest
 
@@ -23,6 +24,7 @@ from tabletd.sandbox.book import Book
 from tabletd.sandbox.daemons import Daemon, restart_daemon, start_daemon
 from tabletd.sandbox.vexec_client import VExecClient, vexec_client
 from tabletd.sandbox.workload import Workload, load, verify_table
+from tabletd_pb import tabletmanagerdata_pb2, tabletmanagerservice_pb2_grpc
 from tests.support.servers import Pair, RealServer
 from tests.support.waiting import eventually, eventually_blocking
 
@@ -89,10 +91,13 @@ class TabletPair:
         self.primary = await loop.run_in_executor(_STARTER, restart_daemon, self.primary)
 
     def stop(self) -> None:
-        """End both daemons."""
+        """End both daemons, and the tools that would go on without them."""
         for daemon in (self.primary, self.replica):
             daemon.resume()
             daemon.terminate()
+        for process in self.tool_processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def heal(self) -> None:
         """Bring both back to work after whatever a test did, and forget its tables."""
@@ -356,6 +361,19 @@ class Case:
 def is_tool(command: list[str]) -> bool:
     """Tell the tool itself from the wrapper that it runs under."""
     return any(word.endswith(("/gh-ost", "/pt-online-schema-change")) for word in command[:2])
+
+
+async def command(tablets: TabletPair, migration_uuid: str, words: str) -> None:
+    """Send `ALTER VITESS_MIGRATION ... words` to the primary's daemon; it must change the row."""
+    request = tabletmanagerdata_pb2.ExecuteQueryRequest(
+        query=f"alter vitess_migration '{migration_uuid}' {words}".encode(),
+        db_name=KEYSPACE,
+        max_rows=10,
+    )
+    async with grpc.aio.insecure_channel(tablets.primary.grpc) as channel:
+        stub = tabletmanagerservice_pb2_grpc.TabletManagerStub(channel)
+        answer = await stub.ExecuteQuery(request, timeout=10)
+    assert answer.result.rows_affected == 1, words
 
 
 async def copying(client: VExecClient, migration_uuid: str) -> None:

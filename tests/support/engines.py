@@ -11,7 +11,7 @@ from typing import Any
 from tabletd.clock import SystemClock
 from tabletd.executor.commands import ThrottlerDoor
 from tabletd.executor.controls import LiveControls
-from tabletd.executor.engines.base import Engine, Outcome, RunControls, RunRecord
+from tabletd.executor.engines.base import Adopted, Engine, Outcome, RunControls, RunRecord
 from tabletd.executor.executor import Executor, ExecutorSettings
 from tabletd.executor.gc import GarbageCollector
 from tabletd.executor.hooks import token_hash
@@ -66,6 +66,11 @@ async def steered(run: FakeRun) -> Outcome:
     """Run until the test says how it ends, or until it is stopped."""
     await begin(run)
     run.begun.set()
+    return await until_told(run)
+
+
+async def until_told(run: FakeRun) -> Outcome:
+    """Go on with a run that is begun, until it is to end."""
     stopped = asyncio.ensure_future(run.stop.wait())
     ends: set[asyncio.Future[Any]] = {stopped, run.outcome}
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -104,7 +109,9 @@ class FakeEngine:
         self._strategy = strategy
         self.script = script
         self.recovery: Callable[[FakeRun], Awaitable[Outcome | None]] = cleaned_up
+        self.is_at_work = False
         self.runs: list[FakeRun] = []
+        self.adoptions: list[FakeRun] = []
         self.recoveries: list[FakeRun] = []
 
     @property
@@ -122,6 +129,17 @@ class FakeEngine:
         run.may_clean.set()
         self.runs.append(run)
         return await self.script(run)
+
+    async def adopt(self, migration: Migration, record: RunRecord) -> Adopted | None:
+        """Go on by the script of `steered` where a test says that the tool is at work."""
+
+        async def go_on(stop: asyncio.Event, controls: RunControls) -> Outcome:
+            run = FakeRun(migration, record, stop, controls)
+            run.may_clean.set()
+            self.adoptions.append(run)
+            return await until_told(run)
+
+        return go_on if self.is_at_work else None
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
         run = FakeRun(migration, record, asyncio.Event(), LiveControls())

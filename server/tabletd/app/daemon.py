@@ -117,8 +117,12 @@ class _Daemon:
             await grpc.server.start()
             watching = tasks.create_task(parts.topology.run(), name="topology")
             logger.info("serving", extra={"facts": facts})
+            self._warn_of_a_changing_address()
             try:
                 await self._stop.wait()
+                if self._config.on_stop == "wait":
+                    logger.info("no migration is begun any more; waiting for those that run")
+                    await parts.queue.executor.finish()
             finally:
                 watching.cancel()
                 await self._end(parts, grpc, background)
@@ -136,13 +140,21 @@ class _Daemon:
         await grpc.health.enter_graceful_shutdown()
         # No migration is begun from here on; the tools still report over HTTP while they are ended.
         await asyncio.gather(
-            parts.queue.executor.close(), grpc.server.stop(self._config.shutdown_grace)
+            parts.queue.executor.close(detach=self._config.on_stop != "cancel"),
+            grpc.server.stop(self._config.shutdown_grace),
         )
         await parts.tablet.stop()
         for task in background:
             task.cancel()
         await asyncio.wait(background)
         logger.info("stopped")
+
+    def _warn_of_a_changing_address(self) -> None:
+        if self._config.http_port == 0 and self._config.on_stop == "detach":
+            logger.warning(
+                "http_port is 0: the next daemon will listen elsewhere, where tools that run now "
+                "cannot find it; it will end them and start their migrations again. Set http_port"
+            )
 
     def _grpc_server(self, parts: Components) -> tuple[GrpcServer, Vtctld]:
         config = self._config

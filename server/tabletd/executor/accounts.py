@@ -6,6 +6,7 @@ Never with SUPER, READ ONLY ADMIN or CONNECTION ADMIN: `read_only` must stop a t
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import re
 import secrets
@@ -57,20 +58,29 @@ class Account:
         return f"{self.user}@{self.host}"
 
 
-def new_account(mysql_host: str, host: str = "") -> Account:
-    """Return a fresh account: random name and password, not made on any server yet.
+def user_of(migration_uuid: str) -> str:
+    """Return the user that a migration's tool is on the server.
+
+    The row of the migration names it thereby for ever, as it does all else that a run makes.
+    """
+    return _RUN_USER + hashlib.sha256(migration_uuid.encode()).hexdigest()[:8]
+
+
+def new_account(mysql_host: str, host: str = "", *, migration_uuid: str) -> Account:
+    """Return the account of a run, with a fresh password; it is not made on any server yet.
 
     Args:
         mysql_host: the address that the tools connect to.
         host: the account's host part; empty: 127.0.0.1 where the tools connect over loopback,
             else `%`.
+        migration_uuid: of the migration that runs.
     """
     if not host:
         host = "127.0.0.1" if mysql_host in _LOOPBACK else "%"
     letters = string.ascii_letters + string.digits
     body = "".join(secrets.choice(letters) for _ in range(28))
     # One of each kind, for servers that validate passwords.
-    return Account(f"{_RUN_USER}{secrets.token_hex(4)}", host, f"{body}aZ7-")
+    return Account(user_of(migration_uuid), host, f"{body}aZ7-")
 
 
 def is_run_account(user: str) -> bool:
@@ -109,6 +119,8 @@ async def create_account(
     how = "WITH mysql_native_password BY" if has_native else "BY"
     is_made = False
     try:
+        # One of the same name is of an earlier run, on a server that lost its end in a fail-over.
+        await drop_account(session, account)
         await session.execute(f"CREATE USER {name} IDENTIFIED {how} %s", (account.password,))
         is_made = True
         for grant in grants:

@@ -25,6 +25,7 @@ class LiveControls:
 
     def __init__(self, wanted: Wanted | None = None) -> None:
         self._wanted = wanted or Wanted()
+        self._is_let_go = False
         self._changed = asyncio.Event()
 
     @property
@@ -44,6 +45,10 @@ class LiveControls:
         return self._wanted.cutover_threshold_seconds
 
     @property
+    def is_let_go(self) -> bool:
+        return self._is_let_go
+
+    @property
     def wanted(self) -> Wanted:
         """All of it."""
         return self._wanted
@@ -53,6 +58,11 @@ class LiveControls:
         if wanted != self._wanted:
             self._wanted = wanted
             self._changed.set()
+
+    def let_go(self) -> None:
+        """Say that the daemon ends and the tool is to go on without it."""
+        self._is_let_go = True
+        self._changed.set()
 
     async def changed(self) -> None:
         await self._changed.wait()

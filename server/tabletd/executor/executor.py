@@ -9,20 +9,14 @@ from contextlib import suppress
 from typing import Final
 
 from tabletd.clock import Clock
-from tabletd.errors import (
-    ExecutorNotWritableTablet,
-    MigrationNotFound,
-    NotWritable,
-    Reason,
-    TabletdError,
-)
+from tabletd.errors import MigrationNotFound, NotWritable, Reason, TabletdError
 from tabletd.executor.admission import check_enabled
 from tabletd.executor.commands import Commands, ThrottlerDoor
 from tabletd.executor.directives import Directives, read_directives
 from tabletd.executor.engines.base import Engine
 from tabletd.executor.gc import GarbageCollector
 from tabletd.executor.migration import SCHEMA_MIGRATIONS_TABLE_NAME, Migration, Strategy
-from tabletd.executor.names import create_uuid, is_online_ddl_uuid
+from tabletd.executor.names import create_uuid
 from tabletd.executor.reports import check_token, percent
 from tabletd.executor.runs import Runs, StopReason
 from tabletd.executor.settings import ExecutorSettings
@@ -33,13 +27,14 @@ from tabletd.executor.submissions import Submissions
 from tabletd.executor.submit import (
     NewMigration,
     Submission,
-    not_a_uuid,
     read_revert,
     read_submission,
 )
 from tabletd.executor.throttling import Throttling
 from tabletd.executor.vexec import Insert, Select, Update, parse
+from tabletd.executor.vexec_updates import carry_out_update
 from tabletd.executor.worker import Worker
+from tabletd.lease import Fence
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.result import RESULT_BYTES_MAX, ResultSet, text_result
@@ -70,6 +65,7 @@ class Executor:
         throttling: tells what holds migrations back; None: nothing but what the tools say.
         throttler: for the statements about it; None: they are refused.
         admit: raises for what this server could never carry out; None: all is taken.
+        fence: tells whether this daemon may act for its server; None: there is no other daemon.
     """
 
     def __init__(
@@ -86,10 +82,11 @@ class Executor:
         throttling: Throttling | None = None,
         throttler: ThrottlerDoor | None = None,
         admit: Callable[[Submission], Awaitable[None]] | None = None,
+        fence: Fence | None = None,
     ) -> None:
         self.settings = settings
         self._raw_pool = raw_pool
-        self._store = Store(pool, tablet=tablet_alias)
+        self._store = Store(pool, tablet=tablet_alias, fence=fence)
         self._runs = Runs(
             store=self._store,
             engines=engines,
@@ -100,8 +97,14 @@ class Executor:
             throttling=throttling,
         )
         self._worker = Worker(
-            store=self._store, runs=self._runs, pool=pool, tablet=tablet_alias, settings=settings
+            store=self._store,
+            runs=self._runs,
+            pool=pool,
+            tablet=tablet_alias,
+            settings=settings,
+            fence=fence,
         )
+        self.begin_anew, self.let_go = self._worker.begin_anew, self._worker.let_go
         self.backlog, self.foresee = self._runs.backlog, self._worker.foresee
         self._submissions = Submissions(self._store, self.retry, admit)
         self._commands = Commands(queue=self, store=self._store, throttler=throttler)
@@ -113,6 +116,11 @@ class Executor:
         """Say which keyspace, shard and schema the executor works for."""
         self._keyspace, self._shard, self._db_name = keyspace, shard, db_name
 
+    @property
+    def busy(self) -> frozenset[str]:
+        """UUIDs that anything is being done for in this process."""
+        return self._runs.busy
+
     def on_write(self, listener: Callable[[], None]) -> None:
         """Call a listener after each change of a row from here on."""
         self._store.on_write = listener
@@ -121,12 +129,19 @@ class Executor:
         """Take migrations from now on; may be called again."""
         self._worker.open()
 
-    async def close(self) -> None:
+    async def finish(self) -> None:
+        """Start nothing any more, and wait until everything that runs has ended."""
+        await self._worker.finish()
+
+    async def close(self, *, detach: bool = False) -> None:
         """Take no more; end running tools, clean up and put their migrations back into the queue.
 
         Bounded by `close_grace_seconds`: what takes longer is recovered at the next start.
+
+        Args:
+            detach: leave tools at work, for the next daemon to take over.
         """
-        await self._worker.close()
+        await self._worker.close(detach=detach)
 
     async def make_primary(self) -> None:
         """Work off the queue: this tablet takes writes. Runs left by others are settled first."""
@@ -163,7 +178,14 @@ class Executor:
             case Insert(migration=migration):
                 return await self.submit(migration)
             case Update() as update:
-                return ResultSet(rows_affected=await self._update(update))
+                changed = await carry_out_update(
+                    update,
+                    queue=self,
+                    store=self._store,
+                    schemas=self._schemas(),
+                    shard=self._shard,
+                )
+                return ResultSet(rows_affected=changed)
 
     async def execute_statement(self, sql: str) -> ResultSet | None:
         """Carry out a statement about migrations, or submit one that says it is a migration.
@@ -346,12 +368,8 @@ class Executor:
         return result
 
     async def check_writable(self) -> None:
-        """Refuse what writes on a tablet that is no primary."""
-        if not self._worker.is_open:
-            raise TabletdError(Reason.SHUTTING_DOWN, "the executor is closed")
-        if not self._worker.is_primary:
-            raise ExecutorNotWritableTablet()
-        await self._worker.ensure_schema()
+        """Refuse what writes on a tablet that is no primary, or while another daemon acts."""
+        await self._worker.check_writable()
 
     def wake(self) -> None:
         """Look at once at the queue and at what finished migrations leave."""
@@ -360,6 +378,7 @@ class Executor:
 
     def judge(self, new: NewMigration) -> Submission:
         """Read a submission without submitting it; raises as `submit.read_submission`."""
+        check_enabled(self.settings)
         return read_submission(
             new,
             keyspace=self._keyspace,
@@ -367,15 +386,7 @@ class Executor:
             allowed_schemas=self.settings.allowed_schemas,
             online=self.settings.default_online_strategy,
         )
-        check_enabled(self.settings)
 
-    async def _submit_annotated(
-        self, directives: Directives, statement: MigrationStatement | None
-    ) -> ResultSet:
-        new = NewMigration(
-            migration_uuid=directives.migration_uuid,
-            migration_statement=directives.sql,
-            strategy=directives.strategy,
     async def judge_revert(self, new: NewMigration, reverted_uuid: str) -> Submission:
         """Read a REVERT without submitting it; raises as `submit.read_revert`."""
         check_enabled(self.settings)
@@ -384,6 +395,13 @@ class Executor:
             new, reverted_uuid, reverted, keyspace=self._keyspace, db_name=self._db_name
         )
 
+    async def _submit_annotated(
+        self, directives: Directives, statement: MigrationStatement | None
+    ) -> ResultSet:
+        new = NewMigration(
+            migration_uuid=directives.migration_uuid,
+            migration_statement=directives.sql,
+            strategy=directives.strategy,
             options=directives.options,
             mysql_table=directives.mysql_table,
             migration_context=directives.migration_context,
@@ -406,48 +424,6 @@ class Executor:
         result = await self._submissions.insert_or_retry(submission, shard=self._shard)
         self.wake()
         return result
-
-    async def _update(self, update: Update) -> int:
-        """Carry out the command that an UPDATE stands for; return the rows affected."""
-        if update.command not in ("retry", "cancel", "cancel-all"):
-            raise TabletdError(
-                Reason.INVALID_REQUEST,
-                f"Unexpected value for migration_status: {update.command[:40]}. "
-                "Supported values are: retry, cancel",
-            )
-        await self.check_writable()
-        if update.shard and update.shard != self._shard:
-            return 0
-        uuid = update.migration_uuid
-        match update.command:
-            case "cancel-all":
-                return await self._cancel_all_by_update(uuid, update.mysql_schema)
-            case "cancel":
-                return await self._cancel_by_update(uuid, update.mysql_schema)
-            case _:
-                return await self._retry_by_update(uuid, update.mysql_schema)
-
-    async def _cancel_all_by_update(self, uuid: str | None, mysql_schema: str) -> int:
-        if uuid is not None:
-            raise TabletdError(Reason.INVALID_REQUEST, f"Unexpetced UUID: {uuid[:100]}")
-        return await self.cancel_all(mysql_schema) if mysql_schema in self._schemas() else 0
-
-    async def _cancel_by_update(self, uuid: str | None, mysql_schema: str) -> int:
-        if uuid is None:
-            raise TabletdError(
-                Reason.INVALID_REQUEST, "Could not find value for column migration_uuid"
-            )
-        if not is_online_ddl_uuid(uuid):
-            raise not_a_uuid(uuid)
-        if mysql_schema not in self._schemas():
-            return 0
-        return await self.cancel(uuid)
-
-    async def _retry_by_update(self, uuid: str | None, mysql_schema: str) -> int:
-        if mysql_schema not in self._schemas():
-            return 0
-        found = uuid or await self._store.first_retriable(mysql_schema)
-        return await self.retry(found) if found else 0
 
     def _schemas(self) -> set[str]:
         return {self._db_name, *self.settings.allowed_schemas}

@@ -167,6 +167,16 @@ def parse_report(values: Mapping[str, str]) -> Report:
     )
 
 
+def read_callback(directory: Path, app: str) -> Callback | None:
+    """Read where the hooks in a directory report to; None when that was not written."""
+    try:
+        values = hook_program.read_values(str(directory / "callback"))
+    except OSError:
+        return None
+    url = values.get("url", "").removesuffix(REPORT_PATH)
+    return Callback(url, values.get("uuid", ""), app, values.get("token", ""))
+
+
 def _write_callback(directory: Path, callback: Callback) -> None:
     hook_program.write_values(
         str(directory / "callback"),

@@ -29,8 +29,9 @@ class StoredRun:
 
     Attributes:
         nonce: the run's random name, empty before `begin`.
+        engine: what carries it out, as `begin` said; empty before.
         ended: whether only artifacts and log of the run are left.
-        backlog: changes of the application still to be carried over, as the tool said last.
+        told: what the tool said last of its progress, None before it said anything.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class StoredRun:
         self._artifacts = migration.artifacts
         self._artifacts_lock = asyncio.Lock()
         self.nonce = migration.run_nonce
+        self.engine = migration.run_engine
         self.ended = False
-        self.backlog = 0
+        self.told: Progress | None = None
         self._throttled = ""
 
     def left_tables(self, old_table: str) -> tuple[str, ...] | None:
@@ -86,10 +88,11 @@ class StoredRun:
             },
         )
         self.nonce = nonce
+        self.engine = engine
 
     async def begin_anew(self) -> None:
         await self._store.end_run(self._migration_uuid, self.nonce, self._artifacts)
-        self.nonce = ""
+        self.nonce = self.engine = ""
 
     async def add_artifacts(self, *tables: str) -> None:
         async with self._artifacts_lock:
@@ -116,7 +119,7 @@ class StoredRun:
         await self._update(assignments, *values, running=True)
 
     async def progress(self, progress: Progress) -> None:
-        self.backlog = progress.backlog
+        self.told = progress
         percent = progress.percent if math.isfinite(progress.percent) else 0.0
         has_eta = progress.eta_state in (EtaState.READY, EtaState.DUE)
         component = progress.stage.partition(":")[0]

@@ -11,9 +11,16 @@ from typing import Final
 from uuid import uuid4
 
 from tabletd.clock import Clock
-from tabletd.errors import LostRace, MySQLUnavailable, NotWritable, Reason, TabletdError
+from tabletd.errors import (
+    LeaseNotHeld,
+    LostRace,
+    MySQLUnavailable,
+    NotWritable,
+    Reason,
+    TabletdError,
+)
 from tabletd.executor.controls import LiveControls, Wanted
-from tabletd.executor.engines.base import Engine, Outcome
+from tabletd.executor.engines.base import Adopted, Detached, Engine, Outcome, RunControls
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.run_record import StoredRun
 from tabletd.executor.states import Command, Status
@@ -26,6 +33,7 @@ from tabletd.telemetry.vars import Registry
 REST_SECONDS: Final = 5.0
 CANCEL_SECONDS_MAX: Final = 5.0
 SETTLE_PAUSE_SECONDS_MAX: Final = 5.0
+FINISH_LOG_SECONDS: Final = 10.0
 
 _logger = logging.getLogger(__name__)
 
@@ -50,6 +58,16 @@ class _Run:
     reason: StopReason | None = None
     task: asyncio.Task[None] | None = None
 
+    @property
+    def outlives_daemon(self) -> bool:
+        """Whether its tool goes on without this process; a statement of the server's does not."""
+        return self.record is None or self.record.engine != Strategy.DIRECT
+
+    def __str__(self) -> str:
+        told = self.record.told if self.record is not None else None
+        doing = f"{told.stage}, {told.percent:.1f} %" if told is not None else "no progress yet"
+        return f"migration {self.migration.migration_uuid}: {doing}"
+
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
@@ -68,7 +86,8 @@ class Runs:
         store: the migrations.
         engines: by strategy.
         tablet: this tablet's alias.
-        registry: where StartedMigrations, SuccessfulMigrations and FailedMigrations are counted.
+        registry: where StartedMigrations, AdoptedMigrations, SuccessfulMigrations and
+            FailedMigrations are counted.
         clock: for how long a migration rests after a failure of the server.
         on_change: called when something ended, or may be tried again.
         throttling: tells what holds migrations back; None: nothing but what the tools say.
@@ -95,12 +114,13 @@ class Runs:
         self._resting: dict[str, float] = {}
         self._attempted: set[str] = set()
         self._started = registry.counter("StartedMigrations", "migrations given to an engine")
+        self._adopted = registry.counter("AdoptedMigrations", "tools at work that were taken over")
         self._succeeded = registry.counter("SuccessfulMigrations", "migrations that completed")
         self._failed = registry.counter("FailedMigrations", "migrations that failed in an engine")
 
     @property
     def running(self) -> frozenset[str]:
-        """UUIDs whose engine runs here."""
+        """UUIDs whose engine runs here, whoever started it."""
         return frozenset(uuid for uuid, run in self._runs.items() if not run.is_recovery)
 
     @property
@@ -128,7 +148,8 @@ class Runs:
     def backlog(self, migration_uuid: str) -> int:
         """Return how many changes of the application a run still has to carry over."""
         run = self._runs.get(migration_uuid)
-        return run.record.backlog if run is not None and run.record is not None else 0
+        told = run.record.told if run is not None and run.record is not None else None
+        return told.backlog if told is not None else 0
 
     def forget_attempts(self) -> None:
         """Begin anew with looking at left runs: this tablet has just become the primary."""
@@ -162,9 +183,15 @@ class Runs:
         run = _Run(migration, is_recovery=False, controls=LiveControls(wanted))
         self._spawn(group, run, self._carry_out(run, strategy))
 
-    def recover(self, group: asyncio.TaskGroup, migration: Migration) -> None:
-        """Let an engine settle a run that nobody looks after."""
-        run = _Run(migration, is_recovery=True)
+    def recover(self, group: asyncio.TaskGroup, migration: Migration, wanted: Wanted) -> None:
+        """Let an engine take over or settle a run that nobody looks after.
+
+        Args:
+            group: for the task.
+            migration: its row.
+            wanted: of the run, should it go on.
+        """
+        run = _Run(migration, is_recovery=True, controls=LiveControls(wanted))
         self._spawn(group, run, self._settle_left_run(run))
 
     def stop(self, migration_uuid: str, reason: StopReason) -> None:
@@ -184,6 +211,23 @@ class Runs:
         """Ask every run to end."""
         for migration_uuid in self.busy:
             self.stop(migration_uuid, reason)
+
+    def let_go_all(self) -> None:
+        """Leave every tool at work to the next daemon, and end what goes on with this one only.
+
+        No row is written for the former, nothing is ended or removed.
+        """
+        for migration_uuid, run in list(self._runs.items()):
+            run.controls.let_go()
+            if not run.outlives_daemon:
+                self.stop(migration_uuid, StopReason.SHUTDOWN)
+
+    async def finish(self) -> None:
+        """Wait until all runs have ended, however long that is; their progress is logged."""
+        while tasks := [run.task for run in self._runs.values() if run.task is not None]:
+            for run in self._runs.values():
+                _logger.info("waiting for %s", run)
+            await asyncio.wait(tasks, timeout=FINISH_LOG_SECONDS)
 
     async def drain(self, grace_seconds: float) -> None:
         """Wait until all runs have ended; cancel those that take longer than the grace time.
@@ -219,12 +263,22 @@ class Runs:
     async def _carry_out(self, run: _Run, strategy: Strategy) -> None:
         migration = run.migration
         record = run.record = StoredRun(self._store, migration, self._on_change, self._throttling)
+
+        async def work(stop: asyncio.Event, controls: RunControls) -> Outcome:
+            return await self.engine_for(strategy).run(migration, record, stop, controls)
+
+        with span("migration.run", strategy=strategy, migration_uuid=migration.migration_uuid):
+            await self._see_through(run, record, work)
+
+    async def _see_through(self, run: _Run, record: StoredRun, work: Adopted) -> None:
+        """Do the work of a run, and write how it ended."""
+        migration = run.migration
         try:
-            with span("migration.run", strategy=strategy, migration_uuid=migration.migration_uuid):
-                outcome = await self.engine_for(strategy).run(
-                    migration, record, run.stop, run.controls
-                )
-        except (LostRace, NotWritable) as error:
+            outcome = await work(run.stop, run.controls)
+        except Detached:
+            _logger.info("migration %s: goes on without this daemon", migration.migration_uuid)
+            return
+        except (LostRace, NotWritable, LeaseNotHeld) as error:
             _logger.info("migration %s: %s", migration.migration_uuid, error)
             self._rest(migration.migration_uuid)
             return
@@ -243,9 +297,13 @@ class Runs:
     async def _settle_left_run(self, run: _Run) -> None:
         migration = run.migration
         self._attempted.add(migration.migration_uuid)
-        record = StoredRun(self._store, migration, self._on_change)
+        record = run.record = StoredRun(self._store, migration, self._on_change, self._throttling)
         try:
             engine = self.engine_for(_engine_of_run(migration))
+            go_on = await self._adopt(engine, migration, record)
+            if go_on is not None:
+                await self._go_on(run, record, go_on)
+                return
             with span("migration.recover", migration_uuid=migration.migration_uuid):
                 outcome = await engine.recover(migration, record)
         except TabletdError as error:
@@ -259,6 +317,23 @@ class Runs:
         if not record.ended:
             self._rest(migration.migration_uuid)
         await self._write_until_done(migration, record, self._recovered(migration, outcome))
+
+    async def _adopt(
+        self, engine: Engine, migration: Migration, record: StoredRun
+    ) -> Adopted | None:
+        """Take over what an earlier daemon of this tablet left at work, if it is wanted."""
+        if migration.status is not Status.RUNNING or migration.tablet != self._tablet:
+            return None
+        return await engine.adopt(migration, record)
+
+    async def _go_on(self, run: _Run, record: StoredRun, go_on: Adopted) -> None:
+        migration_uuid = run.migration.migration_uuid
+        _logger.info("migration %s: its tool is taken over", migration_uuid)
+        self._adopted.add()
+        run.is_recovery = False
+        self._on_change()
+        with span("migration.adopted", migration_uuid=migration_uuid):
+            await self._see_through(run, record, go_on)
 
     def _verdict(self, run: _Run, outcome: Outcome) -> _Verdict | None:
         """Return what to write, None where the next primary will."""
@@ -301,7 +376,7 @@ class Runs:
             try:
                 await self._write(migration, record, verdict)
                 return
-            except NotWritable as error:
+            except (NotWritable, LeaseNotHeld) as error:
                 _logger.info("migration %s: %s", migration.migration_uuid, error)
                 return
             except TabletdError as error:

@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tabletd.executor.controls import Wanted
 from tabletd.executor.states import Status
@@ -93,6 +93,7 @@ class Snapshot:
         running_here: UUIDs whose engine runs in this process.
         busy_here: UUIDs that anything is being done for in this process (running_here among them).
         resting: UUIDs whose last attempt failed so lately that the next one has to wait.
+        attempted: UUIDs whose left run was tried to be recovered in this process.
         recovered: whether each run that was found at the start was looked at once.
     """
 
@@ -103,6 +104,7 @@ class Snapshot:
     running_here: frozenset[str] = frozenset()
     busy_here: frozenset[str] = frozenset()
     resting: frozenset[str] = frozenset()
+    attempted: frozenset[str] = frozenset()
     recovered: bool = True
 
 
@@ -148,9 +150,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """Settle a run that nobody looks after."""
+    """Take over or settle a run that nobody looks after.
+
+    Attributes:
+        wanted: of the run, should it go on.
+    """
 
     migration_uuid: str
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +266,13 @@ def _settlements(snapshot: Snapshot, limits: Limits) -> Iterator[Action]:
     for row in snapshot.unsettled:
         if row.migration_uuid in snapshot.busy_here:
             continue
-        if row.status is Status.RUNNING and row.quiet_seconds > limits.stale_seconds:
+        # A tool that an earlier daemon left may have waited for this one for days.
+        is_stale = row.status is Status.RUNNING and row.quiet_seconds > limits.stale_seconds
+        if is_stale and row.migration_uuid in snapshot.attempted:
             is_others = row.tablet != limits.tablet
             yield FailStale(row.migration_uuid, row.quiet_seconds, is_others)
         elif row.migration_uuid not in snapshot.resting:
-            yield Recover(row.migration_uuid)
+            yield Recover(row.migration_uuid, _wanted(row, snapshot.pending))
     for row in snapshot.pending:
         if row.status is not Status.RUNNING or row.run_nonce:
             continue

@@ -11,6 +11,7 @@ from typing import Final
 from tabletd.errors import (
     ExecutorMigrationAlreadyRunning,
     ExecutorNotWritableTablet,
+    LeaseNotHeld,
     MySQLUnavailable,
     NotWritable,
     Reason,
@@ -44,6 +45,7 @@ from tabletd.executor.states import Command, Status
 from tabletd.executor.store import MOVED_ON, Store
 from tabletd.executor.submit import Submission
 from tabletd.executor.waiting import news, waits
+from tabletd.lease import Fence
 from tabletd.loops import every
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
@@ -69,16 +71,25 @@ class Worker:
         pool: for making `_vt` what it should be.
         tablet: this tablet's alias.
         settings: see `ExecutorSettings`.
+        fence: tells whether this daemon may act for its server; None: there is no other daemon.
     """
 
     def __init__(
-        self, *, store: Store, runs: Runs, pool: Pool, tablet: str, settings: ExecutorSettings
+        self,
+        *,
+        store: Store,
+        runs: Runs,
+        pool: Pool,
+        tablet: str,
+        settings: ExecutorSettings,
+        fence: Fence | None = None,
     ) -> None:
         self._store = store
         self._runs = runs
         self._rows = RowControls(store)
         self._pool = pool
         self._settings = settings
+        self._fence = fence
         self._limits = Limits(
             tablet=tablet,
             max_concurrent=settings.max_concurrent,
@@ -90,6 +101,7 @@ class Worker:
         self._claiming = asyncio.Lock()
         self._schema_lock = asyncio.Lock()
         self._recovered = False
+        self._is_finishing = False
         self.schema_is_ready = False
         self.is_open = False
         self.is_primary = False
@@ -97,7 +109,8 @@ class Worker:
     @property
     def is_working(self) -> bool:
         """Whether migrations are started."""
-        return self.is_open and self.is_primary
+        may_act = self._fence is None or self._fence.is_held
+        return self.is_open and self.is_primary and may_act
 
     def wake(self) -> None:
         """Look at the queue at once."""
@@ -108,19 +121,37 @@ class Worker:
         self.is_open = True
         self.wake()
 
-    async def close(self) -> None:
-        """End what runs, within the grace time, and take no more."""
+    async def finish(self) -> None:
+        """Start nothing any more, and wait until everything that runs has ended."""
+        async with self._claiming:
+            self._is_finishing = True
+        await self._runs.finish()
+
+    async def close(self, *, detach: bool) -> None:
+        """Take no more, and end what runs or leave its tools at work, within the grace time."""
         self.is_open = False
-        self._runs.stop_all(StopReason.SHUTDOWN)
+        if detach:
+            self._runs.let_go_all()
+        else:
+            self._runs.stop_all(StopReason.SHUTDOWN)
         await self._runs.drain(self._settings.close_grace_seconds)
 
     def make_primary(self) -> None:
         """Begin to work; runs left by others are settled before anything starts."""
         if not self.is_primary:
             self.is_primary = True
-            self._recovered = self.schema_is_ready = False
-            self._runs.forget_attempts()
-            self.wake()
+            self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Settle first what others have left: this daemon acts from now on, or again."""
+        self._recovered = self.schema_is_ready = False
+        self._runs.forget_attempts()
+        self.wake()
+
+    def let_go(self) -> None:
+        """Leave everything as it is: another daemon may act from now on."""
+        self._recovered = False
+        self._runs.let_go_all()
 
     def make_non_primary(self) -> None:
         """Stop working: tools are ended, the next primary settles what they leave."""
@@ -175,6 +206,20 @@ class Worker:
         wait = waits(snapshot, self._limits, starting).get(row.migration_uuid)
         return wait.message if wait is not None else ""
 
+    async def check_writable(self) -> None:
+        """Refuse what changes the queue where that is not for this daemon to do.
+
+        Raises:
+            TabletdError: SHUTTING_DOWN; NOT_PRIMARY; LEASE_HELD; READ_ONLY.
+        """
+        if not self.is_open:
+            raise TabletdError(Reason.SHUTTING_DOWN, "the executor is closed")
+        if not self.is_primary:
+            raise ExecutorNotWritableTablet()
+        if self._fence is not None:
+            self._fence.check()
+        await self.ensure_schema()
+
     async def ensure_schema(self) -> None:
         """Make `_vt` what it should be, once for each time that this tablet becomes the primary."""
         async with self._schema_lock:
@@ -196,6 +241,8 @@ class Worker:
                 raise
             actions = decide(snapshot, self._limits)
             for action in actions:
+                if self._is_finishing and isinstance(action, Start):
+                    continue
                 if self.is_working:
                     await self._perform(action)
             if self.is_working:
@@ -209,7 +256,7 @@ class Worker:
         broken = await self._store.broken(sorted(ordered))
         busy, attempted = busy_before | self._runs.busy, self._runs.attempted
         self._recovered = self._recovered or all(
-            row.migration_uuid in attempted - busy for row in unsettled
+            row.migration_uuid in running | (attempted - busy) for row in unsettled
         )
         return Snapshot(
             pending=pending,
@@ -218,6 +265,7 @@ class Worker:
             broken=broken,
             running_here=running,
             busy_here=busy,
+            attempted=attempted,
             resting=self._runs.resting,
             recovered=self._recovered,
         )
@@ -235,7 +283,7 @@ class Worker:
         """Do one thing; what cannot be done does not keep the others from being done."""
         try:
             await self._do(action)
-        except (MySQLUnavailable, NotWritable):
+        except (LeaseNotHeld, MySQLUnavailable, NotWritable):
             raise
         except TabletdError as error:
             # Somebody else was faster: nothing to worry about.
@@ -249,10 +297,10 @@ class Worker:
                 await self._start(uuid, status, waits_for=waits_for)
             case Stop():
                 self._runs.stop(uuid, StopReason.CANCEL)
-            case Recover():
+            case Recover(wanted=wanted):
                 migration = await self._store.read(uuid)
                 if self._group is not None and migration.run_nonce:
-                    self._runs.recover(self._group, migration)
+                    self._runs.recover(self._group, migration, wanted)
             case Requeue():
                 message = "the daemon ended before the run began; it starts again"
                 await self._store.transition(uuid, Command.REQUEUE, message=message, run_nonce="")
@@ -299,6 +347,8 @@ class Worker:
         waits_for: str = "",
     ) -> None:
         """Claim a migration and hand it to its engine, or fail one that has none."""
+        if self._is_finishing:
+            raise TabletdError(Reason.SHUTTING_DOWN, "the daemon ends when what runs has ended")
         if self._group is None:
             raise TabletdError(Reason.NOT_SERVING, "the executor does not run yet")
         if status is Status.QUEUED:

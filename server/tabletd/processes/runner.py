@@ -63,6 +63,7 @@ class Run:
 
     Args:
         directory: the tool's directory.
+        nonce: the random name of the run that it was started for.
         tool: the tool's identity.
         keeper: the wrapper's identity.
         log_file: where the tool's output goes.
@@ -73,12 +74,14 @@ class Run:
         self,
         directory: Path,
         *,
+        nonce: str,
         tool: ProcessIdentity,
         keeper: ProcessIdentity,
         log_file: Path,
         log_offset: int,
     ) -> None:
         self.directory = directory
+        self.nonce = nonce
         self.tool = tool
         self.log_file = log_file
         self.log_offset = log_offset
@@ -205,8 +208,17 @@ def _start_wrapper(directory: Path) -> str:
         return text[-500:] or "the directory is taken or sealed"
 
 
-async def attach(directory: Path) -> Run | None:
+def has_begun(directory: Path) -> bool:
+    """Say whether a daemon has begun to start a tool from a directory, whatever became of it."""
+    return (directory / "launch.json").exists()
+
+
+async def attach(directory: Path, nonce: str = "") -> Run | None:
     """Find the tool that an earlier daemon started from a directory.
+
+    Args:
+        directory: the tool's directory.
+        nonce: of the run that it must be the tool of; empty: of any.
 
     Returns:
         the run, whether the tool still runs or not; None when none was started, and then none can
@@ -214,10 +226,22 @@ async def attach(directory: Path) -> Run | None:
 
     Raises:
         TabletdError: TOOL_FAILED when a wrapper holds the directory but does not say what it
-            started.
+            started, or when it was started for another run.
     """
     if not await asyncio.to_thread(directory.is_dir):
         return None
+    run = await _find(directory)
+    if run is not None and nonce and run.nonce != nonce:
+        raise TabletdError(
+            Reason.TOOL_FAILED,
+            f"process {run.tool.pid} was started in {directory} for another run",
+            hint="see what it does, and end it, before this migration is tried again",
+            directory=str(directory),
+        )
+    return run
+
+
+async def _find(directory: Path) -> Run | None:
     deadline = time.monotonic() + _START_SECONDS_MAX
     while (run := _read_run(directory)) is None:
         if _seal(directory):
@@ -254,6 +278,7 @@ def _read_run(directory: Path) -> Run | None:
     boot = str(found["boot_id"])
     return Run(
         directory,
+        nonce=str(found["nonce"]),
         tool=ProcessIdentity(boot_id=boot, **found["tool"]),
         keeper=ProcessIdentity(boot_id=boot, **found["wrapper"]),
         log_file=Path(launching["log_file"]),

@@ -103,6 +103,16 @@ async def test_a_later_daemon_finds_the_tool_and_ends_it(tmp_path: Path) -> None
     assert await started.wait() == -signal.SIGTERM
 
 
+async def test_the_tool_of_another_run_is_neither_taken_over_nor_ended(tmp_path: Path) -> None:
+    started = await launch(spec(tmp_path, "sleep 600"))
+    assert await attach(tmp_path, "n1") is not None
+    with pytest.raises(TabletdError) as refused:
+        await attach(tmp_path, "n2")
+    assert refused.value.reason is Reason.TOOL_FAILED
+    assert started.is_alive()
+    await started.terminate(grace_seconds=5)
+
+
 async def test_wait_of_a_found_tool_ends_with_the_tool(tmp_path: Path) -> None:
     started = await launch(spec(tmp_path, "sleep 0.2; exit 3"))
     found = await attach(tmp_path)
@@ -120,7 +130,12 @@ async def test_a_process_that_has_got_the_same_number_is_left_alone(tmp_path: Pa
             ProcessIdentity(real.pid, real.start_ticks, "of an earlier boot"),
         ):
             run = Run(
-                tmp_path, tool=stale, keeper=stale, log_file=tmp_path / "tool.log", log_offset=0
+                tmp_path,
+                nonce="n1",
+                tool=stale,
+                keeper=stale,
+                log_file=tmp_path / "tool.log",
+                log_offset=0,
             )
             assert not run.is_alive()
             assert await run.terminate(grace_seconds=1) is None

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabletd.executor import hooks
-from tabletd.executor.accounts import new_account, parse_account, schema_object, schema_pattern
+from tabletd.executor.accounts import (
+    is_run_account,
+    new_account,
+    parse_account,
+    schema_object,
+    schema_pattern,
+    user_of,
+)
 
 CALLBACK = hooks.Callback("", "a0638f6b_ec7b_11ea_9bf8_000d3a9b8a9a", "gh-ost", "secret")
 
@@ -79,13 +86,16 @@ def test_any_report_can_be_read(values: dict[str, str]) -> None:
 
 
 def test_accounts_fit_old_servers_and_pass_password_validation() -> None:
-    account = new_account("127.0.0.1")
+    account = new_account("127.0.0.1", migration_uuid="u")
     assert len(account.user) <= 16
     assert len(account.password) == 32
     assert account.host == "127.0.0.1"
     assert account.password not in repr(account)
-    assert new_account("db.example.com").host == "%"
-    assert new_account("db.example.com", "10.%").host == "10.%"
+    assert new_account("db.example.com", migration_uuid="u").host == "%"
+    assert new_account("db.example.com", "10.%", migration_uuid="u").host == "10.%"
+    assert new_account("127.0.0.1", migration_uuid="other").user != account.user
+    assert user_of("u") == account.user
+    assert is_run_account(account.user)
     found = parse_account(str(account))
     assert found is not None
     assert (found.user, found.host) == (account.user, account.host)

@@ -129,9 +129,29 @@ def test_a_run_that_cannot_be_recovered_is_stale_after_the_time_and_not_before()
     resting = frozenset({"u1"})
     for quiet_seconds, expected in ((600, []), (601, [FailStale("u1", 601, tablet_failure=False)])):
         left = row(1, Status.RUNNING, run_nonce="n", quiet_seconds=quiet_seconds)
-        assert steps(Snapshot(pending=(left,), unsettled=(left,), resting=resting), LIMITS) == (
-            expected
-        )
+        snapshot = Snapshot(pending=(left,), unsettled=(left,), resting=resting, attempted=resting)
+        assert steps(snapshot, LIMITS) == expected
+
+
+def test_a_run_that_was_left_long_ago_is_looked_at_before_it_is_called_stale() -> None:
+    left = row(1, Status.RUNNING, run_nonce="n", quiet_seconds=100_000)
+    assert steps(Snapshot(pending=(left,), unsettled=(left,)), LIMITS) == [Recover("u1")]
+
+
+def test_a_left_run_is_told_what_is_wanted_of_it_before_it_goes_on() -> None:
+    older = row(1, Status.RUNNING, allow_concurrent=True)
+    left = row(
+        2,
+        Status.RUNNING,
+        run_nonce="n",
+        postpone_completion=True,
+        in_order_completion=True,
+        pending_count=1,
+    )
+    busy = frozenset({"u1"})
+    snapshot = Snapshot(pending=(older, left), unsettled=(left,), running_here=busy, busy_here=busy)
+    wanted = Wanted(postpone_completion=True, completion_waits_for="the earlier migration u1")
+    assert steps(snapshot, MANY) == [Recover("u2", wanted)]
 
 
 def test_a_healthy_run_of_this_process_is_never_stale() -> None:

@@ -8,6 +8,7 @@ it writes through its `RunRecord`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -73,6 +74,13 @@ class Outcome:
     status: Status
     message: str = ""
     old_table: str = ""
+
+
+class Detached(Exception):
+    """The run was let go: its tool goes on without this daemon, and all that is its stays.
+
+    The row tells the next daemon where it is found.
+    """
 
 
 class RunRecord(Protocol):
@@ -166,9 +174,21 @@ class RunControls(Protocol):
         """How long one attempt of the last step may hold up others; 0: the engine's default."""
         ...
 
+    @property
+    def is_let_go(self) -> bool:
+        """The daemon ends and the tool is to go on without it: raise `Detached`.
+
+        Where nothing can go on without the daemon, `stop` is set as well.
+        """
+        ...
+
     async def changed(self) -> None:
         """Wait until something has changed since the last call returned."""
         ...
+
+
+# Follows a tool that is at work already to its end, given `stop` and the controls as `run` is.
+Adopted = Callable[[asyncio.Event, RunControls], Awaitable[Outcome]]
 
 
 def held_by(controls: RunControls) -> str:
@@ -208,6 +228,23 @@ class Engine(Protocol):
             TabletdError: the migration was refused before anything ran (PREFLIGHT_REFUSED,
                 UNSUPPORTED_SERVER, TOOL_MISSING, TOOL_UNSUITABLE, MISSING_GRANT, ...), or the
                 server was lost; what could not be cleaned up is still in the row for `recover`.
+            Detached: the run was let go.
+        """
+        ...
+
+    async def adopt(self, migration: Migration, record: RunRecord) -> Adopted | None:
+        """Take over the tool that an earlier daemon of this tablet left at work.
+
+        Args:
+            migration: a running row of this tablet whose `run_nonce` is not empty.
+            record: bound to that nonce.
+
+        Returns:
+            what goes on with the run, and ends as `run` does; None where there is nothing to go on
+            with: `recover` settles it then.
+
+        Raises:
+            TabletdError: it cannot be told now, the server is away for one; to be tried again.
         """
         ...
 

@@ -60,6 +60,14 @@ class Completion:
             self._workspace.hold()
         return Start(is_held=is_held, lock_wait_seconds=self._lock_wait_seconds)
 
+    def take_over(self, *, is_ready: bool) -> None:
+        """Go on with a tool that runs already; what is wanted of it is passed on as ever.
+
+        Args:
+            is_ready: what the row says.
+        """
+        self._is_ready = is_ready
+
     async def changed(self) -> None:
         """Wait until something else is wanted."""
         await self._controls.changed()

@@ -15,7 +15,7 @@ from typing import Final
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
-from tabletd.executor.engines.base import Engine, Outcome, RunControls, RunRecord
+from tabletd.executor.engines.base import Adopted, Engine, Outcome, RunControls, RunRecord
 from tabletd.executor.engines.direct import LOCK_WAIT_SECONDS, DirectEngine
 from tabletd.executor.engines.scratch import scratch
 from tabletd.executor.lexer import significant, tokenize
@@ -70,6 +70,9 @@ class Declarative:
         if outcome.status is not Status.COMPLETE:
             return outcome
         return replace(outcome, message="; ".join(text for text in (sql, outcome.message) if text))
+
+    async def adopt(self, migration: Migration, record: RunRecord) -> Adopted | None:
+        return await self._direct.adopt(migration, record)
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
         return await self._direct.recover(migration, record)

@@ -13,7 +13,7 @@ from typing import Final
 from tabletd.errors import MySQLUnavailable, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
-from tabletd.executor.engines.base import Outcome, RunControls, RunRecord, held_by
+from tabletd.executor.engines.base import Adopted, Outcome, RunControls, RunRecord, held_by
 from tabletd.executor.engines.forcing import Forcing
 from tabletd.executor.engines.instant import INSTANT_DDL, instant_statement, is_not_instant
 from tabletd.executor.engines.plan import Plan, Planner, rename_sql
@@ -71,7 +71,7 @@ class DirectEngine:
                 await record.end()
                 return plan
             nonce = await self._begin(session, migration, record, plan)
-            if stop.is_set():
+            if stop.is_set() or controls.is_let_go:
                 outcome = Outcome(Status.CANCELLED, "stopped before the statement was sent")
             else:
                 forcing = Forcing(self._pool, migration, controls)
@@ -117,6 +117,10 @@ class DirectEngine:
         outcome = _also(outcome, forcing.message)
         await record.end()
         return outcome
+
+    async def adopt(self, migration: Migration, record: RunRecord) -> Adopted | None:
+        """A statement does not outlive the connection that it came by: never anything."""
+        return None
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
         await end_statements(self._pool, migration.run_nonce)
@@ -293,7 +297,7 @@ async def _is_released(
     """Wait until the last step may be done; returns whether it may, rather than the run stop."""
     stopped = asyncio.ensure_future(stop.wait())
     try:
-        while (why := held_by(controls)) and not stop.is_set():
+        while (why := held_by(controls)) and not (stop.is_set() or controls.is_let_go):
             await record.stage(f"{migration.engine_strategy}: ready to complete, {why}")
             changed = asyncio.ensure_future(controls.changed())
             try:
@@ -302,7 +306,7 @@ async def _is_released(
                 changed.cancel()
     finally:
         stopped.cancel()
-    return not stop.is_set()
+    return not (stop.is_set() or controls.is_let_go)
 
 
 def _also(outcome: Outcome, message: str) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tabletd.executor.engines.base import Engine, Outcome, RunControls, RunRecord
+from tabletd.executor.engines.base import Adopted, Engine, Outcome, RunControls, RunRecord
 from tabletd.executor.engines.direct import DirectEngine
 from tabletd.executor.migration import Migration, Strategy
 
@@ -37,6 +37,9 @@ class InstantFirst:
             if outcome is not None:
                 return outcome
         return await self._engine.run(migration, record, stop, controls)
+
+    async def adopt(self, migration: Migration, record: RunRecord) -> Adopted | None:
+        return await self._engine.adopt(migration, record)
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
         return await self._engine.recover(migration, record)

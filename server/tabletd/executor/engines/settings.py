@@ -30,6 +30,8 @@ class EngineSettings:
         progress_interval_seconds: how often progress is written in a run's first two minutes.
         gh_ost_hooks_interval_seconds: gh-ost's `--hooks-status-interval`.
         retain_artifacts_seconds: gives how long dropped tables are kept, where a row does not say.
+        check_lease: called right before what no statement fences: starting or ending a tool,
+            removing a file; raises LeaseNotHeld when this daemon may not act for its server.
     """
 
     tablet_alias: str
@@ -47,3 +49,4 @@ class EngineSettings:
     progress_interval_seconds: float = 1.0
     gh_ost_hooks_interval_seconds: int = 5
     retain_artifacts_seconds: Callable[[], float] = lambda: 24 * 3600.0
+    check_lease: Callable[[], object] = lambda: None

@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from tabletd.errors import LostRace, TabletdError
-from tabletd.executor.engines.base import CutOver, Progress, RunRecord
+from tabletd.executor.engines.base import CutOver, Detached, Progress, RunControls, RunRecord
 from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Start, Tool
@@ -30,6 +30,7 @@ class Supervision:
         settings: of the engines.
         record: the way into the row.
         stop: set when the tool is to end.
+        controls: tell when the tool is to go on without this daemon.
         completion: looks after the last step.
     """
 
@@ -40,6 +41,7 @@ class Supervision:
         settings: EngineSettings,
         record: RunRecord,
         stop: asyncio.Event,
+        controls: RunControls,
         completion: Completion,
     ) -> None:
         self._tool = tool
@@ -47,6 +49,7 @@ class Supervision:
         self._settings = settings
         self._record = record
         self._stop = stop
+        self._controls = controls
         self._completion = completion
         self._pause_seconds = settings.progress_interval_seconds
 
@@ -56,11 +59,27 @@ class Supervision:
         return self._stop.is_set()
 
     async def begin(self, phase: Phase) -> Start:
-        """Return what the tool is to be started with."""
+        """Return what the tool is to be started with.
+
+        Raises:
+            Detached: nothing is to be started any more.
+        """
+        if self._controls.is_let_go:
+            raise Detached
         return await self._completion.begin() if phase is Phase.RUN else Start()
 
+    def take_over(self, phase: Phase) -> None:
+        """Go on with a tool that an earlier daemon started."""
+        if phase is Phase.RUN:
+            is_ready = self._plan.facts.migration.ready_to_complete
+            self._completion.take_over(is_ready=is_ready)
+
     async def follow(self, run: Run, phase: Phase) -> bool:
-        """Follow the tool to its end; returns whether we ended it."""
+        """Follow the tool to its end; returns whether we ended it.
+
+        Raises:
+            Detached: the tool goes on without this daemon.
+        """
         began = time.monotonic()
         must_end = False
         async with asyncio.TaskGroup() as tasks:
@@ -73,17 +92,21 @@ class Supervision:
                     timeout=self._pause_seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                if ended.done() or stopped.done():
+                if ended.done() or stopped.done() or self._controls.is_let_go:
                     break
                 if changed.done():
                     changed = tasks.create_task(self._completion.changed())
                 must_end = not await self._look(run, phase, time.monotonic() - began)
-            must_end = not ended.done()
+            has_ended = ended.done()
             for task in (ended, stopped, changed):
                 task.cancel()
-        if must_end:
-            await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
-        return must_end
+        if has_ended:
+            return False
+        if self._controls.is_let_go and not (must_end or self.is_to_end):
+            raise Detached
+        self._settings.check_lease()
+        await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
+        return True
 
     async def _look(self, run: Run, phase: Phase, elapsed_seconds: float) -> bool:
         """Look after the tool once; returns whether the row is still this run's.

@@ -10,52 +10,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from tabletd.errors import LostRace, NotWritable, Reason, TabletdError
-from tabletd.executor import hooks, names
-from tabletd.executor.accounts import (
-    Account,
-    create_account,
-    drop_account,
-    end_connections,
-    new_account,
-    parse_account,
-)
-from tabletd.executor.ddl import parse
-from tabletd.executor.engines import catalogue
-from tabletd.executor.engines.base import Outcome, RunControls, RunRecord
+from tabletd.executor import hooks
+from tabletd.executor.accounts import Account, create_account, drop_account, end_connections
+from tabletd.executor.engines import adoption
+from tabletd.executor.engines.base import Adopted, Outcome, RunControls, RunRecord
 from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.leftovers import cleaning_session
+from tabletd.executor.engines.run_planner import PASSWORD_FILE, RunPlanner
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.supervision import Supervision
 from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import RunPlan, Swap, Tool
-from tabletd.executor.engines.workspace import (
-    Phase,
-    Workspace,
-    find_workspace,
-    new_workspace,
-    read_log,
-)
+from tabletd.executor.engines.workspace import Phase, Workspace, find_workspace, read_log
 from tabletd.executor.migration import Migration, Strategy
-from tabletd.executor.preflight import run_checks
-from tabletd.executor.preflight.facts import Facts, ServerFacts, gather
+from tabletd.executor.preflight.facts import Facts
 from tabletd.executor.states import Status
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
-from tabletd.processes.runner import LaunchSpec, attach, launch
+from tabletd.processes.runner import LaunchSpec, Run, attach, has_begun, launch
 from tabletd.telemetry.tracing import span
 
-_LOOPBACK: Final = "127.0.0.1"
 # Errors 1290, 1792 and 1836 of MySQL and MariaDB.
 _READ_ONLY: Final = re.compile(r"--(?:super-)?read[-_]only|in read[- ]only (?:mode|transaction)")
-_PASSWORD_FILE: Final = "account"  # noqa: S105  # the file's name
 
 _logger = logging.getLogger(__name__)
 
@@ -88,6 +70,7 @@ class ToolEngine:
         self._tool = tool
         self._pool = pool
         self._settings = settings
+        self._planner = RunPlanner(tool, pool=pool, settings=settings)
 
     @property
     def strategy(self) -> Strategy:
@@ -102,7 +85,7 @@ class ToolEngine:
     ) -> Outcome:
         with span("migration.preflight", migration_uuid=migration.migration_uuid):
             await record.stage(f"{self.strategy}: validating")
-            plan = await self._plan(migration)
+            plan = await self._planner.plan(migration)
         token = plan.callback.token
         await record.begin(
             nonce=plan.nonce,
@@ -117,11 +100,36 @@ class ToolEngine:
             await record.add_artifacts(*plan.tables)
             await asyncio.to_thread(self._write_files, plan)
             await self._make_account(plan)
+            await asyncio.to_thread(adoption.store_plan, plan)
         except TabletdError as error:
             # Who may not make accounts may not drop them either, and has none to drop.
             account = None if error.reason is Reason.MISSING_GRANT else plan.account
             await self._finish(plan, record, account)
             raise
+        return await self._go_on(plan, record, stop, controls)
+
+    async def adopt(self, migration: Migration, record: RunRecord) -> Adopted | None:
+        workspace = find_workspace(self._settings, migration)
+        stored = await adoption.find_unended(workspace, migration.run_nonce)
+        callback = hooks.read_callback(workspace.directory, self.strategy)
+        if stored is None or callback is None:
+            return None
+        if callback.url != self._settings.callback_url():
+            _logger.warning(
+                "migration %s: its tool reports to %s and asks there whether it may go on, but this"
+                " daemon answers at %s: the tool is ended, and the migration starts again",
+                migration.migration_uuid,
+                callback.url,
+                self._settings.callback_url(),
+            )
+            return None
+        plan = await self._planner.plan_again(migration, workspace, stored, callback)
+        return partial(self._go_on, plan, record)
+
+    async def _go_on(
+        self, plan: RunPlan, record: RunRecord, stop: asyncio.Event, controls: RunControls
+    ) -> Outcome:
+        """Carry out what is left of a run, and clean up."""
         try:
             outcome = await self._carry_out(plan, record, stop, controls)
         except TabletdError:
@@ -132,28 +140,13 @@ class ToolEngine:
 
     async def inspect(self, migration: Migration) -> tuple[Facts, Sequence[TabletdError]]:
         """Look at what a run would meet, and change nothing; returns all that would refuse it."""
-        stem = f"{migration.migration_uuid}_{names.readable_timestamp()}"
-        made = self._tool.table_names(migration.mysql_table, stem)
-        kept = self._tool.kept_old_table(migration.mysql_table, stem)
-        async with self._pool.session() as session:
-            place = (migration.mysql_schema, migration.mysql_table)
-            found = await gather(session, *place, (*made, *kept))
-        if found.has_lock_instrument is False:
-            # A run switches it on first.
-            found = replace(found, has_lock_instrument=True)
-        facts = await self._facts_from(migration, found, made)
-        refusals: list[TabletdError] = []
-        for check in self._tool.checks:
-            try:
-                check(facts)
-            except TabletdError as error:
-                refusals.append(error)
-        return facts, refusals
+        return await self._planner.inspect(migration)
 
     async def recover(self, migration: Migration, record: RunRecord) -> Outcome | None:
         workspace = find_workspace(self._settings, migration)
-        account = self._left_account(migration, workspace)
-        ends = [await self._settle_phase(workspace, phase) for phase in Phase]
+        account = self._planner.left_account(migration, workspace)
+        nonce = migration.run_nonce
+        ends = [await self._settle_phase(workspace, phase, nonce) for phase in Phase]
         if account is not None:
             await self._end_connections(account, migration.artifacts)
         outcome = await self._outcome_of_left_run(migration, workspace, ends)
@@ -162,83 +155,6 @@ class ToolEngine:
             await record.add_artifacts(outcome.old_table)
         await record.end()
         return outcome
-
-    # Preparation
-
-    async def _plan(self, migration: Migration) -> RunPlan:
-        stem = f"{migration.migration_uuid}_{names.readable_timestamp()}"
-        made = self._tool.table_names(migration.mysql_table, stem)
-        kept = self._tool.kept_old_table(migration.mysql_table, stem)
-        facts = await self._facts(migration, made, kept)
-        run_checks(self._tool.checks, facts)
-        free = [name for name in kept if name not in facts.taken_names]
-        async with self._pool.session() as session:
-            port = await self._port(session)
-        callback = hooks.Callback(
-            url=self._settings.callback_url(),
-            migration_uuid=migration.migration_uuid,
-            app=self.strategy,
-            token=hooks.new_token(),
-        )
-        return RunPlan(
-            facts=facts,
-            nonce=secrets.token_hex(16),
-            tables=(*made, *free[:1]),
-            workspace=new_workspace(self._settings, migration),
-            account=self._account(),
-            callback=callback,
-            host=self._host(),
-            port=port,
-        )
-
-    async def _facts(
-        self, migration: Migration, made: tuple[str, ...], kept: tuple[str, ...]
-    ) -> Facts:
-        if migration.flags.analyze_table:
-            async with cleaning_session(self._pool) as session:
-                await catalogue.analyze(session, migration.mysql_schema, migration.mysql_table)
-        async with self._pool.session() as session:
-            found = await gather(
-                session, migration.mysql_schema, migration.mysql_table, (*made, *kept)
-            )
-        found = await self._tool.prepare_server(self._pool, found)
-        return await self._facts_from(migration, found, made)
-
-    async def _facts_from(
-        self, migration: Migration, found: ServerFacts, made: tuple[str, ...]
-    ) -> Facts:
-        tool = await self._tool.inspector.inspect()
-        return Facts(
-            migration=migration,
-            statement=parse(migration.migration_statement),
-            arguments=self._tool.arguments(migration.flags, migration.tool_arguments),
-            server=found.server,
-            variables=found.variables,
-            table=found.table,
-            tool=tool,
-            filters=found.filters,
-            has_lock_instrument=found.has_lock_instrument,
-            disk_free_bytes=found.disk_free_bytes,
-            taken_names=found.taken_names,
-            reserved_names=made,
-            allows_unsafe_cutover=self._settings.allow_unsafe_cutover,
-            has_configured_account=bool(self._settings.migration_user),
-        )
-
-    def _host(self) -> str:
-        if self._settings.tool_host:
-            return self._settings.tool_host
-        settings = self._pool.settings
-        is_local = settings.unix_socket or settings.host == "localhost"
-        return _LOOPBACK if is_local else settings.host
-
-    def _account(self) -> Account:
-        settings = self._settings
-        if settings.migration_user:
-            return Account(
-                settings.migration_user, "%", settings.migration_password, is_temporary=False
-            )
-        return new_account(self._host(), settings.account_host)
 
     # The run
 
@@ -251,7 +167,9 @@ class ToolEngine:
     ) -> Outcome:
         lock = SwapLock(self._pool, plan, controls)
         completion = Completion(self._tool, plan.workspace, record, controls, lock)
-        supervision = Supervision(self._tool, plan, self._settings, record, stop, completion)
+        supervision = Supervision(
+            self._tool, plan, self._settings, record, stop, controls, completion
+        )
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.DRY_RUN, record, supervision)
         if end.stopped:
@@ -278,7 +196,7 @@ class ToolEngine:
 
     def _write_files(self, plan: RunPlan) -> None:
         plan.workspace.create()
-        plan.workspace.write_secret(_PASSWORD_FILE, plan.account.password)
+        plan.workspace.write_secret(PASSWORD_FILE, plan.account.password)
         self._tool.write_files(plan)
 
     async def _make_account(self, plan: RunPlan) -> None:
@@ -291,16 +209,34 @@ class ToolEngine:
     async def _run_phase(
         self, plan: RunPlan, phase: Phase, record: RunRecord, supervision: Supervision
     ) -> PhaseEnd:
-        if supervision.is_to_end:
+        directory = plan.workspace.phase_directory(phase)
+        run: Run | None
+        if has_begun(directory):
+            supervision.take_over(phase)
+            run = await attach(directory, plan.nonce)
+        else:
+            run = await self._launch(plan, phase, record, supervision)
+        if run is None:
             return PhaseEnd(None, "", stopped=True)
+        stopped = await supervision.follow(run, phase)
+        output = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
+        return PhaseEnd(run.exit_status(), output, stopped)
+
+    async def _launch(
+        self, plan: RunPlan, phase: Phase, record: RunRecord, supervision: Supervision
+    ) -> Run | None:
+        """Start the tool; None when it is not wanted any more."""
+        if supervision.is_to_end:
+            return None
         try:
             await record.stage(f"{self.strategy}: {phase.words}", self._tool.warnings(plan.facts))
         except LostRace:
-            return PhaseEnd(None, "", stopped=True)
+            return None
         argv = self._tool.argv(plan, phase, await supervision.begin(phase))
         heading = f"{phase.words}: {argv[0]}, as {plan.account}"
         await asyncio.to_thread(plan.workspace.write_heading, heading)
-        run = await launch(
+        self._settings.check_lease()
+        return await launch(
             LaunchSpec(
                 directory=plan.workspace.phase_directory(phase),
                 argv=argv,
@@ -309,9 +245,6 @@ class ToolEngine:
                 home=plan.workspace.directory,
             )
         )
-        stopped = await supervision.follow(run, phase)
-        output = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
-        return PhaseEnd(run.exit_status(), output, stopped)
 
     # The end
 
@@ -368,18 +301,14 @@ class ToolEngine:
     async def _end_connections(self, account: Account, tables: Sequence[str]) -> None:
         if not account.password:
             return
-        async with self._pool.session() as session:
-            port = await self._port(session)
+        self._settings.check_lease()
         settings = MySQLSettings(
-            host=self._host(), port=port, user=account.user, password=account.password
+            host=self._planner.host,
+            port=await self._planner.port(),
+            user=account.user,
+            password=account.password,
         )
         await end_connections(settings, () if account.is_temporary else tables)
-
-    async def _port(self, session: Session) -> int:
-        """Where the tools reach the server over TCP; a socket's path does not say."""
-        if not self._pool.settings.unix_socket:
-            return self._pool.settings.port
-        return int((await session.execute("SELECT @@global.port")).scalar())
 
     async def _finish(self, plan: RunPlan, record: RunRecord, account: Account | None) -> None:
         """Clean up; what that meets must not hide how the run ended.
@@ -401,32 +330,27 @@ class ToolEngine:
         account: Account | None,
     ) -> None:
         """End connections; remove triggers, then tables, then the account, then the directory."""
+        self._settings.check_lease()
         if account is not None:
             await self._end_connections(account, tables)
         async with cleaning_session(self._pool) as session:
             await self._tool.remove_leftovers(session, migration.mysql_schema, tables)
             if account is not None:
                 await drop_account(session, account)
+        self._settings.check_lease()
         await asyncio.to_thread(workspace.remove)
 
     # What an earlier daemon left
 
-    def _left_account(self, migration: Migration, workspace: Workspace) -> Account | None:
-        account = parse_account(migration.run_account)
-        if account is None:
-            return self._account() if self._settings.migration_user else None
-        try:
-            password = Path(workspace.directory / _PASSWORD_FILE).read_text(encoding="utf-8")
-        except OSError:
-            password = ""
-        return replace(account, password=password)
-
-    async def _settle_phase(self, workspace: Workspace, phase: Phase) -> PhaseEnd | None:
+    async def _settle_phase(
+        self, workspace: Workspace, phase: Phase, nonce: str
+    ) -> PhaseEnd | None:
         """End the tool of a phase if it still runs; None when it was never started."""
-        run = await attach(workspace.phase_directory(phase))
+        run = await attach(workspace.phase_directory(phase), nonce)
         if run is None:
             return None
         was_alive = run.is_alive()
+        self._settings.check_lease()
         exit_code = await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
         output = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
         ended_by_us = was_alive or exit_code is None

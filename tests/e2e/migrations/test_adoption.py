@@ -1,0 +1,272 @@
+"""The daemon ends, the tool does not: the next daemon goes on with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tabletd.sandbox.vexec_client import VExecClient
+from tests.support.daemons import (
+    EACH_TOOL,
+    KEYSPACE,
+    Case,
+    TabletPair,
+    command,
+    connected,
+    copying,
+    is_tool,
+    live_table,
+)
+from tests.support.waiting import eventually
+
+ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
+RESTARTS = 20
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One run of a tool, as the machine and the server see it."""
+
+    processes: tuple[tuple[int, float], ...]
+    accounts: tuple[str, ...]
+    tables: tuple[str, ...]
+
+
+def seen(tablets: TabletPair) -> Seen:
+    """Look who is at work now: more than one of each would be a second run."""
+    server = tablets.servers.primary
+    tools = [process for process in tablets.tool_processes() if is_tool(process.cmdline())]
+    accounts = server.query(
+        "SELECT DISTINCT user FROM information_schema.processlist WHERE user LIKE 'tabletd\\_%%'"
+    )
+    tables = server.query(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s "
+        "AND (table_name LIKE '%%\\_gho' OR table_name LIKE '%%\\_new')",
+        (KEYSPACE,),
+    )
+    return Seen(
+        tuple(sorted((process.pid, process.create_time()) for process in tools)),
+        tuple(sorted(str(row[0]) for row in accounts)),
+        tuple(sorted(str(row[0]) for row in tables)),
+    )
+
+
+async def rows_copied(client: VExecClient, migration_uuid: str) -> int:
+    record = await client.migration(migration_uuid)
+    assert record["migration_status"] == "running", record
+    return int(record["rows_copied"] or 0)
+
+
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.timeout(240)
+async def test_one_run_of_the_tool_outlives_twenty_restarts_of_its_daemon(
+    case: Case, client: VExecClient
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", 5_000, transactions_per_second=50) as table:
+        migration_uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
+        await copying(client, migration_uuid)
+        first = await asyncio.to_thread(seen, tablets)
+        assert (len(first.processes), len(first.accounts), len(first.tables)) == (1, 1, 1)
+        copied = await rows_copied(client, migration_uuid)
+        for number in range(RESTARTS):
+            way = tablets.primary.kill if number % 2 else tablets.primary.terminate
+            await asyncio.to_thread(way)
+            await tablets.restart_primary()
+            async with connected(tablets.primary) as again:
+
+                async def goes_on(again: VExecClient = again, before: int = copied) -> int:
+                    now = await rows_copied(again, migration_uuid)
+                    return now if now > before else 0
+
+                copied = await eventually(goes_on, 25, f"progress after restart {number + 1}")
+            assert await asyncio.to_thread(seen, tablets) == first
+        async with connected(tablets.primary) as again:
+            record = await again.wait(migration_uuid, until={"complete"}, within_seconds=90)
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(migration_uuid)
+    assert launches(record["log_file"]) == ["dry run", "run"]
+
+
+def launches(log_file: str | None) -> list[str]:
+    """Return what the daemons started, in order: each start has a heading in the log."""
+    lines = Path(log_file or "").read_text(errors="replace").splitlines()
+    return [
+        line.removeprefix("# tabletd: ").partition(":")[0]
+        for line in lines
+        if line.startswith("# tabletd: ")
+    ]
+
+
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.parametrize("way", ["kill", "pause"])
+@pytest.mark.timeout(120)
+async def test_the_tool_pauses_while_no_daemon_answers_and_then_goes_on(
+    case: Case, client: VExecClient, way: str
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", 5_000) as table:
+        await table.settle()
+        migration_uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
+        await copying(client, migration_uuid)
+        before = await asyncio.to_thread(seen, tablets)
+        await asyncio.to_thread(getattr(tablets.primary, way))
+        copied = await stands_still(tablets, before.tables[0])
+        assert await asyncio.to_thread(seen, tablets) == before
+        if way == "kill":
+            await tablets.restart_primary()
+        else:
+            await asyncio.to_thread(tablets.primary.resume)
+        await eventually(lambda: shadow_rows(tablets, before.tables[0]) > copied, 20, "it goes on")
+        assert await asyncio.to_thread(seen, tablets) == before
+        async with connected(tablets.primary) as again:
+            assert await again.cancel(migration_uuid) == 1
+        await tablets.leaves_no_trace(migration_uuid)
+
+
+def shadow_rows(tablets: TabletPair, name: str) -> int:
+    return int(tablets.servers.primary.scalar(f"SELECT COUNT(*) FROM {KEYSPACE}.`{name}`"))
+
+
+async def stands_still(tablets: TabletPair, name: str) -> int:
+    """Wait until no row has been copied for three seconds; return how many there are."""
+    loop = asyncio.get_running_loop()
+    last, since = -1, loop.time()
+
+    def is_quiet() -> bool:
+        nonlocal last, since
+        now = shadow_rows(tablets, name)
+        if now != last:
+            last, since = now, loop.time()
+        return loop.time() - since > 3
+
+    await eventually(is_quiet, 30, "the tool pauses")
+    return last
+
+
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.timeout(120)
+async def test_a_held_migration_stays_held_over_a_restart_and_completes_when_it_is_let_go(
+    case: Case, client: VExecClient
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", 500) as table:
+        migration_uuid = await client.submit(
+            "orders", ADD_COLUMN, case.strategy, options="--postpone-completion"
+        )
+
+        async def is_ready() -> bool:
+            record = await client.migration(migration_uuid)
+            return record["ready_to_complete"] == "1"
+
+        await eventually(is_ready, 40, "it is ready")
+        before = await asyncio.to_thread(seen, tablets)
+        await asyncio.to_thread(tablets.primary.kill)
+        await table.keeps_being_written()
+        await tablets.restart_primary()
+        async with connected(tablets.primary) as again:
+            await eventually(lambda: adopted(tablets, migration_uuid), 20, "it is taken over")
+            await table.keeps_being_written()
+            assert await asyncio.to_thread(seen, tablets) == before
+            await command(tablets, migration_uuid, "complete")
+            await again.wait(migration_uuid, until={"complete"}, within_seconds=40)
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(migration_uuid)
+
+
+def adopted(tablets: TabletPair, migration_uuid: str) -> bool:
+    return f"migration {migration_uuid}: its tool is taken over" in tablets.primary.log.read_text()
+
+
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.timeout(120)
+async def test_a_tool_that_ended_with_its_daemon_is_settled_by_the_next(
+    case: Case, client: VExecClient
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", 1_500) as table:
+        migration_uuid = await client.submit(
+            "orders", ADD_COLUMN, case.strategy, options=case.brief
+        )
+        await copying(client, migration_uuid)
+        await asyncio.to_thread(tablets.primary.kill)
+        for process in tablets.tool_processes():
+            process.send_signal(signal.SIGKILL)
+        await tablets.restart_primary()
+        async with connected(tablets.primary) as again:
+            record = await again.wait(migration_uuid, until={"complete"}, within_seconds=60)
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(migration_uuid)
+    assert launches(record["log_file"]) == ["dry run", "run"]
+
+
+@asynccontextmanager
+async def told_to(tablets: TabletPair, on_stop: str) -> AsyncGenerator[None]:
+    """Change what the primary's daemon does with its tools when it is stopped, for a block."""
+    configuration = tablets.primary.directory / "tabletd.toml"
+    before = configuration.read_text()
+    configuration.write_text(f"{before}on_stop = {json.dumps(on_stop)}\n")
+    try:
+        tablets.primary.identity.signal(signal.SIGHUP)
+        changed = "configuration reread; changed: on_stop"
+        await eventually(lambda: changed in tablets.primary.log_tail(), 20, changed)
+        yield
+    finally:
+        configuration.write_text(before)
+
+
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.timeout(120)
+async def test_with_cancel_the_tool_is_ended_with_its_daemon_and_the_migration_starts_again(
+    case: Case, client: VExecClient
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", 1_500) as table:
+        migration_uuid = await client.submit(
+            "orders", ADD_COLUMN, case.strategy, options=case.brief
+        )
+        await copying(client, migration_uuid)
+        async with told_to(tablets, "cancel"):
+            await asyncio.to_thread(tablets.primary.terminate)
+        assert await asyncio.to_thread(tablets.traces) == []
+        await tablets.restart_primary()
+        async with connected(tablets.primary) as again:
+            await again.wait(migration_uuid, until={"complete"}, within_seconds=60)
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(migration_uuid)
+
+
+@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.timeout(120)
+async def test_with_wait_the_daemon_ends_when_its_migrations_have_and_begins_no_other(
+    case: Case, client: VExecClient
+) -> None:
+    tablets = case.tablets
+    async with live_table(tablets, "orders", 1_500) as table:
+        running = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.brief)
+        waiting = await client.submit("orders", "ALTER TABLE orders ADD KEY (note)", case.strategy)
+        await copying(client, running)
+        async with told_to(tablets, "wait"):
+            tablets.primary.identity.signal(signal.SIGTERM)
+            await eventually(
+                lambda: f"waiting for migration {running}" in tablets.primary.log_tail(), 20
+            )
+            assert (await client.migration(running))["migration_status"] == "running"
+            await eventually(lambda: not tablets.primary.is_running, 60, "it ends")
+        rows = tablets.servers.primary.query(
+            "SELECT migration_uuid, migration_status FROM _vt.schema_migrations"
+        )
+        states = {str(uuid): str(status) for uuid, status in rows}
+        assert (states[running], states[waiting]) == ("complete", "queued")
+        await tablets.restart_primary()
+        async with connected(tablets.primary) as again:
+            await again.wait(waiting, until={"complete"}, within_seconds=60)
+        await table.equals_its_book()
+        await tablets.leaves_no_trace(waiting)
