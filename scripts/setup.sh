@@ -4,7 +4,7 @@
 #   scripts/setup.sh                 everything that `make demo` uses
 #   scripts/setup.sh --tests         that, more servers and Vitess's own client, for `make test`
 #   scripts/setup.sh COMPONENT ...   only these: packages venv mysql-5.7 gh-ost mysql-8.0 mariadb-11.4
-#                                    mariadb-plugins
+#                                    mariadb-plugins libfaketime
 #                                    vtctldclient-0.21 vtctldclient-0.23
 #
 # Debian packages are installed by apt; Python packages go into .venv, tools and servers that Debian has
@@ -258,6 +258,21 @@ build_vtctldclient_23() {
     build_vtctldclient 0.23.0 "$VITESS_23_HASH"
 }
 
+# Lets the tests set the clock of a server and of a daemon.
+faketime() {
+    local missing log=$tools/log/libfaketime.log status=0
+    mapfile -t missing < <(missing_packages libfaketime)
+    if [ ${#missing[@]} = 0 ]; then
+        say ok "libfaketime (already there)"
+        return
+    fi
+    apt_install "$log" libfaketime || status=$?
+    if [ "$status" = 2 ]; then
+        echo "only root may install it: apt-get install --no-install-recommends libfaketime" >"$log"
+    fi
+    [ "$status" = 0 ] && say ok "libfaketime"
+}
+
 mysql_57() { place mysql-5.7 mysql-5.7.22 build_mysql_57; }
 mysql_80() { place mysql-8.0 mysql-8.0.12 build_mysql_80; }
 mariadb_114() { place mariadb-11.4 mariadb-11.4.5 build_mariadb_114; }
@@ -286,13 +301,14 @@ flock 9
 for_demo=(packages venv mysql-5.7 gh-ost)
 [ $# -gt 0 ] || set -- "${for_demo[@]}"
 [ "$*" != --tests ] ||
-    set -- "${for_demo[@]}" mariadb-plugins mysql-8.0 mariadb-11.4 vtctldclient-0.21 vtctldclient-0.23
+    set -- "${for_demo[@]}" libfaketime mariadb-plugins mysql-8.0 mariadb-11.4 vtctldclient-0.21 vtctldclient-0.23
 for component in "$@"; do
     case $component in
         packages) packages ;;
         venv) venv ;;
         mysql-5.7) optional mysql-5.7 mysql_57 "no MySQL, so no gh-ost migration, in demo and tests" ;;
         gh-ost) optional gh-ost gh_ost "no gh-ost migration in demo and tests" ;;
+        libfaketime) optional libfaketime faketime "no test sets a clock back" ;;
         vtctldclient-0.21) optional vtctldclient-0.21 vtctldclient_21 "no test drives by Vitess 0.21's client" ;;
         vtctldclient-0.23) optional vtctldclient-0.23 vtctldclient_23 "no test drives by Vitess 0.23's client" ;;
         mariadb-plugins) optional mariadb-plugins mariadb_plugins "no test of who holds a lock on MariaDB" ;;

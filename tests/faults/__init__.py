@@ -1,0 +1,1 @@
+"""Migrations under faults: servers, daemons and tools are killed, frozen, cut off and misled."""
