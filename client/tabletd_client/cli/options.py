@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_SERVER: Final = "127.0.0.1:16100"
 _DEFAULT_TIMEOUT_SECONDS: Final = 30.0
+# Or what else gRPC takes: unix:/path, dns:///name:port.
+_ADDRESS: Final = re.compile(r"(?!https?:)(.+:\d{1,5}|(unix|dns|ipv4|ipv6|xds):.+)")
 
 
 class WrongUsage(typer.BadParameter):
@@ -69,6 +72,10 @@ class Options:
         """
         from tabletd_client.client import connect
 
+        if not _ADDRESS.fullmatch(self.address):
+            raise WrongUsage(
+                f"--server: {self.address!r} is not HOST:PORT, such as {_DEFAULT_SERVER}"
+            )
         return connect(
             self.address,
             tls=self._tls(),

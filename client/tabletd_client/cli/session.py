@@ -25,12 +25,15 @@ EXIT_NOT_REACHABLE: Final = 3
 EXIT_STILL_RUNNING: Final = 4
 
 
-def run(options: Options, work: Callable[[Client], Awaitable[int]]) -> NoReturn:
+def run(
+    options: Options, work: Callable[[Client], Awaitable[int]], *, changes: bool = False
+) -> NoReturn:
     """Do a command's work and end with its exit code.
 
     Args:
         options: whom to ask.
         work: returns the exit code.
+        changes: it asks the server to change something, which is not undone by Ctrl-C.
     """
     from tabletd_client.errors import TabletdClientError
 
@@ -44,7 +47,8 @@ def run(options: Options, work: Callable[[Client], Awaitable[int]]) -> NoReturn:
         _tell(error, options)
         code = _exit_code(error)
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        sent = "; what was sent may be done all the same: tabletctl show recent" if changes else ""
+        typer.echo(f"interrupted{sent}", err=True)
         code = EXIT_FAILED
     raise typer.Exit(code)
 

@@ -111,7 +111,7 @@ def throttle(
         answer(options, told, lambda: text)
         return EXIT_DONE
 
-    run(options, work)
+    run(options, work, changes=True)
 
 
 def unthrottle(options: Options, uuid: Pending) -> None:
@@ -125,7 +125,7 @@ def unthrottle(options: Options, uuid: Pending) -> None:
         answer(options, told, lambda: f"{_named(uuid)} no longer held back")
         return EXIT_DONE
 
-    run(options, work)
+    run(options, work, changes=True)
 
 
 def _steer(
@@ -142,7 +142,7 @@ def _steer(
         answer(options, told, lambda: _affected_text(affected, why))
         return EXIT_DONE
 
-    run(options, work)
+    run(options, work, changes=True)
 
 
 def _affected_text(affected: Affected, why: str) -> str:

@@ -80,7 +80,7 @@ def apply(
         )
         return await _submitted(client, options, submission, wait, seconds_max)
 
-    run(options, work)
+    run(options, work, changes=True)
 
 
 def revert(
@@ -106,7 +106,7 @@ def revert(
         submission = await client.revert(keyspace, uuid, context=context)
         return await _submitted(client, options, submission, wait, seconds_max)
 
-    run(options, work)
+    run(options, work, changes=True)
 
 
 def explain(
@@ -142,7 +142,7 @@ async def _submitted(
         if uuids and sys.stdout.isatty() and not options.as_json:
             typer.echo(f"see it with: {again(uuids, '')}", err=True)
         return EXIT_DONE
-    if not options.as_json and not sys.stdout.isatty():
+    if not options.as_json:
         typer.echo("\n".join(f"submitted {uuid}" for uuid in uuids))
     expected = [one for uuid in uuids for one in await client.show(submission.keyspace, uuid=uuid)]
     followed = await follow(

@@ -121,3 +121,10 @@ async def test_a_server_that_is_no_tabletd_is_told_as_such(fleet: FakeFleet) -> 
     assert result.exit_code == 1
     assert f"what answers at {fleet.address} is no tabletd" in result.stderr
     assert "[INCOMPATIBLE_SERVER]" in result.stderr
+
+
+@pytest.mark.parametrize("address", ["localhost", "http://127.0.0.1:15100", ":16100", "host:"])
+async def test_an_address_that_is_none_is_wrong_usage(fleet: FakeFleet, address: str) -> None:
+    result = await run(fleet, "--server", address, "show")
+    assert result.exit_code == 2
+    assert f"--server: {address!r} is not HOST:PORT" in result.stderr
