@@ -245,6 +245,12 @@ class Config(BaseModel):
     allow_unsafe_cutover: bool = Field(
         False, description="Permit cut-overs that can lose writes on servers without better."
     )
+    verify: bool = Field(
+        True, description="Compare all rows of table and copy before they are swapped."
+    )
+    verify_load_percent: int = Field(
+        100, ge=1, le=100, description="Share of the time in which comparing asks the server."
+    )
     migration_user: str | None = Field(
         None, description="Account for the tools; default: a fresh one for each migration."
     )

@@ -30,6 +30,7 @@ class Flags:
             at all.
         cut_over_threshold_seconds: how long a cut-over may lock; 0: as the engine is set.
         force_cut_over_after_seconds: how long after it was ready a cut-over is forced; 0: never.
+        verify: ours, not Vitess's: compare all rows before the tables are swapped.
     """
 
     singleton: bool = False
@@ -47,6 +48,7 @@ class Flags:
     unsafe_allow_foreign_keys: bool = False
     analyze_table: bool = False
     declarative: bool = False
+    verify: bool = True
 
 
 @lru_cache(maxsize=1024)

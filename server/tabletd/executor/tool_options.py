@@ -27,6 +27,7 @@ SWITCH_FLAGS = frozenset(
         "singleton-context",
         "singleton-table",
         "unsafe-allow-foreign-keys",
+        "verify",
     }
 )
 DURATION_FLAGS = frozenset({"cut-over-threshold", "force-cut-over-after", "retain-artifacts"})

@@ -52,6 +52,12 @@ def test_a_flag_may_be_said_to_be_false() -> None:
         flags_of("--singleton=maybe")
 
 
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_rows_are_compared_unless_a_migration_says_otherwise(strategy: Strategy) -> None:
+    assert flags_of("", strategy).verify
+    assert not flags_of("--verify=false", strategy).verify
+
+
 def test_an_earlier_name_of_a_flag_means_the_same() -> None:
     assert flags_of("--fast-over-revertible").prefer_instant_ddl
 

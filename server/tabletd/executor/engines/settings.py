@@ -30,6 +30,8 @@ class EngineSettings:
         progress_interval_seconds: how often progress is written in a run's first two minutes.
         gh_ost_hooks_interval_seconds: gh-ost's `--hooks-status-interval`.
         retain_artifacts_seconds: gives how long dropped tables are kept, where a row does not say.
+        verify: compare all rows before the tables are swapped, where a migration does not say.
+        verify_load: which part of the time that keeps the server busy.
         check_lease: called right before what no statement fences: starting or ending a tool,
             removing a file; raises LeaseNotHeld when this daemon may not act for its server.
     """
@@ -49,4 +51,6 @@ class EngineSettings:
     progress_interval_seconds: float = 1.0
     gh_ost_hooks_interval_seconds: int = 5
     retain_artifacts_seconds: Callable[[], float] = lambda: 24 * 3600.0
+    verify: bool = True
+    verify_load: float = 1.0
     check_lease: Callable[[], object] = lambda: None
