@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tabletd_client.client import Client, connect
     from tabletd_client.connection import PasswordCredentials, TlsOptions
     from tabletd_client.errors import Reason, TabletdClientError
+    from tabletd_client.leftovers import Leftover, LeftoverKind, TabletLeftovers
     from tabletd_client.models import (
         Affected,
         Changed,
@@ -48,6 +49,8 @@ __all__ = [
     "Disconnected",
     "EtaState",
     "Event",
+    "Leftover",
+    "LeftoverKind",
     "Lock",
     "Migration",
     "MigrationLog",
@@ -61,6 +64,7 @@ __all__ = [
     "Submission",
     "Tablet",
     "TabletLag",
+    "TabletLeftovers",
     "TabletdClientError",
     "TlsOptions",
     "UpToDate",
@@ -77,6 +81,9 @@ _MODULES: Final[Mapping[str, str]] = {
     "TlsOptions": "connection",
     "Reason": "errors",
     "TabletdClientError": "errors",
+    "Leftover": "leftovers",
+    "LeftoverKind": "leftovers",
+    "TabletLeftovers": "leftovers",
     "Affected": "models",
     "Changed": "models",
     "Disconnected": "models",

@@ -27,6 +27,7 @@ from tabletd_client.connection import (
 )
 from tabletd_client.convert import from_status, listed_migration, to_plan
 from tabletd_client.health import tablet_lag
+from tabletd_client.leftovers import TabletLeftovers, tablet_leftovers
 from tabletd_client.logs import read_log
 from tabletd_client.models import (
     Affected,
@@ -50,6 +51,8 @@ from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
 
 # A direct change runs within the call.
 _APPLY_SECONDS: Final = 3600.0
+# Each leftover may wait some seconds for a table's lock.
+_FIX_SECONDS: Final = 600.0
 _ALL_APPS: Final = "online-ddl"
 _ORDERS: Final[Mapping[Order, vtctldata_pb2.QueryOrdering.ValueType]] = {
     Order.ASCENDING: vtctldata_pb2.ASCENDING,
@@ -419,6 +422,24 @@ class Client:
             )
 
         return await at_once(ask, await self.shards(keyspace))
+
+    async def leftovers(self, keyspace: str, *, fix: bool = False) -> list[TabletLeftovers]:
+        """Return what migrations have left that no live one owns, as each tablet tells it.
+
+        Args:
+            keyspace: empty: of all.
+            fix: have removed at once what rows of the queue name, which the tablets do by
+                themselves in time.
+        """
+
+        async def ask(tablet: Tablet) -> TabletLeftovers:
+            place = self._places.place(tablet)
+            seconds = _FIX_SECONDS if fix else self._timeout_seconds
+            return await tablet_leftovers(
+                self._connections, place, fix=fix, timeout_seconds=seconds
+            )
+
+        return await at_once(ask, await self.tablets(keyspace))
 
     async def shards(self, keyspace: str) -> list[str]:
         """Return the names of a keyspace's shards."""

@@ -113,6 +113,7 @@ class SyncClient:
     unthrottle = _blocking(Client.unthrottle)
     explain = _blocking(Client.explain)
     logs = _blocking(Client.logs)
+    leftovers = _blocking(Client.leftovers)
 
     @contextmanager
     def watch(

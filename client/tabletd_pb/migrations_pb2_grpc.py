@@ -45,6 +45,16 @@ class MigrationsStub(object):
                 request_serializer=tabletd__pb_dot_migrations__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=tabletd__pb_dot_migrations__pb2.ExplainResponse.FromString,
                 _registered_method=True)
+        self.ListLeftovers = channel.unary_unary(
+                '/tabletd.v1.Migrations/ListLeftovers',
+                request_serializer=tabletd__pb_dot_migrations__pb2.ListLeftoversRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_migrations__pb2.ListLeftoversResponse.FromString,
+                _registered_method=True)
+        self.FixLeftovers = channel.unary_unary(
+                '/tabletd.v1.Migrations/FixLeftovers',
+                request_serializer=tabletd__pb_dot_migrations__pb2.FixLeftoversRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_migrations__pb2.FixLeftoversResponse.FromString,
+                _registered_method=True)
 
 
 class MigrationsServicer(object):
@@ -67,6 +77,22 @@ class MigrationsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLeftovers(self, request, context):
+        """ListLeftovers says what migrations have left that no live one owns, and changes nothing. A primary tells of its server
+        and its machine, any other tablet of its machine only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FixLeftovers(self, request, context):
+        """FixLeftovers removes, at once, what the tablet would remove by itself sooner or later: what a row of the queue names. A
+        bounded number at a time: what is left over is removed by the next call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MigrationsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +105,16 @@ def add_MigrationsServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=tabletd__pb_dot_migrations__pb2.ExplainRequest.FromString,
                     response_serializer=tabletd__pb_dot_migrations__pb2.ExplainResponse.SerializeToString,
+            ),
+            'ListLeftovers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLeftovers,
+                    request_deserializer=tabletd__pb_dot_migrations__pb2.ListLeftoversRequest.FromString,
+                    response_serializer=tabletd__pb_dot_migrations__pb2.ListLeftoversResponse.SerializeToString,
+            ),
+            'FixLeftovers': grpc.unary_unary_rpc_method_handler(
+                    servicer.FixLeftovers,
+                    request_deserializer=tabletd__pb_dot_migrations__pb2.FixLeftoversRequest.FromString,
+                    response_serializer=tabletd__pb_dot_migrations__pb2.FixLeftoversResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +172,60 @@ class Migrations(object):
             '/tabletd.v1.Migrations/Explain',
             tabletd__pb_dot_migrations__pb2.ExplainRequest.SerializeToString,
             tabletd__pb_dot_migrations__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLeftovers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tabletd.v1.Migrations/ListLeftovers',
+            tabletd__pb_dot_migrations__pb2.ListLeftoversRequest.SerializeToString,
+            tabletd__pb_dot_migrations__pb2.ListLeftoversResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FixLeftovers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tabletd.v1.Migrations/FixLeftovers',
+            tabletd__pb_dot_migrations__pb2.FixLeftoversRequest.SerializeToString,
+            tabletd__pb_dot_migrations__pb2.FixLeftoversResponse.FromString,
             options,
             channel_credentials,
             insecure,

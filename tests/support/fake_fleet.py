@@ -105,6 +105,7 @@ class FakeTablet:
         self.lag_seconds = 0
         self.log = ""
         self.plans: Sequence[migrations_pb2.Plan] = ()
+        self.leftovers: Sequence[migrations_pb2.Leftover] = ()
         self.history_max = 100
         self._history: list[migrations_pb2.WatchResponse] = []
         self._sequence = 0
@@ -349,6 +350,16 @@ class _Servicer:
 
     def _Explain(self, _: Any) -> Any:
         return migrations_pb2.ExplainResponse(plans=self._tablet.plans)
+
+    def _ListLeftovers(self, _: Any) -> Any:
+        return migrations_pb2.ListLeftoversResponse(leftovers=self._tablet.leftovers)
+
+    def _FixLeftovers(self, _: Any) -> Any:
+        found = self._tablet.leftovers
+        return migrations_pb2.FixLeftoversResponse(
+            removed=[one for one in found if one.removable and not one.failure],
+            left=[one for one in found if one.failure or not one.removable],
+        )
 
     def _Execute(self, request: Any) -> Any:
         text = self._tablet.log.encode()

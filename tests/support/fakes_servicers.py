@@ -16,6 +16,7 @@ from tabletd.admin.tablet_admin import FetchOptions, TabletAdmin
 from tabletd.clock import SystemClock
 from tabletd.errors import TabletdError
 from tabletd.executor.explain import Explainer, Explanation
+from tabletd.executor.leftover import Leftover, Swept
 from tabletd.executor.watch import Watch
 from tabletd.mysql.result import ResultSet
 from tabletd.servicers.interceptors import CallLimits
@@ -153,6 +154,22 @@ class FakeExplainer(Explainer):
         return self.answer
 
 
+class FakeSweeper:
+    """Implements `servicers.ports.Sweeping` with what the test lets it find."""
+
+    def __init__(self) -> None:
+        self.found: list[Leftover] = []
+        self.failures: dict[str, str] = {}
+
+    async def find(self) -> list[Leftover]:
+        return self.found
+
+    async def sweep(self) -> tuple[list[Swept], list[Leftover]]:
+        removable = [one for one in self.found if one.is_removable]
+        swept = [Swept(one, self.failures.get(one.name, "")) for one in removable]
+        return swept, [one for one in self.found if not one.is_removable]
+
+
 @dataclass
 class GrpcBench:
     """A served set of fakes, and a channel to it."""
@@ -168,6 +185,7 @@ class GrpcBench:
     table: FakeTable
     watch: Watch
     explainer: FakeExplainer
+    sweeper: FakeSweeper
     address: str = field(default="")
 
 
@@ -184,13 +202,14 @@ async def grpc_bench(
     app_rules, throttler = await shard.primary()
     vtctld = build_vtctld(topology or StaticTopology(Layout(()), clock=SystemClock()))
     watch, explainer = Watch(table, clock=SystemClock()), FakeExplainer()
+    sweeper = FakeSweeper()
     built = build_server(
         tablet_manager=TabletManager(
             tablet=tablet, executor=executor, admin=admin, throttler=throttler
         ),
         query=Query(tablet=tablet, executor=executor, admin=admin),
         throttling=Throttling(app_rules=app_rules),
-        migrations=Migrations(watch=watch, explainer=explainer),
+        migrations=Migrations(watch=watch, explainer=explainer, sweeper=sweeper),
         vtctld=VtctldService(vtctld),
         vtctl=VtctlService(vtctld.commands),
         host="127.0.0.1",
@@ -214,6 +233,7 @@ async def grpc_bench(
                 table,
                 watch,
                 explainer,
+                sweeper,
                 address,
             )
     finally:

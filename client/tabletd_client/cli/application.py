@@ -116,6 +116,11 @@ _COMMANDS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Say what a reason of failure means, and what to do.",
         ("tabletctl explain-error NOT_PRIMARY", "tabletctl explain-error"),
     ),
+    "leftovers": (
+        "leftovers",
+        "Show what migrations have left, and remove it.",
+        ("tabletctl leftovers", "tabletctl leftovers --fix"),
+    ),
     "completion": (
         "shells",
         "Print the completion for bash, zsh or fish.",

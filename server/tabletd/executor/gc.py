@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tabletd.clock import Clock
-from tabletd.errors import MySQLUnavailable, NotWritable, Reason, TabletdError
+from tabletd.errors import LostRace, MySQLUnavailable, NotWritable, Reason, TabletdError
 from tabletd.executor.migration import Migration
 from tabletd.executor.names import (
     GCTable,
@@ -172,6 +172,23 @@ class GarbageCollector:
             more = more or any(unfinished)
         return more
 
+    async def keep(self, migration_id: int, table: str) -> None:
+        """Take a former table over that its row does not name; it is kept as long as any other.
+
+        Args:
+            migration_id: of the finished migration that it was the table of.
+            table: its name now.
+
+        Raises:
+            LostRace: the migration is gone or not finished any more.
+        """
+        migration = await self._store.by_id(migration_id)
+        if migration is None or migration.status not in TERMINAL:
+            raise LostRace(f"the migration with id {migration_id} is not finished")
+        seconds = migration.retain_artifacts_seconds or self.settings.retain_artifacts_seconds
+        due = self._now() + timedelta(seconds=max(seconds, 0))
+        await self._move(migration, table, TableGCState.HOLD, None, due)
+
     async def _collect(self) -> bool:
         """Send the artifacts of migrations whose retention is over on their way."""
         due = await self._store.collectable(
@@ -203,10 +220,15 @@ class GarbageCollector:
         return next(state for state in TableGCState if state in self.settings.lifecycle)
 
     async def _move(
-        self, migration: Migration, table: str, state: TableGCState, gc_uuid: str | None
+        self,
+        migration: Migration,
+        table: str,
+        state: TableGCState,
+        gc_uuid: str | None,
+        due: datetime | None = None,
     ) -> Migration:
         """Rename a table to its next station; the row names both until that is done."""
-        due = self._now()
+        due = due or self._now()
         if state is TableGCState.EVAC:
             due += timedelta(seconds=self.settings.evac_seconds)
         new_name = gc_table_name(state, gc_uuid or create_gc_uuid(migration.id), due)

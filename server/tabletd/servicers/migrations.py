@@ -1,4 +1,4 @@
-"""`tabletd.v1.Migrations`: live news of migrations, and what one would do."""
+"""`tabletd.v1.Migrations`: live news of migrations, what one would do, and what they left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import grpc.aio
 
 from tabletd.executor.explain import Explainer
 from tabletd.executor.watch import Changed, News, Watch
+from tabletd.servicers.convert_leftovers import leftover_to_proto
 from tabletd.servicers.convert_migration import explanation_to_proto, news_to_proto, wish_from_proto
+from tabletd.servicers.ports import Sweeping
 from tabletd_pb import migrations_pb2 as pb
 from tabletd_pb.migrations_pb2_grpc import MigrationsServicer
 
@@ -19,16 +21,18 @@ _CONVERTED_MAX: Final = 256
 
 
 class Migrations(MigrationsServicer):
-    """Sends what the watch and the explainer tell.
+    """Sends what the watch, the explainer and the sweeper tell.
 
     Args:
         watch: the news.
         explainer: says what a statement would do.
+        sweeper: finds and removes what migrations left.
     """
 
-    def __init__(self, *, watch: Watch, explainer: Explainer) -> None:
+    def __init__(self, *, watch: Watch, explainer: Explainer, sweeper: Sweeping) -> None:
         self._watch = watch
         self._explainer = explainer
+        self._sweeper = sweeper
         self._converted: OrderedDict[int, pb.WatchResponse] = OrderedDict()
 
     async def Watch(
@@ -43,6 +47,22 @@ class Migrations(MigrationsServicer):
             request.statement, request.ddl_strategy, request.migration_context
         )
         return pb.ExplainResponse(plans=[explanation_to_proto(one) for one in found])
+
+    async def ListLeftovers(
+        self, request: pb.ListLeftoversRequest, context: _Context
+    ) -> pb.ListLeftoversResponse:
+        found = await self._sweeper.find()
+        return pb.ListLeftoversResponse(leftovers=[leftover_to_proto(one) for one in found])
+
+    async def FixLeftovers(
+        self, request: pb.FixLeftoversRequest, context: _Context
+    ) -> pb.FixLeftoversResponse:
+        swept, left_alone = await self._sweeper.sweep()
+        stays = [leftover_to_proto(one.leftover, one.failure) for one in swept if one.failure]
+        return pb.FixLeftoversResponse(
+            removed=[leftover_to_proto(one.leftover) for one in swept if not one.failure],
+            left=[*stays, *(leftover_to_proto(one) for one in left_alone)],
+        )
 
     def _to_proto(self, news: News) -> pb.WatchResponse:
         """Convert news once for all who watch."""

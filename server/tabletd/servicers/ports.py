@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from tabletd.executor.leftover import Leftover, Swept
 from tabletd.mysql.result import ResultSet
 from tabletd.tablet import Health, TabletAlias, TabletType
 
@@ -17,6 +18,16 @@ class MigrationQueue(Protocol):
 
     async def execute_statement(self, sql: str) -> ResultSet | None:
         """Return None for what is not about migrations, and none itself."""
+        ...
+
+
+class Sweeping(Protocol):
+    """Finds and removes what migrations left."""
+
+    async def find(self) -> Sequence[Leftover]: ...
+
+    async def sweep(self) -> tuple[Sequence[Swept], Sequence[Leftover]]:
+        """Return what was to be removed and what became of it, and what is left alone."""
         ...
 
 

@@ -46,6 +46,7 @@ TYPES: Final[dict[str, Callable[[Any], bool]]] = {
     "list of locks": _is_list_of(
         lambda one: one.keys() == {"object", "blocks", "phase", "seconds_max"}
     ),
+    "list of leftovers": _is_list_of(lambda one: one.keys() == _documented("Leftover").keys()),
     "object": lambda one: one.keys() == {"reason", "message", "code", "facts"},
 }
 
@@ -87,6 +88,12 @@ def filled(fleet: FakeFleet) -> FakeFleet:
             evidence=["looked"],
         )
     ]
+    fleet.tablets[100].leftovers = [
+        migrations_pb2.Leftover(
+            kind=migrations_pb2.Leftover.KIND_TABLE, name="_t_new", uuid=UUID, removable=True
+        ),
+        migrations_pb2.Leftover(kind=migrations_pb2.Leftover.KIND_TABLE, name="_t_gho"),
+    ]
     fleet.tablets[200].plans = [migrations_pb2.Plan(estimated_seconds=-1)]
     return fleet
 
@@ -106,6 +113,8 @@ def filled(fleet: FakeFleet) -> FakeFleet:
         (("tablets",), "Tablet"),
         (("lag",), "Lag"),
         (("logs", UUID), "Log"),
+        (("leftovers",), "TabletLeftovers"),
+        (("leftovers", "--fix"), "TabletLeftovers"),
         (("explain-error",), "Page"),
         (("explain-error", "not-primary"), "Page"),
     ],

@@ -11,6 +11,7 @@ import grpc
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.explain import Explanation, Lock, Way
+from tabletd.executor.leftover import Kind, Leftover
 from tabletd_pb import migrations_pb2 as pb
 from tabletd_pb import migrations_pb2_grpc, vtctldata_pb2
 from tests.support.fakes_servicers import GrpcBench, error_info, failure, grpc_bench
@@ -148,4 +149,34 @@ async def test_an_explanation_tells_way_size_locks_and_refusals() -> None:
                 evidence=["seen"],
                 waits=["for another"],
             )
+        ]
+
+
+async def test_leftovers_are_listed_and_fixed_in_their_own_words() -> None:
+    async with grpc_bench() as bench:
+        ours = Leftover(
+            kind=Kind.TABLE, name="_t_new", schema="shop", migration_uuid=UUID, note="seen"
+        )
+        stuck = Leftover(
+            kind=Kind.TRIGGER, name="t_ins", schema="shop", table="t", migration_uuid=UUID
+        )
+        by_hand = Leftover(kind=Kind.SOCKET, name="/tmp/gh-ost.shop.t.sock", note="by hand")
+        bench.sweeper.found = [stuck, ours, by_hand]
+        bench.sweeper.failures = {"t_ins": "locked"}
+        stub = cast(Any, migrations_pb2_grpc.MigrationsStub)(bench.channel)
+        listed = (await stub.ListLeftovers(pb.ListLeftoversRequest())).leftovers
+        assert [one.removable for one in listed] == [True, True, False]
+        assert listed[1] == pb.Leftover(
+            kind=pb.Leftover.KIND_TABLE,
+            name="_t_new",
+            schema="shop",
+            uuid=UUID,
+            note="seen",
+            removable=True,
+        )
+        fixed = await stub.FixLeftovers(pb.FixLeftoversRequest())
+        assert [one.name for one in fixed.removed] == ["_t_new"]
+        assert [(one.name, one.failure) for one in fixed.left] == [
+            ("t_ins", "locked"),
+            ("/tmp/gh-ost.shop.t.sock", ""),
         ]
