@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,6 +23,8 @@ _STYLES: Final = {
     Status.RUNNING: "cyan",
 }
 _BAR_WIDTH: Final = 20
+_INDENT: Final = "    "
+_NEWS_LINES_MAX: Final = 3
 _DRAWS_PER_SECOND: Final = 8
 
 
@@ -44,14 +47,14 @@ class Board:
         room = max(options.size.height - 3, 4)
         hidden = 0
         for block in blocks:
-            height = 1 + sum(2 if _news(one) else 1 for one in block)
+            height = 1 + sum(1 + len(_news(one, options.max_width)) for one in block)
             if height > room and room < options.size.height - 3:
                 hidden += 1
                 continue
             room -= height
             yield _heading(block[0])
             for one in block:
-                yield from _shard_lines(one)
+                yield from _shard_lines(one, options.max_width)
         if not blocks:
             yield Text("no migrations", style="dim")
         if hidden:
@@ -83,7 +86,7 @@ def _heading(one: Migration) -> Text:
     return text
 
 
-def _shard_lines(one: Migration) -> list[Table | Text]:
+def _shard_lines(one: Migration, width: int) -> list[Table | Text]:
     row = Table.grid(padding=(0, 1))
     row.add_column(width=8, no_wrap=True)
     row.add_column(width=9, no_wrap=True)
@@ -97,8 +100,7 @@ def _shard_lines(one: Migration) -> list[Table | Text]:
         bar,
         Text(_figures(one, percent)),
     )
-    news = _news(one)
-    return [row, _line(Text(f"    {news}", style="dim"))] if news else [row]
+    return [row, *(_line(Text(line, style="dim")) for line in _news(one, width))]
 
 
 def _figures(one: Migration, percent: float) -> str:
@@ -107,8 +109,17 @@ def _figures(one: Migration, percent: float) -> str:
     return "  ".join(part for part in (f"{percent:5.1f}%", rows, left) if part)
 
 
-def _news(one: Migration) -> str:
-    return "; ".join(part for part in (one.throttle_reason, one.stage, one.message) if part)
+def _news(one: Migration, width: int) -> list[str]:
+    text = "; ".join(part for part in (one.throttle_reason, one.stage, one.message) if part)
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        max_lines=_NEWS_LINES_MAX,
+        placeholder=" ...",
+        break_on_hyphens=False,
+    )
 
 
 def _line(text: Text) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Annotated, Final
 
@@ -11,7 +12,7 @@ import typer
 from tabletd_client.cli import completion
 from tabletd_client.cli.options import Options, WrongUsage
 from tabletd_client.cli.session import answer, terminal_width
-from tabletd_client.cli.text import table
+from tabletd_client.cli.text import cut, table
 
 _PAGE: Final = ".md"
 
@@ -33,8 +34,14 @@ def explain_error(
     if reason:
         answer(options, pages, lambda: pages[0]["text"].rstrip("\n"))
         return
-    rows = [(page["reason"], _first_sentence(page["text"])) for page in pages]
-    answer(options, pages, lambda: table(("REASON", "MEANS"), rows, terminal_width()))
+    answer(options, pages, lambda: _list(pages, terminal_width()))
+
+
+def _list(pages: Sequence[Mapping[str, str]], width: int | None) -> str:
+    lines = table(
+        ("REASON", "MEANS"), [(page["reason"], _first_sentence(page["text"])) for page in pages]
+    )
+    return lines if width is None else "\n".join(cut(line, width) for line in lines.splitlines())
 
 
 def _known(text: str) -> str:

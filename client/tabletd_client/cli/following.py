@@ -13,7 +13,7 @@ import typer
 
 from tabletd_client.cli.follow import Followed
 from tabletd_client.cli.json_shapes import dump_line, event_object
-from tabletd_client.cli.session import EXIT_STILL_RUNNING
+from tabletd_client.cli.session import EXIT_STILL_RUNNING, warn
 from tabletd_client.cli.text import migration_in_full, status_line
 from tabletd_client.models import Changed, Disconnected, Event, Migration, Status
 
@@ -83,10 +83,10 @@ def conclude(followed: Followed, uuids: Sequence[str], context: str = "") -> int
     """Say why migrations failed, or how to see those again that go on; return the exit code."""
     for one in followed.states.values():
         if one.status in (Status.FAILED, Status.CANCELLED) and one.message:
-            typer.echo(f"{one.uuid} {one.shard} {one.status}: {one.message}", err=True)
+            warn(f"{one.uuid} {one.shard} {one.status}: {one.message}")
     code = followed.exit_code
     if code == EXIT_STILL_RUNNING:
-        typer.echo(f"it goes on; see it again with: {again(uuids, context)}", err=True)
+        typer.echo(f"it goes on; see it again: {again(uuids, context)}", err=True)
     return code
 
 

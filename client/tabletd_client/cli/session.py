@@ -95,11 +95,19 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def warn(text: str) -> None:
+    """Say something beside the answer, broken between words on a terminal."""
+    from tabletd_client.cli.text import wrapped
+
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    typer.echo("\n".join(wrapped("", text, width)), err=True)
+
+
 def _tell(error: TabletdClientError, options: Options) -> None:
     if options.as_json:
         typer.echo(dump_line(error_object(error)), err=True)
         return
-    typer.echo(f"tabletctl: {error.message} [{error.reason}]", err=True)
+    warn(f"tabletctl: {error.message} [{error.reason}]")
     if _exit_code(error) != EXIT_USAGE:
         typer.echo(f"what to do: tabletctl explain-error {error.reason}", err=True)
 

@@ -140,7 +140,7 @@ async def _submitted(
         told = {**plain(submission), "migrations": None}
         answer(options, told, lambda: "\n".join(uuids) or "done at once")
         if uuids and sys.stdout.isatty() and not options.as_json:
-            typer.echo(f"see it with: {again(uuids, '')}", err=True)
+            typer.echo(f"see it: {again(uuids, '')}", err=True)
         return EXIT_DONE
     if not options.as_json:
         typer.echo("\n".join(f"submitted {uuid}" for uuid in uuids))

@@ -103,15 +103,16 @@ def _blocks(migrations: Sequence[Migration], width: int) -> str:
     lines: list[str] = []
     for uuid, block in blocks.items():
         first = block[0]
-        lines.append(_cut(f"{uuid} {first.strategy} {first.ddl_action} {first.table}", width))
+        lines.append(cut(f"{uuid} {first.strategy} {first.ddl_action} {first.table}", width))
         for one in block:
             begin = f"  {one.shard.ljust(shard_width)}  {one.status.ljust(status_width)}  "
             said = (progress(one), one.stage, "" if one.status is Status.COMPLETE else one.message)
-            lines.append(_cut(begin + "; ".join(filter(None, said)), width))
+            lines.append(cut(begin + "; ".join(filter(None, said)), width))
     return "\n".join(lines)
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
+    """Return a text in one line that is no longer than a width."""
     line = " ".join(text.split("\n")).rstrip()
     return line if len(line) <= width else f"{line[: width - 3]}..."
 

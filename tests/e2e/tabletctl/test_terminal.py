@@ -138,7 +138,7 @@ async def test_ctrl_c_leaves_the_migration_running_and_says_how_to_see_it_again(
         await screen.shows("running")
         screen.process.send_signal(signal.SIGINT)
         assert await screen.ends() == 4
-        assert f"see it again with: tabletctl watch {UUID}" in screen.text
+        assert f"see it again: tabletctl watch {UUID}" in screen.text
         assert "Traceback" not in screen.text
     assert "CancelSchemaMigration" not in {name for name, _ in fleet.calls}
 
