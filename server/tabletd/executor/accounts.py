@@ -121,7 +121,9 @@ async def create_account(
     try:
         # One of the same name is of an earlier run, on a server that lost its end in a fail-over.
         await drop_account(session, account)
-        await session.execute(f"CREATE USER {name} IDENTIFIED {how} %s", (account.password,))
+        # The name may hold per cent signs, and only here the statement has parameters.
+        create = f"CREATE USER {name.replace('%', '%%')} IDENTIFIED {how} %s"
+        await session.execute(create, (account.password,))
         is_made = True
         for grant in grants:
             await session.execute(f"GRANT {grant} TO {name}")
