@@ -226,26 +226,26 @@ class Stage:
         new.server.primary = None
         self.primary, self.replica = new, old
         self.writers.upstream = (LOOPBACK, new.server.port)
-        replicate(old, new)
+        replicate(old.server, new.server)
 
 
-def replicate(replica: Host, primary: Host) -> None:
+def replicate(replica: RealServer, primary: RealServer) -> None:
     """Let a server replicate from another one, through the proxy."""
     source = (
-        f"CHANGE MASTER TO MASTER_HOST='{PROXY_HOST}', MASTER_PORT={primary.server.port}, "
+        f"CHANGE MASTER TO MASTER_HOST='{PROXY_HOST}', MASTER_PORT={primary.port}, "
         f"MASTER_USER='{REPLICATION_USER}', MASTER_PASSWORD='{REPLICATION_PASSWORD}', "
         "MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=2, "
     )
     statements = ["SET GLOBAL read_only = 1", "SET GLOBAL slave_net_timeout = 5"]
-    if replica.server.is_mariadb:
+    if replica.is_mariadb:
         statements += [
             "SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos",
             source + "MASTER_USE_GTID=slave_pos",
         ]
     else:
         statements.append(source + "MASTER_AUTO_POSITION=1")
-    replica.server.script(*statements, "START SLAVE")
-    replica.server.primary = primary.server
+    replica.script(*statements, "START SLAVE")
+    replica.primary = primary
 
 
 def _settings(server: RealServer, program: Program, tool: str) -> dict[str, str]:
@@ -325,6 +325,8 @@ class _Builder:
         ]
         writers = await stack.enter_async_context(proxy_to((LOOPBACK, servers[0].port)))
         await asyncio.to_thread(self._prepare, servers[0])
+        # Before its daemon looks: it would take a server on its own for a primary.
+        await asyncio.to_thread(replicate, servers[1], servers[0])
         daemons = await asyncio.gather(
             *(
                 start(self._start_daemon, index, servers[index], ports, proxies)
@@ -346,8 +348,6 @@ class _Builder:
                 zip(servers, daemons, proxies, strict=True)
             )
         )
-        await asyncio.to_thread(replicate, replica, primary)
-        await asyncio.to_thread(replica.server.catch_up)
         return Stage(
             directory=self._directory,
             tool=self._tool,

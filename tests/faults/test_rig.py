@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tabletd.sandbox.releases import ReleaseName
+from tests.faults.fixed import plans
 from tests.faults.general_log import Span, overlaps, spans
-from tests.faults.kinds import KINDS, kind_named, may_join
+from tests.faults.kinds import KINDS, Family, Target, kind_named, may_join
 from tests.faults.phases import Phase, is_reached, phase_of
 from tests.faults.plan import draw
 
@@ -66,6 +67,14 @@ def test_kinds_have_names_of_their_own_and_two_at_once_hurt_different_things() -
     assert may_join(kind_named("read-only"), kind_named("daemon-kill"))
     with pytest.raises(LookupError, match="daemon-kill"):
         kind_named("daemon-tickled")
+
+
+def test_the_runs_of_the_test_suite_hurt_every_target_by_every_family() -> None:
+    fixed = [plan for tool in ("gh-ost", "pt-osc") for plan in plans(tool)]
+    kinds = [fault.kind for plan in fixed for fault in plan.faults]
+    assert len(fixed) == 12
+    assert {kind.target for kind in kinds} == set(Target)
+    assert {kind.family for kind in kinds} == set(Family)
 
 
 @pytest.mark.parametrize(

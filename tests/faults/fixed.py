@@ -1,0 +1,59 @@
+"""The runs of `make test`: twelve, which hurt every target by a fault of every family."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tests.faults.kinds import kind_named
+from tests.faults.plan import Plan, draw
+from tests.faults.run import run
+from tests.faults.stage import real_program
+from tests.support.servers import missing_release
+
+SECONDS_MAX: Final = 200
+
+_RUNS: Final = {
+    "gh-ost": (
+        (1, ("daemon-kill",)),
+        (2, ("tool-stop", "hook-daemon-cut")),
+        (3, ("server-kill",)),
+        (4, ("tool-server-stall", "replica-kill")),
+        (5, ("program-exits-0",)),
+        (6, ("role-change",)),
+    ),
+    "pt-osc": (
+        (7, ("wrapper-kill", "client-daemon-reset")),
+        (8, ("daemon-server-cut", "replication-stopped")),
+        (9, ("daemon-term", "replica-primary-reset")),
+        (10, ("logs-disk-full",)),
+        (11, ("clock-set-back", "queue-column-dropped")),
+        (12, ("second-daemon", "connections-killed")),
+    ),
+}
+
+
+def plans(tool: str) -> list[Plan]:
+    """Return a tool's runs."""
+    return [
+        draw(seed, tool=tool, kinds=[kind_named(name) for name in names], is_brief=True)
+        for seed, names in _RUNS[tool]
+    ]
+
+
+def name_of(plan: Plan) -> str:
+    """Return what a test of the plan is called."""
+    return " and ".join(fault.kind.name for fault in plan.faults)
+
+
+async def check(plan: Plan) -> None:
+    """Carry a plan out, where this machine can; everything is kept where something is wrong."""
+    reasons = [fault.kind.why_not for fault in plan.faults]
+    reasons.append(missing_release(plan.server))
+    if real_program(plan.tool) is None:
+        reasons.append(f"{plan.tool} is not installed")
+    if reason := "; ".join(filter(None, reasons)):
+        pytest.skip(reason)
+    report = await run(plan)
+    assert report.is_good, str(report)
