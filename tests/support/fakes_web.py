@@ -84,6 +84,7 @@ class FakeWeb:
     registry: Registry = field(default_factory=Registry)
     migrations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     migrations_error: TabletdError | None = None
+    lease_state: str = "held since epoch 1"
 
     async def recent_migrations(self) -> Sequence[Mapping[str, Any]]:
         if self.migrations_error is not None:
@@ -101,5 +102,6 @@ class FakeWeb:
             metrics_content_type="text/plain; version=1.0.0; charset=utf-8",
             recent_migrations=self.recent_migrations,
             mysql_address="127.0.0.1:3306",
+            lease_state=lambda: self.lease_state,
             version="9.9",
         )

@@ -21,6 +21,6 @@ class Address:
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
 
     @property
-    def local_url(self) -> str:
-        """How a program on this machine reaches it over HTTP."""
-        return f"http://{Address(self.local_host, self.port)}"
+    def local_address(self) -> Address:
+        """Where a program on this machine reaches it."""
+        return Address(self.local_host, self.port)

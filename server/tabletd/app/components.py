@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -16,13 +16,15 @@ from tabletd.app.address import Address
 from tabletd.app.queue import Queue, build_queue
 from tabletd.clock import Clock, SystemClock
 from tabletd.config import Config
+from tabletd.executor.executor import Executor
 from tabletd.executor.watch import Watch
 from tabletd.executor.watch_rows import MigrationReader
 from tabletd.heartbeat.repl_tracker import ReplTracker
 from tabletd.heartbeat.settings import HeartbeatSettings, TrackerMode, bounded_interval_seconds
+from tabletd.lease import Lease
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
-from tabletd.tablet import Tablet, TabletAlias, TabletSettings, TabletType
+from tabletd.tablet import RoleListener, Tablet, TabletAlias, TabletSettings, TabletType
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler import AppRules, RuleStore, Throttler
 from tabletd.topology import Layout, ReplicaWatcher, StaticTopology, WatcherSettings
@@ -38,6 +40,7 @@ class Pools:
     """Connections by purpose, so that none waits for another's work.
 
     Attributes:
+        lease: one connection, for the lease alone.
         heartbeat_write: one connection, for the heartbeat alone.
         heartbeat_read: reading heartbeats, and the tablet's look at its server.
         admin: what the daemon asks for an operator.
@@ -47,6 +50,7 @@ class Pools:
         vexec: the SELECTs of VExec.
     """
 
+    lease: Pool
     heartbeat_write: Pool
     heartbeat_read: Pool
     admin: Pool
@@ -65,6 +69,7 @@ class Components:
     """What the daemon consists of.
 
     Attributes:
+        lease: whether this daemon, and no other one, acts for the server.
         tablet: role and health.
         queue: migrations and their leavings.
         watch: news of migrations.
@@ -78,6 +83,7 @@ class Components:
         registry: the vars of all of them.
     """
 
+    lease: Lease
     tablet: Tablet
     queue: Queue
     watch: Watch
@@ -93,10 +99,12 @@ class Components:
     def background(self) -> tuple[tuple[str, Coroutine[Any, Any, None]], ...]:
         """Return what runs as long as the daemon, by name."""
         return (
+            ("lease", self.lease.run()),
             ("heartbeat", self.tracker.run()),
             ("replica watcher", self.watcher.run()),
             ("throttle rules", self.app_rules.run()),
             ("executor", self.queue.executor.run()),
+            ("sweeper", self.queue.sweeper.run()),
             ("watch of migrations", self.watch.run()),
             ("tablet", self.tablet.run()),
             ("reminder", self._remind()),
@@ -129,12 +137,14 @@ def build_components(config: Config, http: Address) -> Components:
     clock, registry = SystemClock(), _process_registry()
     pools = _build_pools(config, registry)
     alias = TabletAlias.parse(config.tablet_alias)
+    lease = _build_lease(config, pools, registry)
     tracker = ReplTracker(
         write_pool=pools.heartbeat_write,
         read_pool=pools.heartbeat_read,
         settings=_heartbeat_settings(config, alias),
         clock=clock,
         registry=registry,
+        fence=lease,
     )
     watcher = ReplicaWatcher(_watcher_settings(config), clock=clock)
     topology = StaticTopology(
@@ -157,22 +167,14 @@ def build_components(config: Config, http: Address) -> Components:
         app_rules=app_rules,
         clock=clock,
         registry=registry,
+        fence=lease,
     )
+    _tie(lease, queue.executor)
     watch = _build_watch(pools, queue, clock)
-    tablet = Tablet(
-        alias=alias,
-        keyspace=config.keyspace,
-        shard=config.shard,
-        database=config.database,
-        pool=pools.heartbeat_read,
-        repl_tracker=tracker,
-        listeners=[app_rules, throttler, queue.executor, watch],
-        settings=_tablet_settings(config),
-        registry=registry,
-        clock=clock,
-    )
+    listeners: list[RoleListener] = [app_rules, throttler, queue.executor, queue.sweeper, watch]
     return Components(
-        tablet=tablet,
+        lease=lease,
+        tablet=_build_tablet(config, pools, tracker, listeners, clock, lease, registry),
         queue=queue,
         watch=watch,
         throttler=throttler,
@@ -183,6 +185,47 @@ def build_components(config: Config, http: Address) -> Components:
         topology=topology,
         pools=pools,
         registry=registry,
+    )
+
+
+def _build_lease(config: Config, pools: Pools, registry: Registry) -> Lease:
+    lease = Lease(
+        pools.lease,
+        tablet=config.tablet_alias,
+        registry=registry,
+        duration_seconds=config.lease_duration,
+    )
+    # What migrations and rules change on the server; what operators ask for by themselves is free.
+    pools.executor.guard = pools.admin.guard = lease.check
+    return lease
+
+
+def _tie(lease: Lease, executor: Executor) -> None:
+    lease.on_taken, lease.on_lost = executor.begin_anew, executor.let_go
+    lease.in_use = lambda: bool(executor.busy)
+
+
+def _build_tablet(
+    config: Config,
+    pools: Pools,
+    tracker: ReplTracker,
+    listeners: Sequence[RoleListener],
+    clock: Clock,
+    lease: Lease,
+    registry: Registry,
+) -> Tablet:
+    return Tablet(
+        alias=TabletAlias.parse(config.tablet_alias),
+        keyspace=config.keyspace,
+        shard=config.shard,
+        database=config.database,
+        pool=pools.heartbeat_read,
+        repl_tracker=tracker,
+        listeners=listeners,
+        settings=_tablet_settings(config),
+        registry=registry,
+        clock=clock,
+        lease=lease,
     )
 
 
@@ -204,6 +247,7 @@ def _build_pools(config: Config, registry: Registry) -> Pools:
         return Pool(account, name=name, size_max=size_max, raw=raw, registry=registry)
 
     return Pools(
+        lease=pool("LeasePool", 1),
         heartbeat_write=pool("HeartbeatWritePool", 1),
         heartbeat_read=pool("HeartbeatReadPool", 2),
         admin=pool("AdminPool", 4),

@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from tabletd import __version__
@@ -31,6 +32,7 @@ from tabletd.servicers.vtctl import VtctlService
 from tabletd.servicers.vtctld import VtctldService
 from tabletd.telemetry.logging import configure_logging, set_level
 from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
+from tabletd.topology import Layout
 from tabletd.vtctld.vtctld import Vtctld
 from tabletd.web.application import build_application
 from tabletd.web.ports import WebPorts
@@ -95,7 +97,9 @@ class _Daemon:
             grpc, vtctld = self._grpc_server(parts)
             stack.push_async_callback(vtctld.clients.close)
             self._ports = (grpc.port, http_address.port)
-            parts.topology.replace(layout(config, *self._ports))
+            parts.topology.replace(self._layout(parts))
+            parts.watcher.on_named = partial(self._reload_topology, parts)
+            parts.lease.address = str(Address(config.grpc_bind, grpc.port))
             self._telemetry.publish(parts.registry)
             await parts.queue.executor.open()
             self._take_signals(parts)
@@ -176,7 +180,11 @@ class _Daemon:
             tablet_manager=manager,
             query=Query(tablet=parts.tablet, executor=parts.queue.executor, admin=parts.admin),
             throttling=throttling,
-            migrations=Migrations(watch=parts.watch, explainer=parts.queue.explainer),
+            migrations=Migrations(
+                watch=parts.watch,
+                explainer=parts.queue.explainer,
+                sweeper=parts.queue.sweeper,
+            ),
             vtctld=VtctldService(vtctld),
             vtctl=VtctlService(vtctld.commands),
             host=config.grpc_bind,
@@ -197,6 +205,7 @@ class _Daemon:
             metrics_content_type=METRICS_CONTENT_TYPE,
             recent_migrations=parts.admin.recent_migrations,
             mysql_address=parts.pools.admin.settings.address,
+            lease_state=parts.lease.state,
             version=__version__,
         )
 
@@ -245,8 +254,11 @@ class _Daemon:
         if left:
             logger.warning("not changed before a restart: %s", ", ".join(left))
 
+    def _layout(self, parts: Components) -> Layout:
+        return layout(self._config, *self._ports, parts.watcher.names())
+
     def _reload_topology(self, parts: Components) -> None:
         try:
-            parts.topology.replace(layout(self._config, *self._ports))
+            parts.topology.replace(self._layout(parts))
         except TabletdError as error:
             logger.error("the topology is unchanged: %s", error)

@@ -23,6 +23,8 @@ from tabletd.executor.explain import Explainer
 from tabletd.executor.gc import GarbageCollector, GCSettings, parse_lifecycle
 from tabletd.executor.store import Store
 from tabletd.executor.strategy import Strategy
+from tabletd.executor.sweeper import SWEEP_SECONDS_MAX, Sweeper
+from tabletd.lease import Fence
 from tabletd.mysql.pool import Pool
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler import AppRules, Throttler
@@ -37,12 +39,14 @@ class Queue:
         gc: removes their old tables.
         pruner: removes their old logs and directories.
         explainer: says what a migration would do.
+        sweeper: removes what no live migration owns.
     """
 
     executor: Executor
     gc: GarbageCollector
     pruner: Pruner
     explainer: Explainer
+    sweeper: Sweeper
 
     def reload(self, config: Config) -> None:
         """Take over the settings that may change while running."""
@@ -64,6 +68,7 @@ class Pruner:
 
     async def prune(self, in_use: Collection[str]) -> None:
         """Remove what is old enough; unfinished runs, whose directories are given, are spared."""
+        self._settings.check_lease()
         await asyncio.to_thread(
             prune,
             self._settings,
@@ -83,6 +88,7 @@ def build_queue(
     app_rules: AppRules,
     clock: Clock,
     registry: Registry,
+    fence: Fence,
 ) -> Queue:
     """Make all of it; nothing is begun yet.
 
@@ -95,11 +101,13 @@ def build_queue(
         app_rules: changed by statements.
         clock: handed on.
         registry: gets the executor's counters.
+        fence: keeps this daemon from acting while another one does.
     """
-    engine_settings = _engine_settings(config, http)
+    engine_settings = replace(_engine_settings(config, http), check_lease=fence.check)
+    store = Store(pool, tablet=config.tablet_alias, fence=fence)
     pruner = Pruner(engine_settings, config.log_retention)
     gc = GarbageCollector(
-        store=Store(pool, tablet=config.tablet_alias),
+        store=store,
         pool=pool,
         settings=_gc_settings(config),
         clock=clock,
@@ -123,16 +131,32 @@ def build_queue(
         gc=gc,
         throttling=throttler,
         throttler=ThrottlerDoor(app_rules, throttler.show_status),
+        fence=fence,
         admit=Admission(pool, allows_unsafe_cutover=config.allow_unsafe_cutover).check,
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)
-    explainer = Explainer(
+    sweeper = Sweeper(
+        pool=pool,
+        store=store,
+        settings=engine_settings,
+        schemas={config.database, *config.allowed_schemas},
+        keep=gc.keep,
+        check_writable=executor.check_writable,
+        busy=lambda: executor.busy,
+        registry=registry,
+        interval_seconds=min(config.gc_check_interval, SWEEP_SECONDS_MAX),
+    )
+    explainer = _build_explainer(pool, executor, engine_settings)
+    return Queue(executor, gc, pruner, explainer, sweeper)
+
+
+def _build_explainer(pool: Pool, executor: Executor, settings: EngineSettings) -> Explainer:
+    return Explainer(
         pool=pool,
         queue=executor,
-        inspectors=build_inspectors(pool, engine_settings),
+        inspectors=build_inspectors(pool, settings),
         online=executor.settings.default_online_strategy,
     )
-    return Queue(executor, gc, pruner, explainer)
 
 
 def _engine_settings(config: Config, http: Address) -> EngineSettings:
@@ -144,10 +168,12 @@ def _engine_settings(config: Config, http: Address) -> EngineSettings:
         log_directory=directory / "logs",
         gh_ost_path=_program(config.gh_ost_path, "gh-ost"),
         pt_osc_path=_program(config.pt_osc_path, "pt-online-schema-change"),
-        callback_url=lambda: http.local_url,
+        callback_url=lambda: f"http://{config.callback_address or http.local_address}",
         allow_unsafe_cutover=config.allow_unsafe_cutover,
         migration_user=config.migration_user or "",
         migration_password=config.secret("migration_password"),
+        verify=config.verify,
+        verify_load=config.verify_load_percent / 100,
     )
 
 

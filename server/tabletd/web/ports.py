@@ -65,6 +65,7 @@ class WebPorts:
         metrics_content_type: and its media type.
         recent_migrations: the latest rows of the queue, newest first.
         mysql_address: the server beside us.
+        lease_state: says which daemon acts for it.
         version: of the daemon.
     """
 
@@ -76,4 +77,5 @@ class WebPorts:
     metrics_content_type: str
     recent_migrations: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
     mysql_address: str
+    lease_state: Callable[[], str]
     version: str

@@ -36,6 +36,7 @@ async def status_page(ports: WebPorts) -> Response:
         health_class=ports.tablet.health_class.value,
         lag=_lag_text(ports.tablet.lag),
         mysql_address=ports.mysql_address,
+        lease_state=ports.lease_state(),
         version=ports.version,
         migrations=migrations,
         problem=problem,

@@ -207,6 +207,12 @@ async def test_the_status_page_shows_lag_and_why_the_server_cannot_be_asked() ->
     assert "MySQL cannot be reached" in text
 
 
+async def test_the_status_page_of_a_primary_says_who_acts_for_its_server() -> None:
+    web = FakeWeb(lease_state="held by zone1-0000000100 (process 7 on db1, gRPC db1:16100)")
+    async with client_of(web) as client:
+        assert web.lease_state in (await client.get("/")).text
+
+
 async def test_unknown_pages_and_methods_are_refused_plainly() -> None:
     async with client_of(FakeWeb()) as client:
         assert (await client.get("/debug/pprof")).status_code == 404
