@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import urllib.request
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +43,11 @@ _SETTINGS: Final = {
     "gc_check_interval": "1s",
     "shutdown_grace": "2s",
 }
+
+
+async def from_starter(start: Callable[[TabletPair], None], tablets: TabletPair) -> None:
+    """Have servers or daemons started by the thread that they live as long as."""
+    await asyncio.get_running_loop().run_in_executor(_STARTER, start, tablets)
 
 
 class TabletPair:
