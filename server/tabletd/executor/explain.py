@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
-from tabletd.errors import Reason, TabletdError
+from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines.base import Outcome
 from tabletd.executor.engines.plan import Planner
+from tabletd.executor.engines.revert import plan_revert
 from tabletd.executor.engines.trial import Algorithm, Trial, try_on_a_copy
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.names import create_uuid
 from tabletd.executor.preflight.facts import Facts
+from tabletd.executor.statements import Revert, parse_statement
 from tabletd.executor.strategy import parse_strategy
 from tabletd.executor.submit import NewMigration, Submission
 from tabletd.mysql.pool import Pool
@@ -27,6 +29,9 @@ _FEW_ROWS: Final = 1_000
 _FEW_SECONDS: Final = 5
 _LOCK_SECONDS: Final = {Strategy.GH_OST: 3.0, Strategy.PT_OSC: 3.0}
 _SERVER_LOCK_SECONDS: Final = 10.0
+
+# A REVERT looks at what is older than itself.
+_NEXT_ID: Final = 2**63 - 1
 
 _SIZE: Final = (
     "SELECT table_type AS kind, table_rows AS table_rows, data_length AS data_bytes,"
@@ -104,6 +109,10 @@ class Queue(Protocol):
         """Read a submission; raises what its text alone shows to be impossible."""
         ...
 
+    async def judge_revert(self, new: NewMigration, reverted_uuid: str) -> Submission:
+        """Read a REVERT; raises what its text alone shows to be impossible."""
+        ...
+
     async def foresee(self, submission: Submission) -> str:
         """Return what it would wait for; raises MIGRATION_REJECTED by its singleton flags."""
         ...
@@ -150,7 +159,7 @@ class Explainer:
         """Explain one statement; a DROP of several tables becomes as many migrations.
 
         Args:
-            statement: DDL.
+            statement: DDL, or `REVERT VITESS_MIGRATION`.
             ddl_strategy: strategy and options; empty: direct.
             migration_context: that it would be submitted with.
 
@@ -160,16 +169,19 @@ class Explainer:
         await self._queue.check_writable()
         try:
             strategy, options = parse_strategy(ddl_strategy, online=self._online)
-            parts = ddl.parse(statement).single_drops()
+            reverted = _reverted(statement)
+            parts = [statement] if reverted else ddl.parse(statement).single_drops()
         except TabletdError as error:
             return [_refused(Explanation(statement), error)]
-        explanations: list[Explanation] = []
-        for part in parts:
-            new = NewMigration(
+        news = [
+            NewMigration(
                 create_uuid(), part, strategy, options, migration_context=migration_context
             )
-            explanations.append(await self._explain(new))
-        return explanations
+            for part in parts
+        ]
+        if reverted:
+            return [await self._revert(new, reverted) for new in news]
+        return [await self._explain(new) for new in news]
 
     async def _explain(self, new: NewMigration) -> Explanation:
         found = Explanation(new.migration_statement)
@@ -192,15 +204,33 @@ class Explainer:
         else:
             await self._by_server(found, migration)
         if submission.strategy is not Strategy.DIRECT:
-            try:
-                wait = await self._queue.foresee(submission)
-                found.waits += [wait] if wait else []
-            except TabletdError as error:
-                found.refusals.append(error)
-        if found.refusals:
-            found.way = Way.REFUSED
-            found.locks, found.estimated_seconds = [], NOT_KNOWN
-        return found
+            await self._foresee(found, submission)
+        return _judged(found)
+
+    async def _revert(self, new: NewMigration, reverted_uuid: str) -> Explanation:
+        """Explain a REVERT, which goes through the queue whatever its strategy."""
+        found = Explanation(new.migration_statement)
+        try:
+            submission = await self._queue.judge_revert(new, reverted_uuid)
+        except MySQLUnavailable:
+            raise
+        except TabletdError as error:
+            return _refused(found, error)
+        found.schema, found.table = submission.mysql_schema, submission.mysql_table
+        found.ddl_action = submission.ddl_action
+        async with self._pool.session() as session:
+            await _size(session, found)
+        await self._by_server(found, _migration(submission))
+        await self._foresee(found, submission)
+        return _judged(found)
+
+    async def _foresee(self, found: Explanation, submission: Submission) -> None:
+        try:
+            wait = await self._queue.foresee(submission)
+        except TabletdError as error:
+            found.refusals.append(error)
+        else:
+            found.waits += [wait] if wait else []
 
     async def _alter(self, found: Explanation, migration: Migration, *, exists: bool) -> None:
         """Explain an ALTER TABLE."""
@@ -264,12 +294,16 @@ class Explainer:
             )
 
     async def _by_server(self, found: Explanation, migration: Migration) -> None:
-        """Explain a CREATE, a DROP or a change of a view."""
+        """Explain a CREATE, a DROP, a change of a view, or a REVERT of one of them."""
         try:
             async with self._pool.session() as session:
                 session.drop_afterwards()
                 await session.execute(f"USE {identifier(found.schema)}")
-                plan = await Planner(session, migration, default_retain_seconds=0).plan()
+                planner = Planner(session, migration, default_retain_seconds=0)
+                if migration.reverted_uuid:
+                    plan = await plan_revert(session, migration, planner)
+                else:
+                    plan = await planner.plan()
         except TabletdError as error:
             found.refusals.append(error)
             return
@@ -279,7 +313,9 @@ class Explainer:
             found.evidence.append(plan.message)
             return
         found.way = Way.RENAME if plan.sql.startswith("RENAME") else Way.SERVER
-        if found.way is Way.RENAME:
+        if found.way is Way.RENAME and plan.ddl_action == ddl.Action.CREATE:
+            found.evidence.append("what was kept of it gets its name back")
+        elif found.way is Way.RENAME:
             found.evidence.append("the table is kept under another name until its retention ends")
         if plan.message:
             found.evidence.append(plan.message)
@@ -287,9 +323,15 @@ class Explainer:
             found.locks.append(_dictionary_lock(found, migration))
 
 
+def _reverted(statement: str) -> str:
+    """Return the UUID of the migration that a REVERT undoes; empty for any other statement."""
+    found = parse_statement(statement)
+    return found.uuid if isinstance(found, Revert) else ""
+
+
 def _migration(submission: Submission) -> Migration:
     return Migration(
-        id=0,
+        id=_NEXT_ID if submission.reverted_uuid else 0,
         migration_uuid=submission.migration_uuid,
         keyspace=submission.keyspace,
         shard="",
@@ -303,6 +345,7 @@ def _migration(submission: Submission) -> Migration:
         is_view=submission.is_view,
         is_immediate_operation=submission.is_immediate_operation,
         cutover_threshold_seconds=submission.flags.cut_over_threshold_seconds,
+        reverted_uuid=submission.reverted_uuid,
     )
 
 
@@ -319,6 +362,14 @@ async def _size(session: Session, found: Explanation) -> bool:
         f"{found.data_bytes + found.index_bytes} bytes"
     )
     return True
+
+
+def _judged(found: Explanation) -> Explanation:
+    """Say that it is refused if anything refuses it."""
+    if found.refusals:
+        found.way = Way.REFUSED
+        found.locks, found.estimated_seconds = [], NOT_KNOWN
+    return found
 
 
 def _refused(found: Explanation, error: TabletdError) -> Explanation:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,7 +10,7 @@ from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.build import build_inspectors
 from tabletd.executor.explain import NOT_KNOWN, Explainer, Explanation, Way
 from tabletd.executor.migration import Strategy
-from tabletd.executor.names import create_uuid
+from tabletd.executor.names import TableGCState, create_gc_uuid, create_uuid, gc_table_name
 from tabletd.executor.submit import NewMigration
 from tests.integration.engines.rig import Rig
 from tests.support.engines import ExecutorInTest, executor_on
@@ -185,6 +186,33 @@ async def test_a_tablet_that_is_no_primary_explains_nothing(mariadb_rig: Rig) ->
         with pytest.raises(TabletdError) as error:
             await one(explainer, ADD)
     assert error.value.reason is Reason.NOT_PRIMARY
+
+
+async def test_a_revert_is_explained_as_the_renames_that_it_would_be(mariadb_rig: Rig) -> None:
+    server, schema = mariadb_rig.server, mariadb_rig.schema
+    async with explaining(mariadb_rig) as (explainer, test):
+        dropped, altered = create_uuid(), create_uuid()
+        for uuid, sql in ((dropped, "DROP TABLE orders"), (altered, "ALTER TABLE t ADD c INT")):
+            await test.executor.submit(NewMigration(uuid, sql, "mysql", "--postpone-launch"))
+        pending = await one(explainer, f"REVERT VITESS_MIGRATION '{dropped}'")
+        kept = gc_table_name(TableGCState.HOLD, create_gc_uuid(1), datetime.now(UTC))
+        server.query(f"RENAME TABLE orders TO {kept}", database=schema)
+        server.query(
+            "UPDATE _vt.schema_migrations SET migration_status = 'complete', artifacts = %s,"
+            " completed_timestamp = NOW(6)",
+            (f"{kept},",),
+        )
+        found = await one(explainer, f"/* x */ revert vitess_migration '{dropped}';", "pt-osc")
+        of_alter = await one(explainer, f"REVERT VITESS_MIGRATION '{altered}'")
+        of_none = await one(explainer, f"REVERT VITESS_MIGRATION '{create_uuid()}'")
+        assert tables(mariadb_rig) == [kept]
+    assert "can only revert a migration in a 'complete' state" in str(pending.refusals[0])
+    assert (found.way, found.refusals, found.estimated_seconds) == (Way.RENAME, [], 0)
+    assert (found.schema, found.table, found.ddl_action) == (schema, "orders", "create")
+    assert found.evidence[-1] == "what was kept of it gets its name back"
+    assert "an ALTER TABLE by the server itself" in str(of_alter.refusals[0])
+    assert reasons(of_none) == [Reason.MIGRATION_NOT_FOUND]
+    assert of_none.way is Way.REFUSED
 
 
 async def test_what_is_declared_is_compared_at_the_start_only(mariadb_rig: Rig) -> None:
