@@ -67,6 +67,7 @@ class Statement:
         temporary: CREATE or DROP TEMPORARY TABLE.
         ignore: ALTER IGNORE TABLE, which drops rows that do not fit.
         renames_table: one of the ALTER's clauses renames the table.
+        adds_foreign_key: one of the ALTER's clauses does, also beside a column (MariaDB).
         index_options: a CREATE or DROP INDEX names ALGORITHM or LOCK, which an ALTER TABLE writes
             differently.
     """
@@ -84,6 +85,7 @@ class Statement:
     temporary: bool = False
     ignore: bool = False
     renames_table: bool = False
+    adds_foreign_key: bool = False
     index_options: bool = False
 
     def with_name(self, name: str) -> str:
@@ -185,6 +187,7 @@ class _Reader:
             alter_options=self._source(options),
             ignore=ignore,
             renames_table=_renames_table(options),
+            adds_foreign_key=any(token.upper == "REFERENCES" for token in options),
         )
 
     def _create(self) -> Statement:

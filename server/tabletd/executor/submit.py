@@ -102,7 +102,7 @@ def read_submission(
     flags, _ = split_options(strategy, new.options)
     statement = ddl.parse(new.migration_statement)
     _check_action(statement)
-    _check_for_tool(statement, strategy)
+    _check_for_tool(statement, strategy, flags)
     _check_table(statement, new, {db_name, *allowed_schemas})
     return Submission(
         migration_uuid=new.migration_uuid,
@@ -217,8 +217,11 @@ def _check_action(statement: ddl.Statement) -> None:
         )
 
 
-def _check_for_tool(statement: ddl.Statement, strategy: Strategy) -> None:
-    """Refuse what a tool would carry out in another way than it is written."""
+def _check_for_tool(statement: ddl.Statement, strategy: Strategy, flags: Flags) -> None:
+    """Refuse what a tool would carry out in another way than it is written.
+
+    A foreign key would keep both tables from being altered by a tool from then on.
+    """
     is_alter_table = (statement.action, statement.kind) == (
         ddl.Action.ALTER,
         ddl.ObjectKind.TABLE,
@@ -230,6 +233,13 @@ def _check_for_tool(statement: ddl.Statement, strategy: Strategy) -> None:
             strategy,
             "cannot rename the table that it alters",
             "take RENAME out, and rename afterwards with RENAME TABLE",
+        )
+    if statement.adds_foreign_key and not flags.unsafe_allow_foreign_keys:
+        raise _not_by_tool(
+            strategy,
+            "adds no foreign key unless that is said to be wanted: neither table could be altered "
+            "by it afterwards without care",
+            "say --unsafe-allow-foreign-keys, or use the strategy direct",
         )
     if statement.ignore:
         raise _not_by_tool(

@@ -56,6 +56,12 @@ ANSWERS: Final[dict[tuple[str, ...], Any]] = {
     ("ValidateVersionKeyspace", KEYSPACE): "",
     ("ValidateVersionShard", SHARD): "",
 }
+# What 0.21 does not have yet.
+ANSWERS_OF_NEWER: Final[dict[tuple[str, ...], str]] = {
+    ("ValidatePermissionsKeyspace", KEYSPACE): "",
+    ("ValidatePermissionsShard", SHARD): "",
+    ("ValidateSchemaShard", SHARD): "",
+}
 
 
 @pytest.mark.parametrize("command", ANSWERS, ids=" ".join)
@@ -70,10 +76,27 @@ def test_a_command_is_answered(
         assert wanted <= {*json.loads(printed)}, printed
 
 
+@pytest.mark.parametrize("command", ANSWERS_OF_NEWER, ids=" ".join)
+def test_a_command_of_the_newer_client_is_answered(
+    fleet: Fleet, newer: VtctldClient, command: tuple[str, ...]
+) -> None:
+    assert newer.run(*command).startswith(ANSWERS_OF_NEWER[command])
+
+
+def test_accounts_that_differ_are_said(fleet: Fleet, newer: VtctldClient) -> None:
+    server = fleet.shards.servers[SHARDS[1]]
+    server.query("CREATE USER stranger@localhost")
+    try:
+        answer = newer.refused("ValidatePermissionsKeyspace", KEYSPACE)
+    finally:
+        server.query("DROP USER stranger@localhost")
+    assert "zone1-0000000200 has an extra user stranger@localhost" in answer
+
+
 def test_the_page_names_what_is_tried_and_no_more() -> None:
     verbs = {"ApplySchema", "OnlineDDL", "LegacyVtctlCommand"}
     named = re.findall(r"^\| `([A-Z][a-z]\w+)", PAGE.read_text(), re.MULTILINE)
-    assert {*named} == {command[0] for command in ANSWERS} | verbs
+    assert {*named} == {command[0] for command in (*ANSWERS, *ANSWERS_OF_NEWER)} | verbs
 
 
 def test_what_this_is_not_is_said(client: VtctldClient) -> None:

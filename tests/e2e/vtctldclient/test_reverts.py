@@ -9,7 +9,7 @@ import pytest
 from tabletd.executor.names import create_uuid
 from tests.e2e.vtctldclient.conftest import Fleet
 from tests.support.two_shards import KEYSPACE
-from tests.support.vtctldclient import VtctldClient
+from tests.support.vtctldclient import VtctldClient, on_each_shard
 
 KEPT: Final = "--retain-artifacts=1h"
 pytestmark = pytest.mark.timeout(60)
@@ -120,3 +120,41 @@ def test_what_failed_cannot_be_reverted(reverts: Reverts) -> None:
     reverts.client.wait(failed, "FAILED")
     for text in reverts.refused(failed):
         assert "can only revert a migration in a 'complete' state" in text
+
+
+def test_postponed_reverts_wait_beside_each_other_and_beside_other_changes(
+    reverts: Reverts,
+) -> None:
+    client, fleet = reverts.client, reverts.fleet
+    tables = [fleet.table() for _ in range(2)]
+    dropped = [reverts.done(f"DROP TABLE {table}") for table in tables]
+    postponed = f"{fleet.tool} --postpone-completion"
+    waiting = [
+        client.submit(f"revert vitess_migration '{uuid}'", f"{postponed} --allow-concurrent")
+        for uuid in dropped
+    ]
+    for uuid in waiting:
+        client.wait_until_ready(uuid)
+        assert all("completion is postponed" in row["message"] for row in client.show(uuid))
+    others = [fleet.table() for _ in range(3)]
+    for table in others:
+        reverts.done(f"DROP TABLE {table}")
+    for uuid, table in zip(reversed(waiting), reversed(tables), strict=True):
+        assert client.verb("complete", uuid) == on_each_shard(1)
+        client.wait(uuid, "COMPLETE")
+        assert reverts.columns(table) == {"id", "filled"}
+
+
+def test_a_revert_need_not_wait_for_drops_that_wait(reverts: Reverts) -> None:
+    client, fleet = reverts.client, reverts.fleet
+    table = fleet.table()
+    dropped = reverts.done(f"DROP TABLE {table}")
+    postponed = f"{fleet.tool} --postpone-completion --allow-concurrent"
+    drops = [client.submit(f"DROP TABLE {fleet.table()}", postponed) for _ in range(3)]
+    for uuid in drops:
+        client.wait_until_ready(uuid)
+    reverts.revert(dropped)
+    assert reverts.columns(table) == {"id", "filled"}
+    assert client.verb("complete", "all") == on_each_shard(3)
+    for uuid in drops:
+        client.wait(uuid, "COMPLETE")

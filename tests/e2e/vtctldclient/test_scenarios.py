@@ -308,6 +308,8 @@ def test_what_is_wrong_is_refused_with_its_reason(fleet: Fleet, client: VtctldCl
         (f"{fleet.tool} --postpone-completon", alter): "postpone-completion",
         (fleet.tool, f"RENAME TABLE {table} TO other"): "RENAME",
     }
+    if fleet.tool == "pt-osc":
+        refusals["gh-ost", alter] = "gh-ost cannot serve MariaDB"
     for (strategy, sql), reason in refusals.items():
         arguments = ("ApplySchema", "--ddl-strategy", strategy, "--sql", sql, KEYSPACE)
         assert reason in client.refused(*arguments)

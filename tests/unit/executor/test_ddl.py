@@ -59,6 +59,20 @@ def test_a_rename_of_the_table_is_found_among_the_clauses(options: str, renames:
     assert parse(f"ALTER TABLE t {options}").renames_table is renames
 
 
+@pytest.mark.parametrize(
+    ("options", "adds"),
+    [
+        ("ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id)", True),
+        ("ADD c INT, add foreign key (a) references u (id)", True),
+        ("ADD COLUMN c INT REFERENCES u (id)", True),
+        ("DROP FOREIGN KEY f", False),
+        ("ADD `references` INT COMMENT 'references u'", False),
+    ],
+)
+def test_a_new_foreign_key_is_found_among_the_clauses(options: str, adds: bool) -> None:
+    assert parse(f"ALTER TABLE t {options}").adds_foreign_key is adds
+
+
 def test_create_and_drop_index_alter_their_table() -> None:
     created = parse("CREATE UNIQUE INDEX `i` USING BTREE ON s.t (a(5), b)")
     assert created.action is Action.ALTER

@@ -55,6 +55,7 @@ def test_the_longest_statement_is_taken_and_one_byte_more_is_refused() -> None:
         ("CREATE TEMPORARY TABLE t (a INT)", {}, "Unsupported online DDL action"),
         ("DROP TABLE a, b", {}, "names 2 tables"),
         ("ALTER TABLE t ADD c INT, RENAME u", {}, "cannot rename the table"),
+        ("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a)", {}, "adds no foreign key unless"),
         ("ALTER IGNORE TABLE t ADD UNIQUE (a)", {}, "no ALTER IGNORE"),
         ("ALTER TABLE t", {}, "needs a clause"),
         ("CREATE INDEX i ON t (a) LOCK=NONE", {}, "no ALGORITHM or LOCK"),
@@ -75,3 +76,9 @@ def test_what_the_text_shows_is_refused(statement: str, others: dict[str, str], 
 def test_the_server_itself_may_do_what_a_tool_cannot() -> None:
     assert read("ALTER TABLE t RENAME u", strategy="direct").strategy is Strategy.DIRECT
     assert read("DROP VIEW v", strategy="gh-ost").ddl_action == "drop"
+
+
+def test_a_foreign_key_may_be_added_by_who_says_that_it_is_wanted_and_by_the_server() -> None:
+    statement = "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a)"
+    for strategy, options in (("pt-osc", "--unsafe-allow-foreign-keys"), ("mysql", "")):
+        assert read(statement, strategy=strategy, options=options).ddl_action == "alter"

@@ -104,6 +104,8 @@ class GhOst:
         schema = facts.migration.mysql_schema
         privileges = SCHEMA_PRIVILEGES
         pattern = schema_object(schema, has_wildcards=not facts.is_on("partial_revokes"))
+        if facts.statement.adds_foreign_key:
+            privileges += ", REFERENCES"
         if pattern != schema_object(schema, has_wildcards=False):
             privileges = "ALL PRIVILEGES"
         return (
