@@ -16,8 +16,10 @@ from tests.bench.report import Measurement, write_report
 
 _PARTS: Final = {
     "vexec": "VExec SELECT against a bare handler",
+    "listing": "GetSchemaMigrations of 1,000 rows against a bare handler",
     "tick": "scheduler tick, long history against short",
     "watch": "a change of state until 100 watchers have it",
+    "small": "small changes on two shards until complete",
     "rest": "daemons at rest (REST_SECONDS=60)",
     "overhead": "whole migrations against the bare tools (ROWS=1000000)",
     "lag": "lag of an idle pair (LAG_SECONDS=600)",

@@ -1,4 +1,4 @@
-"""The least that could answer a VExec SELECT: `grpc.aio` and `aiomysql`, and nothing around them.
+"""The least that could answer a VExec SELECT or list migrations: `grpc.aio` and `aiomysql` alone.
 
 Run as a process of its own: `python -m tests.bench.bare_handler SOCKET PORT`.
 """
@@ -7,13 +7,46 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC
 from typing import Any
 
 import aiomysql
 import grpc
 import grpc.aio
 
-from tabletd_pb import query_pb2, tabletmanagerdata_pb2
+from tabletd_pb import (
+    query_pb2,
+    tabletmanagerdata_pb2,
+    topodata_pb2,
+    vtctldata_pb2,
+    vttime_pb2,
+)
+
+_RENAMED = {"uuid": "migration_uuid", "schema": "mysql_schema", "table": "mysql_table"}
+_SAME_NAME = """
+    keyspace shard migration_statement options log_path migration_context ddl_action message
+    log_file removed_unique_key_names dropped_no_default_column_names expanded_column_names
+    revertible_notes reverted_uuid special_plan component_throttled removed_foreign_key_names
+    artifacts stage retries eta_seconds rows_copied table_rows added_unique_keys
+    removed_unique_keys vitess_liveness_indicator cutover_attempts
+    in_order_completion_pending_count progress user_throttle_ratio tablet_failure
+    postpone_completion allow_concurrent is_view ready_to_complete postpone_launch
+    is_immediate_operation
+"""
+_PLAIN = {**{name: name for name in _SAME_NAME.split()}, **_RENAMED}
+_TIMES = {
+    "added_at": "added_timestamp",
+    "requested_at": "requested_timestamp",
+    "ready_at": "ready_timestamp",
+    "started_at": "started_timestamp",
+    "liveness_timestamp": "liveness_timestamp",
+    "completed_at": "completed_timestamp",
+    "cleaned_up_at": "cleanup_timestamp",
+    "last_throttled_at": "last_throttled_timestamp",
+    "cancelled_at": "cancelled_timestamp",
+    "reviewed_at": "reviewed_timestamp",
+    "ready_to_complete_at": "ready_to_complete_timestamp",
+}
 
 
 async def serve(socket: str, port: int) -> None:
@@ -33,16 +66,31 @@ async def serve(socket: str, port: int) -> None:
         )
         return tabletmanagerdata_pb2.VExecResponse(result=result)
 
+    async def listing(
+        request: vtctldata_pb2.GetSchemaMigrationsRequest, context: object
+    ) -> vtctldata_pb2.GetSchemaMigrationsResponse:
+        async with pool.acquire() as connection, connection.cursor(aiomysql.DictCursor) as cursor:
+            await cursor.execute("SELECT * FROM _vt.schema_migrations ORDER BY id")
+            rows: list[dict[str, Any]] = await cursor.fetchall()
+        return vtctldata_pb2.GetSchemaMigrationsResponse(migrations=map(_migration, rows))
+
     server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(
+    by_vexec = grpc.unary_unary_rpc_method_handler(
         vexec,
         request_deserializer=tabletmanagerdata_pb2.VExecRequest.FromString,
         response_serializer=tabletmanagerdata_pb2.VExecResponse.SerializeToString,
     )
-    service = grpc.method_handlers_generic_handler(
-        "tabletmanagerservice.TabletManager", {"VExec": handler}
+    by_listing = grpc.unary_unary_rpc_method_handler(
+        listing,
+        request_deserializer=vtctldata_pb2.GetSchemaMigrationsRequest.FromString,
+        response_serializer=vtctldata_pb2.GetSchemaMigrationsResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers((service,))
+    for service, name, handler in (
+        ("tabletmanagerservice.TabletManager", "VExec", by_vexec),
+        ("vtctlservice.Vtctld", "GetSchemaMigrations", by_listing),
+    ):
+        handlers = grpc.method_handlers_generic_handler(service, {name: handler})
+        server.add_generic_rpc_handlers((handlers,))
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
@@ -53,6 +101,23 @@ def _row(row: tuple[Any, ...]) -> query_pb2.Row:
     return query_pb2.Row(
         lengths=[-1 if cell is None else len(cell) for cell in cells],
         values=b"".join(cell for cell in cells if cell is not None),
+    )
+
+
+def _migration(row: dict[str, Any]) -> vtctldata_pb2.SchemaMigration:
+    """Return a row as a message, with every field that the row has something for."""
+    cell, _, uid = row["tablet"].rpartition("-")
+    values = {field: row[column] for field, column in _PLAIN.items() if row[column]}
+    for field, column in _TIMES.items():
+        if row[column]:
+            seconds = int(row[column].replace(tzinfo=UTC).timestamp())
+            values[field] = vttime_pb2.Time(seconds=seconds)
+    return vtctldata_pb2.SchemaMigration(
+        strategy=vtctldata_pb2.SchemaMigration.GHOST,
+        status=vtctldata_pb2.SchemaMigration.Status.Value(row["migration_status"].upper()),
+        tablet=topodata_pb2.TabletAlias(cell=cell, uid=int(uid or 0)),
+        artifact_retention=vttime_pb2.Duration(seconds=row["retain_artifacts_seconds"]),
+        **values,
     )
 
 

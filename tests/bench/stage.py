@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import urllib.request
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.sandbox.releases import ReleaseName
 from tabletd.sandbox.removal import stop_sandbox
-from tabletd.sandbox.sandbox import Sandbox, SandboxRequest, start_sandbox
+from tabletd.sandbox.sandbox import UNSHARDED, Sandbox, SandboxRequest, start_sandbox
 from tabletd.sandbox.servers import Server
 
 
@@ -24,11 +24,12 @@ async def stage(
     server: ReleaseName = ReleaseName.MARIADB,
     *,
     replicas: int = 1,
+    shards: Sequence[str] = (UNSHARDED,),
     settings: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Sandbox]:
     """Start a sandbox for the length of a block."""
     full_name = f"bench-{name}-{os.getpid()}"
-    request = SandboxRequest(full_name, server, replicas, settings=settings or {})
+    request = SandboxRequest(full_name, server, replicas, shards, settings=settings or {})
     sandbox = await asyncio.to_thread(start_sandbox, request)
     try:
         yield sandbox

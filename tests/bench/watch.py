@@ -31,7 +31,7 @@ async def measure() -> list[Measurement]:
         async with vexec_client(address, "commerce") as client, asyncio.TaskGroup() as group:
             statement = "ALTER TABLE orders ADD c INT"
             uuids = [
-                await client.submit("orders", statement, "gh-ost", options="--postpone-launch")
+                await client.submit("orders", statement, "pt-osc", options="--postpone-launch")
                 for _ in range(_CHANGES)
             ]
             arrivals: dict[str, list[float]] = {uuid: [] for uuid in uuids}
