@@ -1,0 +1,179 @@
+"""The expressions by which the values of two columns are compared on the server.
+
+Each pair is written in the form of its new type, injective there: two new values that differ are
+written differently. The old value is written in the same form by an expression that needs no
+conversion of a column. Where the two texts are equal, the values are; where they are not, the old
+value may still be converted to the new one ('07' to 7), which only the server knows (`scratch`).
+
+Sessions are in UTC; the tools turn DATETIME into TIMESTAMP and back in the server's time zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+from tabletd.executor.verify.columns import Column, Family, Pair
+from tabletd.mysql.quote import identifier
+
+_UTC: Final = "'+00:00'"
+_SERVER_ZONE: Final = "@@global.time_zone"
+_NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL})
+_MOMENTS: Final = frozenset({Family.DATE, Family.DATETIME, Family.TIMESTAMP})
+# May hold any byte, the separator too.
+_FREE: Final = frozenset({Family.TEXT, Family.BINARY, Family.CHOICE, Family.OTHER})
+_SEPARATOR: Final = "X'1F'"
+_DECIMAL_DIGITS_MAX: Final = 65
+# Equal to nothing. A bare UUID() makes MariaDB take all that it stands beside for a UUID.
+_NOTHING: Final = "MD5(UUID())"
+
+
+class Side(StrEnum):
+    """One of the two tables."""
+
+    OLD = "old"
+    NEW = "new"
+
+
+def column_sql(name: str) -> str:
+    """Return a quoted name for a statement with parameters."""
+    return identifier(name).replace("%", "%%")
+
+
+def column_of(pair: Pair, side: Side) -> Column:
+    """Return a pair's column on one side."""
+    return pair.old if side is Side.OLD else pair.new
+
+
+def value_sql(pair: Pair, side: Side) -> str:
+    """Return the expression of a pair's value on one side; NULL where that is NULL.
+
+    A long value is digested. One that is too long for a function of the server, which then gives
+    NULL, is equal to nothing.
+    """
+    name = column_sql(column_of(pair, side).name)
+    whole = _whole(pair, side, name)
+    if not _is_digested(pair):
+        return whole
+    return f"COALESCE(MD5({whole}), IF(ISNULL({name}), NULL, {_NOTHING}))"
+
+
+def digest_sql(pairs: Sequence[Pair], side: Side) -> str:
+    """Return the digest of a row: two rows have the same one only where all values are equal.
+
+    Behind the values stand the lengths of those that may hold the separator, and which are NULL.
+    A row that is too long for a function of the server is equal to nothing.
+    """
+    parts = [value_sql(pair, side) for pair in pairs]
+    free = [pair for pair in pairs if _is_free(pair) and not _is_digested(pair)]
+    parts += [f"LENGTH({value_sql(pair, side)})" for pair in free[1:]]
+    parts += [
+        f"ISNULL({column_sql(column_of(pair, side).name)})"
+        for pair in pairs
+        if pair.old.is_nullable or pair.new.is_nullable
+    ]
+    return f"COALESCE(MD5(CONCAT_WS({_SEPARATOR}, {', '.join(parts)}, '')), {_NOTHING})"
+
+
+def cell_sql(pair: Pair, side: Side) -> str:
+    """Return the digest of one value; NULL has one of its own."""
+    name = column_sql(column_of(pair, side).name)
+    return f"COALESCE(MD5({value_sql(pair, side)}), IF(ISNULL({name}), 'null', 'none'))"
+
+
+def read_sql(column: Column) -> str:
+    """Return the expression by which a value is fetched to be sent back exactly as it was."""
+    name = column_sql(column.name)
+    match column.family:
+        case Family.FLOAT:
+            return f"({name} + 0e0)"
+        case Family.BIT | Family.CHOICE:
+            return f"CAST({name} AS UNSIGNED)"
+        case Family.JSON | Family.OTHER:
+            return f"CAST({name} AS CHAR)"
+        case Family.TEXT:
+            return f"CAST({name} AS BINARY)"
+        case _:
+            return name
+
+
+def key_sql(column: Column) -> str:
+    """Return the expression by which a key's value is fetched, comparable with the column."""
+    return column_sql(column.name) if column.family is Family.TEXT else read_sql(column)
+
+
+def _is_digested(pair: Pair) -> bool:
+    """Whether values may be too long to be put together."""
+    return pair.old.is_long or pair.new.is_long
+
+
+def _is_free(pair: Pair) -> bool:
+    return pair.old.family in _FREE or pair.new.family in _FREE
+
+
+def _whole(pair: Pair, side: Side, name: str) -> str:
+    old, new = pair.old, pair.new
+    column = column_of(pair, side)
+    if side is Side.OLD and (converted := _converted(old, new, name)):
+        return converted
+    if old.family is new.family is Family.CHOICE and _is_same(old, new):
+        return f"CAST({name} AS UNSIGNED)"
+    if old.family is new.family is Family.TEXT and old.charset == new.charset:
+        return f"CAST({name} AS BINARY)"
+    if new.family is Family.FLOAT and old.family in _NUMBERS | {Family.FLOAT}:
+        return f"({name} + 0e0)"
+    return _plain(column, name, is_bytes=Family.BINARY in (old.family, new.family))
+
+
+def _plain(column: Column, name: str, *, is_bytes: bool) -> str:
+    match column.family:
+        case Family.TEXT | Family.CHOICE if is_bytes:
+            return f"CAST({name} AS BINARY)"
+        case Family.TEXT | Family.CHOICE:
+            return f"CAST(CONVERT({name} USING utf8mb4) AS BINARY)"
+        case Family.INTEGER | Family.DECIMAL if "zerofill" in column.type:
+            return f"({name} + 0)"
+        case Family.BIT:
+            return f"CAST({name} AS UNSIGNED)"
+        case Family.JSON:
+            return f"CAST(CAST({name} AS CHAR) AS BINARY)"
+        case Family.GEOMETRY:
+            return f"CONCAT(ST_SRID({name}), ' ', ST_AsBinary({name}))"
+        case Family.OTHER:
+            return f"HEX({name})"
+        case _:
+            return name
+
+
+def _converted(old: Column, new: Column, name: str) -> str:
+    """Return the old value in the form of the new type, where that form is another one.
+
+    Rounds and pads as the server does when it stores a value. Never cuts off what does not fit.
+    """
+    if _is_same(old, new):
+        return ""
+    if old.family in _NUMBERS and new.family in _NUMBERS and old.scale != new.scale:
+        return f"CAST({name} AS DECIMAL({_DECIMAL_DIGITS_MAX},{new.scale}))"
+    if old.family is Family.TEXT and new.family is Family.JSON:
+        document = f"IF(JSON_VALID({name}), CAST({name} AS JSON), NULL)"
+        return f"CAST(CAST({document} AS CHAR) AS BINARY)"
+    if old.family is Family.TIME and new.family is Family.TIME:
+        return f"CAST({name} AS TIME({new.fraction}))"
+    if old.family in _MOMENTS and new.family in _MOMENTS:
+        return _moment(old, new, name)
+    return ""
+
+
+def _moment(old: Column, new: Column, name: str) -> str:
+    if old.family is Family.TIMESTAMP and new.family is not Family.TIMESTAMP:
+        name = f"CONVERT_TZ({name}, {_UTC}, {_SERVER_ZONE})"
+    elif new.family is Family.TIMESTAMP and old.family is not Family.TIMESTAMP:
+        name = f"CONVERT_TZ({name}, {_SERVER_ZONE}, {_UTC})"
+    if new.family is Family.DATE:
+        return f"CAST({name} AS DATE)"
+    return f"CAST({name} AS DATETIME({new.fraction}))"
+
+
+def _is_same(old: Column, new: Column) -> bool:
+    return (old.type, old.charset) == (new.type, new.charset)
