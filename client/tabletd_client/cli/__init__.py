@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 EXIT_USAGE = 2
@@ -9,6 +10,8 @@ EXIT_USAGE = 2
 
 def main() -> None:
     """Run the command; ends the process."""
+    # The gRPC library must not write into the answers; it looks at this when it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from tabletd_client.cli.application import application
     except ModuleNotFoundError as error:

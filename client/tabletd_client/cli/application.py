@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not reachable, 4 still running.
 
 from __future__ import annotations
 
-import os
+import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, Final
@@ -139,6 +139,10 @@ class _LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _COMMANDS:
+            if not ctx.resilient_parsing:
+                near = difflib.get_close_matches(cmd_name, _COMMANDS, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                ctx.fail(f"There is no command {cmd_name!r}{meant}")
             return None
         module, text, examples = _COMMANDS[cmd_name]
         home = import_module(f"tabletd_client.cli.{module}")
@@ -191,8 +195,7 @@ def _root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    # The gRPC library must not write into the answers.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    """Take the flags that may stand before the command."""
 
 
 application.callback()(takes_options(_root, root=True))

@@ -49,12 +49,12 @@ class Followed:
     @property
     def ended(self) -> bool:
         """Whether every migration is known and has ended."""
-        return not self._not_told_yet and all(one.status.ended for one in self.states.values())
+        return not self._not_told_yet and all(one.ended for one in self.states.values())
 
     @property
     def exit_code(self) -> int:
         """Done, failed, or still running."""
         statuses = {one.status for one in self.states.values()}
-        if any(not status.ended for status in statuses):
+        if any(not one.ended for one in self.states.values()):
             return EXIT_STILL_RUNNING
         return EXIT_DONE if statuses <= {Status.COMPLETE} else EXIT_FAILED

@@ -7,12 +7,11 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from tabletd_client.arguments import ALL, checked_uuid, not_found
-from tabletd_client.errors import Reason, TabletdClientError
 from tabletd_client.models import Migration, Order, Status
 
 if TYPE_CHECKING:
     from tabletd_client.client import Client
+    from tabletd_client.errors import TabletdClientError
 
 _LOOKED_AT_MAX: Final = 500
 # Up to three wrong characters: UUIDs of one host and hour have most of theirs in common.
@@ -38,6 +37,8 @@ async def check_exists(client: Client, keyspace: str, uuid_or_all: str) -> None:
     Raises:
         TabletdClientError: MIGRATION_NOT_FOUND, naming those that are near.
     """
+    from tabletd_client.arguments import ALL
+
     if uuid_or_all.lower() != ALL:
         await existing(client, keyspace, uuid_or_all)
 
@@ -45,6 +46,9 @@ async def check_exists(client: Client, keyspace: str, uuid_or_all: str) -> None:
 @asynccontextmanager
 async def naming_near(client: Client, keyspace: str, uuid: str) -> AsyncGenerator[None]:
     """Name the near ones when the server does not find a migration."""
+    from tabletd_client.arguments import ALL
+    from tabletd_client.errors import Reason, TabletdClientError
+
     try:
         yield
     except TabletdClientError as error:
@@ -55,6 +59,8 @@ async def naming_near(client: Client, keyspace: str, uuid: str) -> AsyncGenerato
 
 async def context_missing(client: Client, keyspace: str, context: str) -> TabletdClientError:
     """Return the error for a context without migrations, naming what is near."""
+    from tabletd_client.errors import Reason, TabletdClientError
+
     newest = await client.show(keyspace, order=Order.DESCENDING, limit=_LOOKED_AT_MAX)
     contexts = sorted({one.context for one in newest if one.context})
     near = _near(context, contexts, _WORD_LIKENESS)
@@ -67,6 +73,9 @@ async def context_missing(client: Client, keyspace: str, context: str) -> Tablet
 
 
 async def _missing(client: Client, keyspace: str, uuid: str) -> TabletdClientError:
+    from tabletd_client.arguments import checked_uuid, not_found
+    from tabletd_client.errors import TabletdClientError
+
     await client.tablets(keyspace)  # a keyspace that is not there is refused by this
     error = not_found(uuid)
     newest = await client.show(keyspace, order=Order.DESCENDING, limit=_LOOKED_AT_MAX)

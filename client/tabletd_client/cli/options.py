@@ -96,9 +96,9 @@ class Options:
         if self.tls_ca is None and self.tls_cert is None:
             return None
         return TlsOptions(
-            ca=_content(self.tls_ca, "--tls-ca"),
-            certificate=_content(self.tls_cert, "--tls-cert"),
-            private_key=_content(self.tls_key, "--tls-key"),
+            ca=_pem(self.tls_ca, "--tls-ca"),
+            certificate=_pem(self.tls_cert, "--tls-cert"),
+            private_key=_pem(self.tls_key, "--tls-key"),
             server_name=self.tls_server_name or "",
         )
 
@@ -136,6 +136,13 @@ def _content(path: Path | None, flag: str) -> bytes | None:
         return path.read_bytes()
     except OSError as error:
         raise WrongUsage(f"{flag}: {error.strerror}: {path}") from None
+
+
+def _pem(path: Path | None, flag: str) -> bytes | None:
+    content = _content(path, flag)
+    if content is not None and b"-----BEGIN " not in content:
+        raise WrongUsage(f"{flag}: {path} is no PEM file")
+    return content
 
 
 # By field: the flags, their value, the variable of the environment, the help.

@@ -78,7 +78,7 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise WrongUsage(f"{question} Say --yes to do it without a terminal.")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(_broken(question), err=True):
         typer.echo("nothing was done", err=True)
         raise typer.Exit(EXIT_FAILED)
 
@@ -97,10 +97,14 @@ def terminal_width() -> int | None:
 
 def warn(text: str) -> None:
     """Say something beside the answer, broken between words on a terminal."""
+    typer.echo(_broken(text), err=True)
+
+
+def _broken(text: str) -> str:
     from tabletd_client.cli.text import wrapped
 
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
-    typer.echo("\n".join(wrapped("", text, width)), err=True)
+    return "\n".join(wrapped("", text, width))
 
 
 def _tell(error: TabletdClientError, options: Options) -> None:

@@ -11,7 +11,7 @@ import typer
 from tabletd_client.arguments import ALL, uuid_or_all
 from tabletd_client.cli import completion
 from tabletd_client.cli.near import check_exists, existing, naming_near
-from tabletd_client.cli.options import Options, duration
+from tabletd_client.cli.options import Options, WrongUsage, duration
 from tabletd_client.cli.session import EXIT_DONE, answer, confirm, keyspace_of, run
 from tabletd_client.cli.words import seconds_text
 from tabletd_client.errors import TabletdClientError
@@ -53,14 +53,16 @@ def retry(options: Options, uuid: Failed) -> None:
 
 def complete(options: Options, uuid: Pending, shards: Shards = "") -> None:
     """Let a migration end."""
-    only = _split(shards)
-    _steer(options, uuid, lambda client, keyspace: client.complete(keyspace, uuid, shards=only))
+    only = _split(shards, uuid)
+    _steer(
+        options, uuid, lambda client, keyspace: client.complete(keyspace, uuid, shards=only), only
+    )
 
 
 def launch(options: Options, uuid: Pending, shards: Shards = "") -> None:
     """Let a migration start."""
-    only = _split(shards)
-    _steer(options, uuid, lambda client, keyspace: client.launch(keyspace, uuid, shards=only))
+    only = _split(shards, uuid)
+    _steer(options, uuid, lambda client, keyspace: client.launch(keyspace, uuid, shards=only), only)
 
 
 def postpone(options: Options, uuid: Pending) -> None:
@@ -129,10 +131,17 @@ def unthrottle(options: Options, uuid: Pending) -> None:
 
 
 def _steer(
-    options: Options, uuid: str, command: Callable[[Client, str], Awaitable[Affected]]
+    options: Options,
+    uuid: str,
+    command: Callable[[Client, str], Awaitable[Affected]],
+    only: Sequence[str] = (),
 ) -> NoReturn:
     async def work(client: Client) -> int:
         keyspace = await keyspace_of(client, options)
+        if only:
+            known = await client.shards(keyspace)
+            if unknown := [name for name in only if name not in known]:
+                raise WrongUsage(f"there is no shard {unknown[0]!r}, only {', '.join(known)}")
         async with naming_near(client, keyspace, uuid):
             affected = await command(client, keyspace)
         why = ""
@@ -171,5 +180,8 @@ def _named(uuid: str) -> str:
     return "all migrations" if uuid.lower() == ALL else f"migration {uuid}"
 
 
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
+def _split(names: str, uuid: str) -> list[str]:
+    found = [name.strip() for name in names.split(",") if name.strip()]
+    if found and uuid.lower() == ALL:
+        raise WrongUsage("--shards goes with one migration, not with all")
+    return found

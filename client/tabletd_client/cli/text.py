@@ -175,7 +175,9 @@ def progress(one: Migration) -> str:
 
 def eta(one: Migration) -> str:
     """Return the time that is left, in words that say how much is known of it."""
-    if one.eta_state is EtaState.DUE:
+    if one.ready_to_complete:
+        return ""
+    if one.eta_state is EtaState.DUE or (one.eta_state is None and one.eta_seconds == 0):
         return "ETA due"
     if one.eta_state is EtaState.MEASURING:
         return "ETA measuring"

@@ -128,3 +128,18 @@ async def test_an_address_that_is_none_is_wrong_usage(fleet: FakeFleet, address:
     result = await run(fleet, "--server", address, "show")
     assert result.exit_code == 2
     assert f"--server: {address!r} is not HOST:PORT" in result.stderr
+
+
+async def test_a_command_or_a_shard_that_is_none_is_told_with_what_there_is(
+    running: FakeFleet,
+) -> None:
+    assert "did you mean cancel?" in (await run(running, "cancle", UUID)).stderr
+    result = await run(running, "complete", UUID, "--shards=-40")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no shard '-40', only -80, 80-" in result.stderr
+    assert (await run(running, "launch", "all", "--shards=-80")).exit_code == 2
+
+
+async def test_a_certificate_that_is_none_is_wrong_usage(fleet: FakeFleet) -> None:
+    result = await run(fleet, "--tls-ca", __file__, "show")
+    assert (result.exit_code, "is no PEM file" in result.stderr) == (2, True)

@@ -45,3 +45,7 @@ def test_without_its_extra_the_command_says_what_to_install() -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 2
     assert "pip install 'tabletd[cli]'" in run.stderr
+
+
+def test_help_of_what_only_looks_waits_for_grpc_as_little() -> None:
+    assert "grpc" not in _loaded_by("import tabletd_client.cli.look")
