@@ -278,7 +278,7 @@ class Client:
                 raise not_found(uuid)
             states.update(((one.uuid, one.shard), one) for one in found)
         async with self.watch(keyspace, uuids=uuids) as events:
-            while not all(one.status.ended for one in states.values()):
+            while not all(one.ended for one in states.values()):
                 event = await anext(events)
                 if isinstance(event, Changed):
                     states[event.migration.uuid, event.migration.shard] = event.migration

@@ -139,6 +139,12 @@ class Migration:
     cancelled_at: datetime | None
     cleaned_up_at: datetime | None
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens of itself: one whose tablet failed is tried again once."""
+        is_tried_again = self.status is Status.FAILED and self.tablet_failure and not self.retries
+        return self.status.ended and not is_tried_again
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:

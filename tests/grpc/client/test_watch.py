@@ -182,3 +182,17 @@ async def test_waiting_for_what_is_not_there_says_so(client: Client) -> None:
     with pytest.raises(TabletdClientError) as caught:
         await client.wait("commerce", [UUID])
     assert caught.value.reason == "MIGRATION_NOT_FOUND"
+
+
+async def test_waiting_goes_on_while_a_failed_tablets_migration_is_to_be_tried_again(
+    client: Client, fleet: FakeFleet
+) -> None:
+    tablet = fleet.tablets[100]
+    tablet.put(state("FAILED", tablet_failure=True))
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        waiting = group.create_task(client.wait("commerce", [UUID]))
+        await _watched(fleet, 100)
+        tablet.put(state("RUNNING", retries=1))
+        tablet.put(state("FAILED", tablet_failure=True, retries=1))
+    (ended,) = waiting.result()
+    assert (ended.status, ended.retries) == (Status.FAILED, 1)
