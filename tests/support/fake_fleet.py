@@ -74,6 +74,8 @@ def listed(of: migrations_pb2.MigrationState) -> SM:
         eta_seconds=of.eta_seconds,
         rows_copied=of.rows_copied,
         table_rows=of.rows_estimated,
+        retries=of.retries,
+        tablet_failure=of.tablet_failure,
         tablet=topodata_pb2.TabletAlias(cell="zone1", uid=100),
         artifacts="".join(f"{name}," for name in of.artifacts),
     )
