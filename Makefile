@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test check protos protos-check bench sandbox clean
+.PHONY: help setup setup-tests demo test check protos protos-check bench faults faults-all sandbox clean
 
 help:
 	@echo "tabletd: replication lag and online schema changes for MySQL and MariaDB, driven over gRPC"
@@ -16,7 +16,7 @@ demo: setup ## watch lag and two online schema changes on throw-away servers (se
 	@.venv/bin/tabletd demo
 
 test: setup-tests ## run the tests against real servers and tools (sets itself up)
-	@.venv/bin/pytest
+	@.venv/bin/pytest --numprocesses 2 --dist loadscope
 
 check: ## lint, types, import arrows, drift and compatibility of the wire contract
 	@scripts/setup.sh packages venv
@@ -27,6 +27,12 @@ protos: ## make the Python stubs from protos/
 
 protos-check: ## fail when the committed stubs are not what protos/ gives
 	@scripts/protos.sh check
+
+faults: setup-tests ## migrations under random faults: RUNS=1 SEED=random TOOL=gh-ost|pt-osc
+	@.venv/bin/python -m tests.faults $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(TOOL),--tool $(TOOL))
+
+faults-all: setup-tests ## every kind of fault with each tool, once: SEED=random TOOL=gh-ost|pt-osc
+	@.venv/bin/python -m tests.faults --all $(if $(SEED),--seed $(SEED)) $(if $(TOOL),--tool $(TOOL))
 
 bench: setup ## measure lag, throughput and overhead, as tables
 	@.venv/bin/python -m tests.bench

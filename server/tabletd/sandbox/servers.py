@@ -7,6 +7,7 @@ Everything here blocks: it serves commands and test fixtures. In an event loop c
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -34,6 +35,8 @@ _STOP_SECONDS: Final = 20.0
 _START_ATTEMPTS: Final = 4
 _START_TIME_TOLERANCE: Final = 0.05
 LOOPBACK: Final = "127.0.0.1"
+# Below those of outgoing connections, any of which could take a port between the look and its use.
+_PORTS: Final = range(15_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -224,14 +227,21 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return TCP ports of loopback, all different, that nobody listens on at this moment."""
+    """Return TCP ports of loopback, all different, that nobody listens on at this moment.
+
+    Raises:
+        TabletdError: TOOL_FAILED when so many are not to be had.
+    """
+    ports: list[int] = []
     with ExitStack() as stack:
-        ports: list[int] = []
-        for _ in range(count):
+        for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
             probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            probe.bind((LOOPBACK, 0))
-            ports.append(probe.getsockname()[1])
-        return ports
+            with suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise TabletdError(Reason.TOOL_FAILED, f"no {count} ports are free on {LOOPBACK}")
 
 
 def start_server(

@@ -204,11 +204,11 @@ async def test_a_cut_over_that_waits_for_a_lock_does_not_happen_after_the_stop(
     )
     record = Record(migration)
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(rig.engine(GH_OST).run(migration, record, stop, LiveControls()))
-        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
-        with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
-            holder.cursor().execute("SELECT * FROM orders LIMIT 1")
+    with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
+        holder.cursor().execute("SELECT * FROM orders LIMIT 1")
+        async with asyncio.TaskGroup() as tasks:
+            run = rig.engine(GH_OST).run(migration, record, stop, LiveControls())
+            task = tasks.create_task(run)
             await eventually(lambda: any(name.endswith("_del") for name in rig.tables()), 30)
             stop.set()
             await task
