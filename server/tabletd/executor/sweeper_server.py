@@ -38,7 +38,8 @@ from tabletd.mysql.session import Session
 
 NO_ROW: Final = "no row names it"
 BY_HAND: Final = "of a run by hand: no row names it"
-_UNKNOWN_THREAD: Final = 1094
+# Gone by itself, or not ours to end: the account goes all the same.
+_NOT_TO_BE_ENDED: Final = frozenset({1094, 1095})
 _ROWS_AT_ONCE: Final = 200
 _KINDS: Final = "table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')"
 _TABLES: Final = (
@@ -349,5 +350,5 @@ async def _end_connections_of(session: Session, user: str) -> None:
         try:
             await session.execute(f"KILL {int(number)}")
         except MySQLError as error:
-            if error.errno != _UNKNOWN_THREAD and error.reason is not Reason.MISSING_GRANT:
+            if error.errno not in _NOT_TO_BE_ENDED and error.reason is not Reason.MISSING_GRANT:
                 raise

@@ -150,8 +150,10 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench_on(server: RealServer, database: str, tmp_path: Path) -> AsyncGenerator[Bench]:
-    """Make a sweeper of a primary, and the table t."""
+async def bench_on(
+    server: RealServer, database: str, tmp_path: Path, user: str = "root", password: str = ""
+) -> AsyncGenerator[Bench]:
+    """Make a sweeper of a primary, working as root or somebody else, and the table t."""
     settings = EngineSettings(
         tablet_alias=ALIAS,
         run_directory=tmp_path / "runs",
@@ -161,9 +163,9 @@ async def bench_on(server: RealServer, database: str, tmp_path: Path) -> AsyncGe
         callback_url=lambda: "",
         stop_grace_seconds=2.0,
     )
-    async with pool_of(server) as pool:
-        async with pool.session() as session:
-            await ensure_sidecar(session)
+    async with pool_of(server) as root_pool, root_pool.session() as session:
+        await ensure_sidecar(session)
+    async with pool_of(server, user=user, password=password) as pool:
         bench = Bench(server, pool, database, settings)
         bench.make_table("t")
         await bench.sweeper.make_primary()
@@ -381,6 +383,24 @@ async def test_without_the_right_to_act_nothing_is_swept(mariadb_bench: Bench) -
         await bench.sweeper.sweep()
     assert len(bench.tables()) == 6
     assert directory.is_dir()
+
+
+async def test_who_may_not_see_accounts_sweeps_the_rest(
+    any_server: RealServer, database: str, tmp_path: Path
+) -> None:
+    any_server.script(
+        "CREATE USER 'narrow'@'127.0.0.1' IDENTIFIED BY 'Secret-1'",
+        f"GRANT ALL ON `{database}`.* TO 'narrow'@'127.0.0.1'",
+        "GRANT ALL ON _vt.* TO 'narrow'@'127.0.0.1'",
+    )
+    async with bench_on(
+        any_server, database, tmp_path, user="narrow", password="Secret-1"
+    ) as bench:
+        bench.plant(await bench.row())
+        swept, left_alone = await bench.sweeper.sweep()
+        assert [one.failure for one in swept if one.failure] == []
+        assert left_alone == ()
+        assert (bench.tables(), bench.triggers()) == ({"t"}, set())
 
 
 async def test_before_the_role_is_known_nothing_is_swept(mariadb_bench: Bench) -> None:
