@@ -11,8 +11,10 @@ from tabletd.executor.preflight import server
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.strategy import Strategy
 from tabletd.executor.submit import Submission
+from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.flavor import ServerInfo, server_info
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.quote import identifier
 from tabletd.mysql.variables import global_variables
 
 # Only what an operator does not change by a SET GLOBAL: the rest is looked at when the run begins.
@@ -21,6 +23,10 @@ _CHECKS: Final[Mapping[Strategy, tuple[server.ServerCheck, ...]]] = {
     Strategy.PT_OSC: (server.pt_osc_server,),
 }
 _VARIABLES: Final = ("transaction_isolation", "wsrep_on")
+# A syntax error; on MariaDB, a type that nobody knows.
+_UNREADABLE: Final = frozenset({1064, 4161})
+# Preparing a view looks at its tables, which somebody may hold.
+_LOCK_WAIT_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class _Server:
 
 
 class Admission:
-    """Asks the server whether a migration's tool could ever work on it.
+    """Asks the server whether it can read a migration, and whether its tool could ever work on it.
 
     Args:
         pool: the daemon's own account.
@@ -46,11 +52,34 @@ class Admission:
         self._allows_unsafe_cutover = allows_unsafe_cutover
 
     async def check(self, submission: Submission) -> None:
-        """Refuse what the tool would refuse later, and what no setting of the server would mend.
+        """Refuse what the server cannot read, and what its tool could not do whatever is set there.
 
         Raises:
-            TabletdError: UNSUPPORTED_SERVER, naming what serves instead; the server is away.
+            TabletdError: DDL_SYNTAX; UNSUPPORTED_SERVER, naming what serves instead; the server is
+                away.
         """
+        if not submission.reverted_uuid:
+            await self._read(submission.migration_statement, submission.mysql_schema)
+        await self._check_tool(submission)
+
+    async def _read(self, statement: str, schema: str) -> None:
+        """Let the server read a statement without carrying it out.
+
+        What it says but of the syntax is of this moment: when the migration's turn comes, a table
+        that is missing now may be there.
+        """
+        async with self._pool.session() as session:
+            session.drop_afterwards()
+            await session.execute(f"SET SESSION lock_wait_timeout = {_LOCK_WAIT_SECONDS}")
+            try:
+                await session.execute(f"USE {identifier(schema)}")
+                await session.execute("PREPARE tabletd_trial FROM %s", (statement,))
+            except MySQLError as error:
+                # Between double quotes there may be a name, by the sql_mode of who carries it out.
+                if error.errno in _UNREADABLE and '"' not in statement:
+                    raise
+
+    async def _check_tool(self, submission: Submission) -> None:
         checks = _CHECKS.get(submission.strategy, ())
         # One that is made instantly needs no tool: that is seen when it begins.
         is_by_server = submission.is_immediate_operation or submission.flags.prefer_instant_ddl

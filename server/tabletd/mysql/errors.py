@@ -83,6 +83,7 @@ _REASONS: Final[Mapping[int, Reason]] = {
     1050: Reason.TABLE_EXISTS,
     1007: Reason.TABLE_EXISTS,
     1064: Reason.DDL_SYNTAX,
+    4161: Reason.DDL_SYNTAX,  # MariaDB: unknown data type
     1065: Reason.INVALID_REQUEST,
     1048: Reason.INVALID_REQUEST,
     1054: Reason.INVALID_REQUEST,

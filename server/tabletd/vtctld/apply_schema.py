@@ -91,10 +91,34 @@ class ApplySchema:
                 hint=f"{request.keyspace} has the shards {', '.join(shards)}",
             )
         async with self._locks[request.keyspace]:
+            await self._let_read(plan, request.keyspace)
             rows = await self._run(plan, request)
             if any(step.way is Way.DIRECT for step in plan.steps):
                 await self._await_replicas(request)
         return Applied(plan.uuids, rows)
+
+    async def _let_read(self, plan: Plan, keyspace: str) -> None:
+        """Let a server read each of several statements before the first is carried out.
+
+        What it says but of their syntax is of no account: one may depend on those before it.
+        """
+        if len(plan.steps) < 2:
+            return
+        tablet = next(iter((await self._fan_out.primaries(keyspace)).values()))
+        for number, statement in enumerate(plan.statements, 1):
+            text = f"_utf8mb4 X'{statement.encode().hex()}'"
+            request = tabletmanagerdata_pb2.ExecuteMultiFetchAsDbaRequest(
+                sql=f"SET @tabletd = {text}; PREPARE tabletd_trial FROM @tabletd".encode(),
+                max_rows=EXECUTE_ROWS_MAX,
+            )
+            try:
+                await self._clients.call(
+                    tablet, lambda stub: stub.manager.ExecuteMultiFetchAsDba, request
+                )
+            except TabletdError as error:
+                if error.reason is Reason.DDL_SYNTAX:
+                    what = f"statement {number} of {len(plan.statements)}: {error.message}"
+                    raise TabletdError(error.reason, what, hint=error.hint) from None
 
     async def _run(
         self, plan: Plan, request: vtctldata_pb2.ApplySchemaRequest

@@ -72,12 +72,14 @@ class Plan:
         uuids: of the migrations that are submitted.
         migration_context: their group.
         has_other_than_ddl: some statement changes no schema, so that one shard alone can take it.
+        statements: what the server is to read, as given.
     """
 
     steps: tuple[Step, ...]
     uuids: tuple[str, ...]
     migration_context: str
     has_other_than_ddl: bool
+    statements: tuple[str, ...]
 
 
 def read_changes(
@@ -114,6 +116,7 @@ class _Reader:
         self._uuids: list[str] = []
         self._given: list[str] = []
         self._has_other_than_ddl = False
+        self._statements: list[str] = []
 
     def plan(self) -> Plan:
         texts = [text for piece in self._request.sql for text in split_statements(piece)]
@@ -128,12 +131,14 @@ class _Reader:
             uuids=tuple(self._uuids),
             migration_context=self._context,
             has_other_than_ddl=self._has_other_than_ddl,
+            statements=tuple(self._statements),
         )
 
     def _steps(self, number: int, text: str) -> list[Step]:
         control = statements.parse_statement(text)
         if control is not None:
             return [self._control(number, text, control)]
+        self._statements.append(text)
         if self._strategy is not Strategy.DIRECT:
             return self._migrations(number, text)
         self._has_other_than_ddl |= _first_word(text) not in _DDL

@@ -307,6 +307,8 @@ def test_what_is_wrong_is_refused_with_its_reason(fleet: Fleet, client: VtctldCl
         ("no-such-strategy", alter): "no-such-strategy",
         (f"{fleet.tool} --postpone-completon", alter): "postpone-completion",
         (fleet.tool, f"RENAME TABLE {table} TO other"): "RENAME",
+        (fleet.tool, f"ALTER TABLE {table} ADD COLUMN c integr"): "integr",
+        (fleet.tool, f"CREATE TABLE x_{table} (id int); {alter} nonsense"): "statement 2 of 2",
     }
     if fleet.tool == "pt-osc":
         refusals["gh-ost", alter] = "gh-ost cannot serve MariaDB"

@@ -193,6 +193,24 @@ async def test_the_first_failure_ends_a_request_and_names_statement_and_shard() 
         assert len(b.cluster.primary("-80").statements()) == 1
 
 
+async def test_of_several_statements_none_is_begun_when_the_server_cannot_read_one() -> None:
+    async with bench() as b:
+
+        def read(request: Any) -> Any:
+            assert b"PREPARE" in request.sql
+            if b"nonsense".hex().encode() in request.sql:
+                raise TabletdError(Reason.DDL_SYNTAX, "near 'nonsense'")
+            raise TabletdError(Reason.TABLE_NOT_FOUND, "of this moment only")
+
+        b.cluster.answer("ExecuteMultiFetchAsDba", read)
+        error = await failure(b.apply(ALTER, "ALTER TABLE u nonsense", "DROP TABLE v"))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "statement 2 of 3: near 'nonsense'" in str(error.details())
+        assert all(not daemon.statements() for daemon in b.cluster.daemons.values())
+        answer = await b.apply(ALTER, "DROP TABLE v")
+        assert len(answer.uuid_list) == 2
+
+
 async def test_a_direct_change_is_run_at_once_and_waits_for_replicas() -> None:
     async with bench(replicas=1) as b:
         b.cluster.answer(
