@@ -28,6 +28,7 @@ _SETTINGS: Final = {
     "table_gc_lifecycle": "drop",
     "gc_check_interval": "1s",
     "shutdown_grace": "2s",
+    "on_stop": "cancel",
 }
 _FINISHED: Final = frozenset(
     {pb.SchemaMigration.COMPLETE, pb.SchemaMigration.FAILED, pb.SchemaMigration.CANCELLED}

@@ -1,0 +1,88 @@
+"""What an earlier daemon left at work is looked after like what this one has started."""
+
+from __future__ import annotations
+
+import pytest
+
+from tabletd.executor.executor import ExecutorSettings
+from tabletd.executor.states import Status
+from tests.integration.executor.test_lifecycle import submit
+from tests.support.engines import ALIAS, ExecutorInTest, FakeRun, executor_on
+from tests.support.servers import RealServer
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(60)
+DYING = ExecutorSettings(close_grace_seconds=0.01)
+
+
+async def leave_at_work(server: RealServer, database: str, tablet: str = ALIAS) -> str:
+    """Submit a migration and let its daemon die while it runs."""
+    async with executor_on(server, database, settings=DYING, tablet=tablet) as test:
+        uuid = await submit(test)
+        run = await test.engine.next_run()
+        run.may_clean.clear()
+    return uuid
+
+
+async def adoption(test: ExecutorInTest) -> FakeRun:
+    """Become the primary beside a tool that is at work, and return its run."""
+    test.engine.is_at_work = True
+    await test.executor.make_primary()
+    await eventually(lambda: test.engine.adoptions)
+    return test.engine.adoptions[0]
+
+
+async def test_a_tool_at_work_is_taken_over_steered_and_completed(
+    any_server: RealServer, database: str
+) -> None:
+    uuid = await leave_at_work(any_server, database)
+    settings = ExecutorSettings(max_concurrent=2, close_grace_seconds=5)
+    async with executor_on(any_server, database, primary=False, settings=settings) as test:
+        run = await adoption(test)
+        other = await submit(test, "u")
+        await test.until(other, Status.RUNNING)
+        await test.executor.execute_statement(f"alter vitess_migration '{uuid}' postpone complete")
+        await eventually(lambda: run.controls.postpone_completion)
+        assert test.row(uuid)["migration_status"] == "running"
+        run.finish()
+        await test.until(uuid, Status.COMPLETE)
+        assert test.row(uuid)["run_nonce"] == ""
+        assert test.engine.recoveries == []
+
+
+async def test_a_postponed_run_is_taken_over_as_postponed(
+    mariadb: RealServer, database: str
+) -> None:
+    uuid = await leave_at_work(mariadb, database)
+    mariadb.query("UPDATE _vt.schema_migrations SET postpone_completion = 1")
+    async with executor_on(mariadb, database, primary=False) as test:
+        run = await adoption(test)
+        assert run.controls.postpone_completion
+        assert await test.executor.cancel(uuid) == 1
+        await eventually(run.stop.is_set)
+
+
+async def test_a_run_that_waited_for_a_daemon_for_days_is_taken_over_and_not_stale(
+    mariadb: RealServer, database: str
+) -> None:
+    uuid = await leave_at_work(mariadb, database)
+    mariadb.query("UPDATE _vt.schema_migrations SET liveness_timestamp = NOW() - INTERVAL 3 DAY")
+    async with executor_on(mariadb, database, primary=False) as test:
+        run = await adoption(test)
+        run.finish()
+        await test.until(uuid, Status.COMPLETE)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "of another tablet"])
+async def test_what_is_not_wanted_or_not_of_this_tablet_is_settled_and_not_taken_over(
+    mariadb: RealServer, database: str, is_cancelled: bool
+) -> None:
+    uuid = await leave_at_work(mariadb, database, ALIAS if is_cancelled else "zone1-0000000199")
+    if is_cancelled:
+        mariadb.query("UPDATE _vt.schema_migrations SET migration_status = 'cancelled'")
+    async with executor_on(mariadb, database, primary=False) as test:
+        test.engine.is_at_work = True
+        await test.executor.make_primary()
+        await eventually(lambda: test.engine.recoveries)
+        assert test.engine.recoveries[0].migration.migration_uuid == uuid
+        assert test.engine.adoptions == []
