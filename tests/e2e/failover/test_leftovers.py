@@ -8,7 +8,6 @@ import pytest
 
 import tabletd_client
 from tests.support.daemons import EACH_TOOL, KEYSPACE, Case, connected, live_table
-from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
