@@ -167,6 +167,8 @@ class Commands:
         return 1
 
     async def _cut_over_threshold(self, migration_uuid: str, seconds: float) -> int:
+        # What no migration may have is refused whether there is this one or not.
+        check_cut_over_threshold(Strategy.DIRECT, seconds)
         migration = await self._store.find(migration_uuid)
         if migration is None:
             return 0

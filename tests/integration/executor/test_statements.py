@@ -204,6 +204,16 @@ async def test_a_threshold_that_cannot_be_kept_is_refused(
     assert caught.value.reason is Reason.MIGRATION_REJECTED
 
 
+async def test_a_threshold_that_none_may_have_is_refused_for_a_migration_that_is_not_there(
+    mariadb: RealServer, database: str
+) -> None:
+    async with executor_on(mariadb, database) as test:
+        unknown = create_uuid()
+        assert await affected(test, f"{ALTER} '{unknown}' cutover_threshold '7s'") == 0
+        with pytest.raises(TabletdError, match="cut-over min value is 5s"):
+            await run(test, f"{ALTER} '{unknown}' cutover_threshold '1s'")
+
+
 async def test_cancel_retry_and_clean_up_count_what_they_change(
     mariadb: RealServer, database: str
 ) -> None:
