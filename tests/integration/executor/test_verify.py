@@ -9,7 +9,7 @@ import pytest
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
-from tabletd.executor.verify import RowKey, VerifyOptions, open_comparison
+from tabletd.executor.verify import RowKey, VerifyOptions, drop_scratch, open_comparison
 from tabletd.executor.verify import comparison as comparison_module
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
@@ -354,3 +354,19 @@ async def test_scratch_tables_of_a_daemon_that_was_killed_are_dropped_by_the_nex
                     pass
             assert len(tables.names) == left
         await first.__aexit__(None, None, None)
+
+
+async def test_scratch_tables_are_dropped_by_the_number_of_their_migration(
+    any_server: RealServer, database: str
+) -> None:
+    tables = orders(any_server, database, rows=10)
+    async with pool_of(any_server) as pool:
+        opening = open_comparison(pool, tables.migration, ddl.parse(tables.statement), "t", "t_new")
+        async with opening as comparison:
+            async for _ in comparison.chunks():
+                assert len(tables.names) == 4
+            async with pool.session() as session:
+                await drop_scratch(session, database, migration_id=8)
+                assert len(tables.names) == 4
+                await drop_scratch(session, database, tables.migration.id)
+                assert tables.names == {"t", "t_new"}

@@ -7,5 +7,14 @@ from __future__ import annotations
 
 from tabletd.executor.verify.comparison import Comparison, open_comparison
 from tabletd.executor.verify.rows import Chunk, Difference, RowKey, VerifyOptions
+from tabletd.executor.verify.scratch import drop_scratch
 
-__all__ = ["Chunk", "Comparison", "Difference", "RowKey", "VerifyOptions", "open_comparison"]
+__all__ = [
+    "Chunk",
+    "Comparison",
+    "Difference",
+    "RowKey",
+    "VerifyOptions",
+    "drop_scratch",
+    "open_comparison",
+]

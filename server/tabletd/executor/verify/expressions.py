@@ -21,9 +21,9 @@ _UTC: Final = "'+00:00'"
 _SERVER_ZONE: Final = "@@global.time_zone"
 _NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL})
 _MOMENTS: Final = frozenset({Family.DATE, Family.DATETIME, Family.TIMESTAMP})
-# May hold any byte, the separator too.
+# May hold a comma.
 _FREE: Final = frozenset({Family.TEXT, Family.BINARY, Family.CHOICE, Family.OTHER})
-_SEPARATOR: Final = "X'1F'"
+_BITS_MAX: Final = 50
 _DECIMAL_DIGITS_MAX: Final = 65
 # Equal to nothing. A bare UUID() makes MariaDB take all that it stands beside for a UUID.
 _NOTHING: Final = "MD5(UUID())"
@@ -46,40 +46,52 @@ def column_of(pair: Pair, side: Side) -> Column:
     return pair.old if side is Side.OLD else pair.new
 
 
-def value_sql(pair: Pair, side: Side) -> str:
-    """Return the expression of a pair's value on one side; NULL where that is NULL.
+def checksum_sql(pairs: Sequence[Pair], side: Side) -> str:
+    """Return a number of 32 bits for the values of a row, to be put together with others by XOR.
 
-    A long value is digested. One that is too long for a function of the server, which then gives
-    NULL, is equal to nothing.
+    CRC32 alone would not see values that changed places between rows: it is linear, so that they
+    cancel out. The second one is taken of the first one's decimal digits.
     """
-    name = column_sql(column_of(pair, side).name)
-    whole = _whole(pair, side, name)
-    if not _is_digested(pair):
-        return whole
-    return f"COALESCE(MD5({whole}), IF(ISNULL({name}), NULL, {_NOTHING}))"
+    return f"COALESCE(CRC32(CRC32({_row(pairs, side, 'CRC32')})), CRC32(UUID()))"
 
 
 def digest_sql(pairs: Sequence[Pair], side: Side) -> str:
-    """Return the digest of a row: two rows have the same one only where all values are equal.
-
-    Behind the values stand the lengths of those that may hold the separator, and which are NULL.
-    A row that is too long for a function of the server is equal to nothing.
-    """
-    parts = [value_sql(pair, side) for pair in pairs]
-    free = [pair for pair in pairs if _is_free(pair) and not _is_digested(pair)]
-    parts += [f"LENGTH({value_sql(pair, side)})" for pair in free[1:]]
-    parts += [
-        f"ISNULL({column_sql(column_of(pair, side).name)})"
-        for pair in pairs
-        if pair.old.is_nullable or pair.new.is_nullable
-    ]
-    return f"COALESCE(MD5(CONCAT_WS({_SEPARATOR}, {', '.join(parts)}, '')), {_NOTHING})"
+    """Return the digest of the values of a row."""
+    return f"COALESCE(MD5({_row(pairs, side, 'MD5')}), {_NOTHING})"
 
 
 def cell_sql(pair: Pair, side: Side) -> str:
     """Return the digest of one value; NULL has one of its own."""
     name = column_sql(column_of(pair, side).name)
-    return f"COALESCE(MD5({value_sql(pair, side)}), IF(ISNULL({name}), 'null', 'none'))"
+    return f"COALESCE(MD5({_value(pair, side, 'MD5')}), IF(ISNULL({name}), 'null', 'none'))"
+
+
+def _row(pairs: Sequence[Pair], side: Side, function: str) -> str:
+    """Return the text of a row: its values, without those that are NULL, and which these are."""
+    parts = [_value(pair, side, function) for pair in pairs]
+    nullable = [
+        f"ISNULL({column_sql(column_of(pair, side).name)})"
+        for pair in pairs
+        if pair.old.is_nullable or pair.new.is_nullable
+    ]
+    for start in range(0, len(nullable), _BITS_MAX):
+        bits = nullable[start : start + _BITS_MAX]
+        parts.append(" + ".join(f"{1 << place} * {bit}" for place, bit in enumerate(bits)))
+    return f"CONCAT_WS(',', {', '.join(parts)})"
+
+
+def _value(pair: Pair, side: Side, function: str) -> str:
+    """Return the expression of a pair's value on one side; NULL where that is NULL.
+
+    Of a value that may be long or hold a comma, only what a function makes of its bytes. One that
+    is too long for the server's functions, which then give NULL, is equal to nothing.
+    """
+    name = column_sql(column_of(pair, side).name)
+    whole = _whole(pair, side, name)
+    families = {pair.old.family, pair.new.family}
+    if pair.old.is_long or pair.new.is_long:
+        return f"COALESCE({function}({whole}), IF(ISNULL({name}), NULL, {_NOTHING}))"
+    return f"{function}({whole})" if families & _FREE else whole
 
 
 def read_sql(column: Column) -> str:
@@ -103,15 +115,6 @@ def key_sql(column: Column) -> str:
     return column_sql(column.name) if column.family is Family.TEXT else read_sql(column)
 
 
-def _is_digested(pair: Pair) -> bool:
-    """Whether values may be too long to be put together."""
-    return pair.old.is_long or pair.new.is_long
-
-
-def _is_free(pair: Pair) -> bool:
-    return pair.old.family in _FREE or pair.new.family in _FREE
-
-
 def _whole(pair: Pair, side: Side, name: str) -> str:
     old, new = pair.old, pair.new
     column = column_of(pair, side)
@@ -120,7 +123,7 @@ def _whole(pair: Pair, side: Side, name: str) -> str:
     if old.family is new.family is Family.CHOICE and _is_same(old, new):
         return f"CAST({name} AS UNSIGNED)"
     if old.family is new.family is Family.TEXT and old.charset == new.charset:
-        return f"CAST({name} AS BINARY)"
+        return name
     if new.family is Family.FLOAT and old.family in _NUMBERS | {Family.FLOAT}:
         return f"({name} + 0e0)"
     return _plain(column, name, is_bytes=Family.BINARY in (old.family, new.family))
@@ -128,16 +131,14 @@ def _whole(pair: Pair, side: Side, name: str) -> str:
 
 def _plain(column: Column, name: str, *, is_bytes: bool) -> str:
     match column.family:
-        case Family.TEXT | Family.CHOICE if is_bytes:
-            return f"CAST({name} AS BINARY)"
-        case Family.TEXT | Family.CHOICE:
-            return f"CAST(CONVERT({name} USING utf8mb4) AS BINARY)"
+        case Family.TEXT | Family.CHOICE if not is_bytes:
+            return f"CONVERT({name} USING utf8mb4)"
         case Family.INTEGER | Family.DECIMAL if "zerofill" in column.type:
             return f"({name} + 0)"
         case Family.BIT:
             return f"CAST({name} AS UNSIGNED)"
         case Family.JSON:
-            return f"CAST(CAST({name} AS CHAR) AS BINARY)"
+            return f"CAST({name} AS CHAR)"
         case Family.GEOMETRY:
             return f"CONCAT(ST_SRID({name}), ' ', ST_AsBinary({name}))"
         case Family.OTHER:
@@ -157,7 +158,7 @@ def _converted(old: Column, new: Column, name: str) -> str:
         return f"CAST({name} AS DECIMAL({_DECIMAL_DIGITS_MAX},{new.scale}))"
     if old.family is Family.TEXT and new.family is Family.JSON:
         document = f"IF(JSON_VALID({name}), CAST({name} AS JSON), NULL)"
-        return f"CAST(CAST({document} AS CHAR) AS BINARY)"
+        return f"CAST({document} AS CHAR)"
     if old.family is Family.TIME and new.family is Family.TIME:
         return f"CAST({name} AS TIME({new.fraction}))"
     if old.family in _MOMENTS and new.family in _MOMENTS:

@@ -34,6 +34,8 @@ _LEFT: Final = (
     "SELECT table_name FROM information_schema.tables"
     " WHERE table_schema = %s AND table_comment = %s AND table_name LIKE %s"
 )
+# What follows the migration's id in the name of such a table.
+_VARYING: Final = "0123456789abcdef_20060102150405_"
 _AS_READ: Final = "SET sql_mode = 'ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'"
 # Zero dates are values like others here: whether they may stay, the tool has been told.
 _AS_CARRIED: Final = (
@@ -138,12 +140,7 @@ class Scratch:
             _logger.warning("scratch tables in %s are not dropped: %s", self._schema, error)
 
     async def _drop(self, session: Session) -> None:
-        """Drop these tables, and those of a daemon before this one."""
-        pattern = gc_table_name(TableGCState.DROP, create_gc_uuid(self._migration_id), datetime.max)
-        beginning = pattern[: len("_vt_drp_") + 16].replace("_", "\\_")
-        found = await session.execute(_LEFT, (self._schema, _COMMENT, f"{beginning}%"))
-        for (name,) in found.rows:
-            await session.execute(f"DROP TABLE IF EXISTS {identifier(self._schema, str(name))}")
+        await drop_scratch(session, self._schema, self._migration_id)
         self._made_at = None
 
     async def convert(self, session: Session, rows: Sequence[Sequence[Any]]) -> list[Converted]:
@@ -219,6 +216,19 @@ class Scratch:
                     f"UPDATE {self._names[Side.NEW]} SET {name} = {value} WHERE {name} IS NULL",
                     params,
                 )
+
+
+async def drop_scratch(session: Session, schema: str, migration_id: int) -> None:
+    """Drop the scratch tables of a migration, those of a daemon before this one too.
+
+    Raises:
+        TabletdError: the server was lost, or refused.
+    """
+    a_name = gc_table_name(TableGCState.DROP, create_gc_uuid(migration_id), datetime.now(UTC))
+    beginning = a_name[: -len(_VARYING)].replace("_", "\\_")
+    found = await session.execute(_LEFT, (schema, _COMMENT, f"{beginning}%"))
+    for (name,) in found.rows:
+        await session.execute(f"DROP TABLE IF EXISTS {identifier(schema, str(name))}")
 
 
 def _definition(column: Column) -> str:

@@ -11,6 +11,7 @@ from tabletd.executor.verify.columns import Pair
 from tabletd.executor.verify.expressions import (
     Side,
     cell_sql,
+    checksum_sql,
     column_of,
     column_sql,
     digest_sql,
@@ -18,7 +19,7 @@ from tabletd.executor.verify.expressions import (
     read_sql,
 )
 from tabletd.executor.verify.keys import SharedKey, Values, after, force_index, one_of
-from tabletd.mysql.quote import identifier
+from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 
 Condition = tuple[str, list[Any]]
@@ -79,17 +80,20 @@ class Tables:
         }
         self._digest = {side: digest_sql(self.pairs, side) for side in Side}
         self._identity = {side: digest_sql(key.pairs, side) for side in Side}
+        self._checksum = {side: checksum_sql(self.pairs, side) for side in Side}
+        self._bucket = {side: f"{checksum_sql(key.pairs, side)} & 0xFFFF" for side in Side}
+        self._unlimited: list[str] | None = None
         self._keys = {
             side: ", ".join(key_sql(column) for column in key.columns(side)) for side in Side
         }
 
     async def begin_snapshot(self, session: Session) -> None:
         """Begin a transaction that sees both tables at one moment."""
-        for name in _LIMITS:
-            found = await session.execute("SHOW VARIABLES LIKE %s", (name,))
-            if found.rows:
-                await session.execute(f"SET SESSION {name} = 0")
-        for statement in _SNAPSHOT:
+        if self._unlimited is None:
+            limits = f"SHOW VARIABLES WHERE Variable_name IN ({marks(_LIMITS)})"
+            found = await session.execute(limits, _LIMITS)
+            self._unlimited = [f"SET SESSION {name} = 0" for name, _ in found.rows]
+        for statement in (*self._unlimited, *_SNAPSHOT):
             await session.execute(statement)
 
     async def end_of(self, session: Session, last: Values | None, rows: int) -> Values | None:
@@ -110,8 +114,7 @@ class Tables:
         sql, params = condition
         ((count, digest),) = await self._ask(
             session,
-            f"SELECT COUNT(*), BIT_XOR({_number(self._digest[side], 16)})"
-            f" FROM {self._from(side)} WHERE {sql}",
+            f"SELECT COUNT(*), BIT_XOR({self._checksum[side]}) FROM {self._from(side)} WHERE {sql}",
             params,
         )
         return Checksum(int(count), int(digest))
@@ -120,8 +123,8 @@ class Tables:
         """Put the digests of all rows together, by bucket."""
         result = await self._ask(
             session,
-            f"SELECT {self._bucket(side)} AS bucket, COUNT(*),"
-            f" BIT_XOR({_number(self._digest[side], 16)})"
+            f"SELECT {self._bucket[side]} AS bucket, COUNT(*),"
+            f" BIT_XOR({self._checksum[side]})"
             f" FROM {self._tables[side]} GROUP BY bucket",
             [],
         )
@@ -140,7 +143,7 @@ class Tables:
 
     def in_buckets(self, side: Side, buckets: Sequence[int]) -> Condition:
         """Return the condition for the rows of some buckets."""
-        return f"{self._bucket(side)} IN ({', '.join(map(str, buckets))})", []
+        return f"({self._bucket[side]}) IN ({', '.join(map(str, buckets))})", []
 
     async def cells(
         self, session: Session, side: Side, keys: Sequence[Values]
@@ -175,13 +178,6 @@ class Tables:
         index = force_index(self.key.index(side)) if self.key.is_ordered else ""
         return f"{self._tables[side]}{index}"
 
-    def _bucket(self, side: Side) -> str:
-        return _number(self._identity[side], 4)
-
     async def _ask(self, session: Session, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
         result = await session.execute(sql, params, timeout_seconds=_STATEMENT_SECONDS_MAX)
         return result.rows
-
-
-def _number(digest: str, digits: int) -> str:
-    return f"CAST(CONV(LEFT({digest}, {digits}), 16, 10) AS UNSIGNED)"
