@@ -58,41 +58,106 @@ def seen(tablets: TabletPair) -> Seen:
     )
 
 
-async def rows_copied(client: VExecClient, migration_uuid: str) -> int:
+@dataclass(frozen=True)
+class Progress:
+    """How far a migration is, by its row."""
+
+    rows_copied: int
+    is_ready: bool
+    liveness: str
+
+    def is_beyond(self, before: Progress) -> bool:
+        """Whether it went on: copied more, or gives signs of life where all is copied."""
+        if self.is_ready and before.is_ready:
+            return self.liveness > before.liveness
+        return self.is_ready or self.rows_copied > before.rows_copied
+
+
+async def progress(client: VExecClient, migration_uuid: str) -> Progress:
     record = await client.migration(migration_uuid)
     assert record["migration_status"] == "running", record
-    return int(record["rows_copied"] or 0)
+    return Progress(
+        int(record["rows_copied"] or 0),
+        record["ready_to_complete"] == "1",
+        record["liveness_timestamp"] or "",
+    )
 
 
-@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
-@pytest.mark.timeout(240)
-async def test_one_run_of_the_tool_outlives_twenty_restarts_of_its_daemon(
-    case: Case, client: VExecClient
+@pytest.mark.timeout(400)
+async def test_one_run_of_each_tool_outlives_twenty_restarts_of_their_daemon(
+    mysql57_tablets: TabletPair,
 ) -> None:
-    tablets = case.tablets
-    async with live_table(tablets, "orders", 5_000, transactions_per_second=50) as table:
-        migration_uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
-        await copying(client, migration_uuid)
+    tablets = mysql57_tablets
+    tablets.heal()
+    cases = [Case(tablets, "gh-ost"), Case(tablets, "pt-osc")]
+    async with (
+        restarted_with(tablets, "max_concurrent_migrations = 2"),
+        live_table(tablets, "orders", 2_000, transactions_per_second=20) as orders,
+        live_table(tablets, "parcels", 2_000, transactions_per_second=20) as parcels,
+    ):
+        names = ["orders", "parcels"]
+        async with connected(tablets.primary) as client:
+            uuids = [
+                await client.submit(
+                    name,
+                    f"ALTER TABLE {name} ADD COLUMN extra INT NULL",
+                    case.strategy,
+                    options=f"--postpone-completion {case.slow}",
+                )
+                for name, case in zip(names, cases, strict=True)
+            ]
+            for uuid in uuids:
+                await copying(client, uuid)
+            done = [await progress(client, uuid) for uuid in uuids]
         first = await asyncio.to_thread(seen, tablets)
-        assert (len(first.processes), len(first.accounts), len(first.tables)) == (1, 1, 1)
-        copied = await rows_copied(client, migration_uuid)
+        assert (len(first.processes), len(first.accounts), len(first.tables)) == (2, 2, 2)
         for number in range(RESTARTS):
             way = tablets.primary.kill if number % 2 else tablets.primary.terminate
             await asyncio.to_thread(way)
             await tablets.restart_primary()
-            async with connected(tablets.primary) as again:
-
-                async def goes_on(again: VExecClient = again, before: int = copied) -> int:
-                    now = await rows_copied(again, migration_uuid)
-                    return now if now > before else 0
-
-                copied = await eventually(goes_on, 25, f"progress after restart {number + 1}")
+            done = await gone_on(tablets, uuids, done, f"progress after restart {number + 1}")
             assert await asyncio.to_thread(seen, tablets) == first
-        async with connected(tablets.primary) as again:
-            record = await again.wait(migration_uuid, until={"complete"}, within_seconds=90)
-        await table.equals_its_book()
-        await tablets.leaves_no_trace(migration_uuid)
-    assert launches(record["log_file"]) == ["dry run", "run"]
+        async with connected(tablets.primary) as client:
+            for uuid in uuids:
+                await command(tablets, uuid, "complete")
+                record = await client.wait(uuid, until={"complete"}, within_seconds=90)
+                assert launches(record["log_file"]) == ["dry run", "run"]
+        for table in (orders, parcels):
+            await table.equals_its_book()
+        for uuid in uuids:
+            await tablets.leaves_no_trace(uuid)
+
+
+async def gone_on(
+    tablets: TabletPair, uuids: list[str], before: list[Progress], what: str
+) -> list[Progress]:
+    """Wait until each migration is beyond where it was; return where it is then."""
+    async with connected(tablets.primary) as client:
+        now = before
+
+        async def is_beyond() -> bool:
+            nonlocal now
+            now = [await progress(client, uuid) for uuid in uuids]
+            return all(one.is_beyond(other) for one, other in zip(now, before, strict=True))
+
+        await eventually(is_beyond, 40, what)
+    return now
+
+
+@asynccontextmanager
+async def restarted_with(tablets: TabletPair, line: str) -> AsyncGenerator[None]:
+    """Run the primary's daemon with one more line in its configuration, for a block."""
+    configuration = tablets.primary.directory / "tabletd.toml"
+    before = configuration.read_text()
+    configuration.write_text(f"{before}{line}\n")
+    try:
+        await asyncio.to_thread(tablets.primary.terminate)
+        await tablets.restart_primary()
+        yield
+    finally:
+        configuration.write_text(before)
+        await asyncio.to_thread(tablets.primary.terminate)
+        await tablets.restart_primary()
 
 
 def launches(log_file: str | None) -> list[str]:
@@ -106,25 +171,28 @@ def launches(log_file: str | None) -> list[str]:
 
 
 @pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
-@pytest.mark.parametrize("way", ["kill", "pause"])
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(150)
 async def test_the_tool_pauses_while_no_daemon_answers_and_then_goes_on(
-    case: Case, client: VExecClient, way: str
+    case: Case, client: VExecClient
 ) -> None:
     tablets = case.tablets
-    async with live_table(tablets, "orders", 5_000) as table:
+    async with live_table(tablets, "orders", 20_000) as table:
         await table.settle()
         migration_uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
         await copying(client, migration_uuid)
         before = await asyncio.to_thread(seen, tablets)
-        await asyncio.to_thread(getattr(tablets.primary, way))
-        copied = await stands_still(tablets, before.tables[0])
-        assert await asyncio.to_thread(seen, tablets) == before
-        if way == "kill":
-            await tablets.restart_primary()
-        else:
-            await asyncio.to_thread(tablets.primary.resume)
-        await eventually(lambda: shadow_rows(tablets, before.tables[0]) > copied, 20, "it goes on")
+        shadow = before.tables[0]
+
+        await asyncio.to_thread(tablets.primary.pause)
+        copied = await stands_still(tablets, shadow)
+        await asyncio.to_thread(tablets.primary.resume)
+        await eventually(lambda: shadow_rows(tablets, shadow) > copied, 20, "it goes on")
+
+        await asyncio.to_thread(tablets.primary.kill)
+        copied = await stands_still(tablets, shadow)
+        await tablets.restart_primary()
+        await eventually(lambda: shadow_rows(tablets, shadow) > copied, 20, "it goes on")
+
         assert await asyncio.to_thread(seen, tablets) == before
         async with connected(tablets.primary) as again:
             assert await again.cancel(migration_uuid) == 1
@@ -222,7 +290,7 @@ async def told_to(tablets: TabletPair, on_stop: str) -> AsyncGenerator[None]:
         configuration.write_text(before)
 
 
-@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.parametrize("case", EACH_TOOL[:1], indirect=True)
 @pytest.mark.timeout(120)
 async def test_with_cancel_the_tool_is_ended_with_its_daemon_and_the_migration_starts_again(
     case: Case, client: VExecClient
@@ -243,7 +311,7 @@ async def test_with_cancel_the_tool_is_ended_with_its_daemon_and_the_migration_s
         await tablets.leaves_no_trace(migration_uuid)
 
 
-@pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
+@pytest.mark.parametrize("case", EACH_TOOL[1:], indirect=True)
 @pytest.mark.timeout(120)
 async def test_with_wait_the_daemon_ends_when_its_migrations_have_and_begins_no_other(
     case: Case, client: VExecClient
