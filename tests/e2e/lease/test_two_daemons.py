@@ -1,0 +1,181 @@
+"""Two daemons beside one server: one acts, the other one waits, and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tabletd.sandbox.daemons import Daemon
+from tabletd.sandbox.vexec_client import VExecClient
+from tests.support.daemons import connected
+from tests.support.servers import RealServer
+from tests.support.two_daemons import TwoDaemons, acts, variables, waits
+from tests.support.waiting import eventually
+
+ROWS = 2_048
+CREATE = "CREATE TABLE {} (id INT PRIMARY KEY)"
+ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
+SLOWLY = {
+    "pt-osc": "--chunk-size=50 --chunk-time=0 --sleep=0.1",
+    "gh-ost": "--chunk-size=50 --nice-ratio=8",
+}
+# The first daemon's own account: it can be shut out while the other one goes on.
+FIRST_USER = "first"
+
+
+@pytest.fixture
+def two(any_server: RealServer, tmp_path: Path) -> Iterator[TwoDaemons]:
+    any_server.script(
+        f"CREATE USER {FIRST_USER}@'%'",
+        f"GRANT ALL ON *.* TO {FIRST_USER}@'%' WITH GRANT OPTION",
+    )
+    daemons = TwoDaemons(any_server, tmp_path, first_settings={"mysql_user": FIRST_USER})
+    yield daemons
+    daemons.stop()
+
+
+def strategy_of(two: TwoDaemons) -> str:
+    return "pt-osc" if two.server.is_mariadb else "gh-ost"
+
+
+async def start_slow_migration(two: TwoDaemons, client: VExecClient) -> str:
+    """Begin a migration and wait until its tool copies rows."""
+    await asyncio.to_thread(two.make_table, "orders", ROWS)
+    strategy = strategy_of(two)
+    uuid = await client.submit("orders", ADD_COLUMN, strategy, options=SLOWLY[strategy])
+    await eventually(lambda: two.queue()[0]["rows_copied"] > 0, 40, "rows are copied")
+    return uuid
+
+
+async def completes(two: TwoDaemons, client: VExecClient, uuid: str) -> None:
+    row = await client.wait(uuid, until={"complete"}, within_seconds=60)
+    assert row["migration_status"] == "complete"
+    assert two.columns("orders") == ["id", "note", "extra"]
+    assert two.server.scalar("SELECT COUNT(*) FROM shop.orders") == ROWS
+
+
+@pytest.mark.timeout(120)
+async def test_the_second_daemon_serves_reads_refuses_writes_and_goes_on_after_the_first(
+    two: TwoDaemons,
+) -> None:
+    seen = await waits(two.second)
+    first_pid = two.first.identity.pid
+    assert f"process {first_pid} on " in seen["LeaseState"]
+    assert seen["HeartbeatWrites"] == 0
+    async with connected(two.first) as first, connected(two.second) as second:
+        uuid = await first.submit("one", CREATE.format("one"), "mysql", ddl_action="create")
+        await second.wait(uuid, until={"complete"}, within_seconds=40)
+        for write in (
+            second.submit("two", CREATE.format("two"), "mysql", ddl_action="create"),
+            second.cancel_all(),
+            second.retry(uuid),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await write
+            assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            assert f"(process {first_pid} on " in (refused.value.details() or "")
+        assert (await asyncio.to_thread(variables, two.second))["HeartbeatWriteErrors"] == 0
+
+        # A clean stop gives the lease back: the next one need not wait for its end.
+        await asyncio.to_thread(two.first.terminate)
+        seen = await acts(two.second)
+        assert (seen["LeaseEpoch"], seen["LeaseLosses"]) == (2, 0)
+        uuid = await second.submit("two", CREATE.format("two"), "mysql", ddl_action="create")
+        await second.wait(uuid, until={"complete"}, within_seconds=40)
+        await eventually(lambda: variables_of_heartbeat(two) > 0, 20, "heartbeats go on")
+    assert "taking the lease" not in two.second.log_tail(500)
+
+
+def variables_of_heartbeat(two: TwoDaemons) -> int:
+    return int(str(two.server.scalar("SELECT COUNT(*) FROM _vt.heartbeat")))
+
+
+@pytest.mark.timeout(150)
+async def test_a_daemon_that_was_stopped_past_its_lease_does_nothing_more_when_it_wakes(
+    two: TwoDaemons,
+) -> None:
+    await waits(two.second)
+    async with connected(two.first) as first, connected(two.second) as second:
+        uuid = await start_slow_migration(two, first)
+        await asyncio.to_thread(two.first.pause)
+        await acts(two.second)
+        await asyncio.to_thread(two.first.resume)
+        seen = await waits(two.first)
+        assert seen["LeaseLosses"] == 1
+        beats, epoch = seen["HeartbeatWrites"], seen["LeaseEpoch"]
+        await completes(two, second, uuid)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await first.submit("two", CREATE.format("two"), "mysql", ddl_action="create")
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        seen = await asyncio.to_thread(variables, two.first)
+        assert (seen["HeartbeatWrites"], seen["LeaseEpoch"]) == (beats, epoch) == (beats, 0)
+    # The tool knows the first daemon's address only: it is taken over, or ended and started anew.
+    counted = await asyncio.to_thread(variables, two.second)
+    assert counted["AdoptedMigrations"] + counted["StartedMigrations"] == 1
+    assert counted["LeaseLosses"] == 0
+
+
+@pytest.mark.parametrize("any_server", ["mysql57"], indirect=True)
+@pytest.mark.timeout(120)
+async def test_a_daemon_that_was_killed_is_followed_at_once_by_the_one_that_waits(
+    two: TwoDaemons,
+) -> None:
+    await waits(two.second)
+    async with connected(two.first) as first, connected(two.second) as second:
+        uuid = await start_slow_migration(two, first)
+        await asyncio.to_thread(two.first.kill)
+        await acts(two.second)
+        await completes(two, second, uuid)
+    assert "its holder's process has ended" in two.second.log_tail(500)
+
+
+@pytest.mark.parametrize("any_server", ["mariadb"], indirect=True)
+@pytest.mark.timeout(150)
+async def test_a_daemon_that_cannot_reach_the_server_lets_go_and_waits_when_it_can_again(
+    two: TwoDaemons,
+) -> None:
+    await waits(two.second)
+    async with connected(two.first) as first, connected(two.second) as second:
+        uuid = await start_slow_migration(two, first)
+        await asyncio.to_thread(shut_out, two.server)
+        await acts(two.second)
+        await asyncio.to_thread(two.server.script, f"RENAME USER locked@'%' TO {FIRST_USER}@'%'")
+        seen = await waits(two.first)
+        assert seen["LeaseHeld"] == 0
+        await completes(two, second, uuid)
+
+
+def shut_out(server: RealServer) -> None:
+    """Let the first daemon's account log in no more, and end its connections."""
+    server.script(f"RENAME USER {FIRST_USER}@'%' TO locked@'%'")
+    mine = "SELECT id FROM information_schema.processlist WHERE user = %s"
+    for (connection_id,) in server.query(mine, (FIRST_USER,)):
+        server.script(f"KILL {connection_id}")
+
+
+@pytest.mark.parametrize("any_server", ["mariadb"], indirect=True)
+@pytest.mark.timeout(120)
+async def test_one_of_two_goes_on_when_the_schema_with_the_lease_is_dropped(
+    two: TwoDaemons,
+) -> None:
+    await waits(two.second)
+    await asyncio.to_thread(two.server.script, "DROP DATABASE _vt")
+
+    async def acting() -> Daemon | None:
+        """Return the one that acts, once the lease is there again and each knows who has it."""
+        seen = {one: await asyncio.to_thread(variables, one) for one in (two.first, two.second)}
+        is_known = {str(found["LeaseState"]).split()[0] for found in seen.values()} == {"held"}
+        holders = [one for one, found in seen.items() if found["LeaseHeld"]]
+        is_new = any(found["LeaseLosses"] for found in seen.values())
+        return holders[0] if is_new and is_known and len(holders) == 1 else None
+
+    holder = await eventually(acting, 40, "one of them acts")
+    assert holder is not None
+    async with connected(holder) as client:
+        uuid = await client.submit("one", CREATE.format("one"), "mysql", ddl_action="create")
+        await client.wait(uuid, until={"complete"}, within_seconds=40)
+    assert two.server.scalar("SELECT COUNT(*) FROM _vt.lease") == 1

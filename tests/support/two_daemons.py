@@ -1,0 +1,111 @@
+"""Two daemons beside one server, as after an upgrade that forgot the first one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tabletd.sandbox.daemons import Daemon, start_daemon
+from tests.support.servers import RealServer
+from tests.support.waiting import eventually, eventually_blocking
+
+KEYSPACE: Final = "shop"
+ALIAS: Final = "zone1-0000000100"
+LEASE_SECONDS: Final = 4.0
+_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
+_SETTINGS: Final = {
+    "heartbeat_interval": "250ms",
+    "health_check_interval": "1s",
+    "lease_duration": f"{LEASE_SECONDS}s",
+    "migration_check_interval": "1s",
+    "retain_artifacts": "0s",
+    "table_gc_lifecycle": "drop",
+    "gc_check_interval": "1s",
+    "shutdown_grace": "2s",
+}
+
+
+class TwoDaemons:
+    """Daemons of one configuration, but for their ports; the schema and keyspace are `shop`.
+
+    Attributes:
+        server: the server.
+        first: the daemon that was started first; it acts.
+        second: the one that waits.
+    """
+
+    def __init__(
+        self, server: RealServer, directory: Path, *, first_settings: Mapping[str, str]
+    ) -> None:
+        self.server = server
+        server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
+        self._common = {**_SETTINGS, "run_directory": str(directory / "run")}
+        self.first = self._start(directory / "first", first_settings)
+        eventually_blocking(lambda: variables(self.first)["LeaseHeld"], 20, "the first one acts")
+        self.second = self._start(directory / "second", {})
+
+    def _start(self, directory: Path, settings: Mapping[str, str]) -> Daemon:
+        return start_daemon(
+            self.server.server,
+            directory,
+            alias=ALIAS,
+            keyspace=KEYSPACE,
+            settings={**self._common, **settings},
+            launcher=_LAUNCHER,
+        )
+
+    def stop(self) -> None:
+        """End both."""
+        for daemon in (self.first, self.second):
+            daemon.resume()
+            daemon.terminate()
+
+    def make_table(self, name: str, rows: int) -> None:
+        """Make a table of some rows, a power of two."""
+        doubling = f"INSERT INTO {name} (note) SELECT note FROM {name}"
+        self.server.script(
+            f"CREATE TABLE {name} (id INT AUTO_INCREMENT PRIMARY KEY, note VARCHAR(40) NOT NULL)",
+            f"INSERT INTO {name} (note) VALUES ('a note')",
+            *[doubling] * (rows.bit_length() - 1),
+            database=KEYSPACE,
+        )
+
+    def columns(self, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        rows = self.server.query(f"SHOW COLUMNS FROM `{table}`", database=KEYSPACE)
+        return [str(row[0]) for row in rows]
+
+    def queue(self) -> list[dict[str, Any]]:
+        """Return all rows of the queue."""
+        return self.server.records("SELECT * FROM _vt.schema_migrations ORDER BY id")
+
+
+def variables(daemon: Daemon) -> dict[str, Any]:
+    """Return what a daemon shows at /debug/vars; blocks."""
+    with urllib.request.urlopen(f"http://{daemon.http}/debug/vars", timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+async def acts(daemon: Daemon, within_seconds: float = 40.0) -> dict[str, Any]:
+    """Wait until a daemon acts for its server; return its variables."""
+
+    async def found() -> dict[str, Any] | None:
+        seen = await asyncio.to_thread(variables, daemon)
+        return seen if seen["LeaseHeld"] else None
+
+    return await eventually(found, within_seconds, "it acts") or {}
+
+
+async def waits(daemon: Daemon, within_seconds: float = 40.0) -> dict[str, Any]:
+    """Wait until a daemon knows that another one acts; return its variables."""
+
+    async def found() -> dict[str, Any] | None:
+        seen = await asyncio.to_thread(variables, daemon)
+        return seen if str(seen["LeaseState"]).startswith("held by ") else None
+
+    return await eventually(found, within_seconds, "it waits") or {}
