@@ -13,12 +13,11 @@ import grpc.aio
 import pymysql
 
 from tabletd.errors import TabletdError
-from tabletd.sandbox.servers import ProcessIdentity
 from tabletd.sandbox.vexec_client import vexec_client
 from tests.faults.processes import Found, tools_of, wrappers_of
 from tests.faults.programs import Misbehaviour
 from tests.faults.proxy import Proxy, Trouble
-from tests.faults.stage import KEYSPACE, Need, Stage
+from tests.faults.stage import KEYSPACE, Host, Need, Stage
 from tests.support.waiting import eventually
 
 Act = Callable[[Stage], Awaitable[None]]
@@ -95,7 +94,7 @@ def signal_server(number: signal.Signals) -> Act:
     """Send a signal to the primary's server."""
 
     async def act(stage: Stage) -> None:
-        await _signal_server(stage.primary.server.identity, number)
+        await _signal_server(stage.primary, number)
 
     return act
 
@@ -104,33 +103,22 @@ def signal_replica(number: signal.Signals) -> Act:
     """Send a signal to the replica's server."""
 
     async def act(stage: Stage) -> None:
-        await _signal_server(stage.replica.server.identity, number)
+        await _signal_server(stage.replica, number)
 
     return act
 
 
-async def _signal_server(identity: ProcessIdentity, number: signal.Signals) -> None:
-    identity.signal(number)
-    if number is signal.SIGKILL:
-        await asyncio.to_thread(identity.wait, _TARGET_SECONDS)
+async def _signal_server(host: Host, number: signal.Signals) -> None:
+    host.server_was_ended = number is not signal.SIGSTOP
+    host.server.identity.signal(number)
 
 
 async def servers_go_on(stage: Stage) -> None:
-    """Let frozen servers go on, start those that have ended or are about to."""
+    """Let frozen servers go on, start those that were ended."""
     for host in stage.hosts:
-        identity = host.server.identity
-        identity.signal(signal.SIGCONT)
-        if await asyncio.to_thread(_is_ending, host.server.query):
-            await asyncio.to_thread(identity.end, 60.0)
-        await host.revive_server()
-
-
-def _is_ending(query: Callable[[str], object]) -> bool:
-    try:
-        query("SELECT 1")
-    except pymysql.MySQLError:
-        return True
-    return False
+        host.server.resume()
+        if host.server_was_ended:
+            await host.revive_server()
 
 
 # Connections

@@ -48,6 +48,13 @@ def phase_of(row: Mapping[str, Any] | None, *, is_swapped: bool) -> Phase:
     return Phase.DRY_RUN if "dry run" in stage else Phase.QUEUED
 
 
+def is_over(row: Mapping[str, Any]) -> bool:
+    """Say whether nothing more happens of itself: one whose tablet failed is tried again once."""
+    status = row["migration_status"]
+    is_tried_again = status == "failed" and row["tablet_failure"] and not row["retries"]
+    return status in TERMINAL and not is_tried_again
+
+
 def is_reached(
     phase: Phase, fraction: float, row: Mapping[str, Any] | None, *, is_swapped: bool
 ) -> bool:

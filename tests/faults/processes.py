@@ -11,7 +11,8 @@ from typing import Final
 
 from tests.support.daemons import is_tool
 
-_LOOK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.25
+_QUESTIONS: Final = frozenset({"--version", "--check-flag"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class Found:
 
     @property
     def is_tool(self) -> bool:
-        """Whether it is the tool itself."""
-        return is_tool(list(self.command))
+        """Whether it is the tool at work, and not only asked what it is."""
+        is_asked = any(word in _QUESTIONS for word in self.command)
+        return is_tool(list(self.command)) and not is_asked
 
     @property
     def is_wrapper(self) -> bool:

@@ -96,6 +96,7 @@ class Host:
         http: the way from hooks to the daemon.
         grpc: the way from clients to the daemon.
         daemon_was_ended: by a fault, so that it is to be started again.
+        server_was_ended: likewise.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Host:
     http: Proxy
     grpc: Proxy
     daemon_was_ended: bool = False
+    server_was_ended: bool = False
 
     async def revive_daemon(self) -> None:
         """Start the daemon again, if it was ended."""
@@ -115,7 +117,10 @@ class Host:
             self.daemon = await start(restart_daemon, self.daemon)
 
     async def revive_server(self) -> None:
-        """Start the server again if it has ended, as whatever looks after servers would do."""
+        """Start the server again if it has ended or is about to, as a supervisor would."""
+        if self.server_was_ended:
+            self.server_was_ended = False
+            await asyncio.to_thread(self.server.shut_down)
         if not self.server.server.is_running:
             await start(self.server.restart)
 

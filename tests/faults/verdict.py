@@ -22,7 +22,7 @@ from tabletd.sandbox.vexec_client import vexec_client
 from tabletd.sandbox.workload import verify_table
 from tests.faults.general_log import overlapping_runs
 from tests.faults.kinds import GONE
-from tests.faults.phases import TERMINAL
+from tests.faults.phases import TERMINAL, is_over
 from tests.faults.plan import Plan
 from tests.faults.processes import ProcessWatch, processes_of
 from tests.faults.stage import KEYSPACE, TABLE, Host, Stage
@@ -32,7 +32,7 @@ _MOVING_SECONDS_MAX: Final = 120.0
 _CLEAN_SECONDS: Final = 30.0
 _SERVES_SECONDS: Final = 20.0
 _CATCH_UP_SECONDS: Final = 60.0
-_LOOK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.25
 
 
 async def settled(stage: Stage) -> tuple[str, dict[str, Any]]:
@@ -57,7 +57,7 @@ async def settled(stage: Stage) -> tuple[str, dict[str, Any]]:
                 return GONE, {}
         elif found:
             row, missing_since = found, None
-            if row["migration_status"] in TERMINAL:
+            if is_over(row):
                 return str(row["migration_status"]), row
             steps = (row["migration_status"], row["rows_copied"], row["stage"], row["retries"])
             if steps != seen:
