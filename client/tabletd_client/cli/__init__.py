@@ -6,6 +6,7 @@ import os
 import sys
 
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -14,9 +15,12 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from tabletd_client.cli.application import application
+
+        application(prog_name="tabletctl")
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise
         sys.stderr.write(f"tabletctl needs {error.name}: pip install 'tabletd[cli]'\n")
         sys.exit(EXIT_USAGE)
-    application(prog_name="tabletctl")
+    except KeyboardInterrupt:  # before the command has begun: nothing was sent
+        sys.exit(EXIT_INTERRUPTED)

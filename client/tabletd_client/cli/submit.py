@@ -171,8 +171,10 @@ def _statements(sql: list[str], file: Path | None) -> list[str]:
     if file is not None:
         try:
             text = file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise WrongUsage(f"--file: {error}") from None
+        except OSError as error:
+            raise WrongUsage(f"--file: {error.strerror}: {file}") from None
+        except UnicodeDecodeError:
+            raise WrongUsage(f"--file: {file} is no UTF-8 text") from None
     else:
         text = ";\n".join(sys.stdin.read() if part == "-" else part for part in sql)
     statements = split_statements(text)

@@ -55,8 +55,8 @@ def test_the_settings_that_pages_name_are_settings() -> None:
             r"\b(?:grpc|http|mysql|topology|log|run|migration)_\w+", page.read_text()
         )
     }
-    of_mysql = {"log_bin_trust_function_creators", "mysql_"}
-    assert words - of_mysql <= set(Config.model_fields)
+    of_others = {"http_proxy", "log_bin_trust_function_creators", "mysql_"}
+    assert words - of_others <= set(Config.model_fields)
 
 
 def test_the_commands_that_pages_name_are_commands() -> None:
