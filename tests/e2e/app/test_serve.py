@@ -135,7 +135,8 @@ def test_a_second_signal_ends_it_at_once(shop: RealServer, tmp_path: Path) -> No
 def test_a_hangup_rereads_what_can_be_changed_and_names_what_cannot(
     shop: RealServer, tmp_path: Path
 ) -> None:
-    with daemon(shop, tmp_path) as tabletd:
+    with daemon(shop, tmp_path) as tabletd, grpc.insecure_channel(tabletd.grpc) as channel:
+        wait_until_serving(channel)
         configuration = tabletd.directory / "tabletd.toml"
         process = psutil.Process(tabletd.identity.pid)
         configuration.write_text(

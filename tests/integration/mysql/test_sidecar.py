@@ -99,7 +99,13 @@ async def _ensure(server: RealServer) -> None:
 async def test_the_schema_is_made_from_nothing(any_server: RealServer) -> None:
     await _ensure(any_server)
     names = {row[0] for row in any_server.query("SHOW TABLES FROM _vt")}
-    assert names == {"heartbeat", "schema_migrations", "throttled_apps", "throttler_config"}
+    assert names == {
+        "heartbeat",
+        "lease",
+        "schema_migrations",
+        "throttled_apps",
+        "throttler_config",
+    }
 
 
 async def test_the_heartbeat_table_has_exactly_its_three_columns(any_server: RealServer) -> None:
