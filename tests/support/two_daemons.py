@@ -106,6 +106,6 @@ async def waits(daemon: Daemon, within_seconds: float = 40.0) -> dict[str, Any]:
 
     async def found() -> dict[str, Any] | None:
         seen = await asyncio.to_thread(variables, daemon)
-        return seen if str(seen["LeaseState"]).startswith("held by ") else None
+        return seen if seen["LeaseHolder"] and not seen["LeaseHeld"] else None
 
     return await eventually(found, within_seconds, "it waits") or {}

@@ -97,7 +97,9 @@ class Lease:
         self._wake = asyncio.Event()
         self._log = ThrottledLogger("lease", logger=_logger)
         registry.gauge("LeaseHeld", "1 while this daemon acts for its server", self._held_number)
-        registry.gauge("LeaseState", "who acts for the server, or why nobody does", self.state)
+        registry.gauge(
+            "LeaseHolder", "who acts for the server, as far as is known", self._holder_text
+        )
         registry.gauge("LeaseEpoch", "of the lease that is held, 0 without one", self._epoch)
         self._renewals = registry.counter("LeaseRenewals", "times that the lease was renewed")
         self._losses = registry.counter("LeaseLosses", "times that the lease was lost")
@@ -260,7 +262,9 @@ class Lease:
             return True
         self._other = None
         if finding is not Finding.FREE and found is not None:
-            _logger.warning("taking the lease of %s: %s", found.holder, finding.value)
+            is_usual = finding in (Finding.OWN, Finding.DEAD)
+            level = logging.INFO if is_usual else logging.WARNING
+            _logger.log(level, "taking the lease of %s: %s", found.holder, finding.value)
         return False
 
     def _hold(self, term: Term, asked_at: float) -> None:
@@ -344,6 +348,11 @@ class Lease:
         if self._trouble:
             return _TRY_AGAIN_SECONDS
         return self._duration_seconds * _RENEWED_AFTER
+
+    def _holder_text(self) -> str:
+        if self.is_held:
+            return str(self._who())
+        return str(self._other) if self._other is not None else ""
 
     def _held_number(self) -> int:
         return int(self.is_held)
