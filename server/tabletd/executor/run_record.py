@@ -153,6 +153,14 @@ class StoredRun:
         )
         self._on_ready()
 
+    async def cutover_attempts(self, attempts: int) -> None:
+        await self._update(
+            "last_cutover_attempt_timestamp = NOW(),"
+            " cutover_attempts = GREATEST(cutover_attempts, %s)",
+            attempts,
+            running=True,
+        )
+
     async def _tell_throttling(self, reason: str) -> None:
         """Say in the message that the run is held back; since when is written once."""
         by_user = self._user_throttle_ratio() > 0

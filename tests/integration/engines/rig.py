@@ -38,6 +38,7 @@ class Record:
     reported: list[Progress] = field(default_factory=list[Progress])
     is_ready: bool = False
     was_ready: list[bool] = field(default_factory=list[bool])
+    attempts: int = 0
     ended: bool = False
     is_lost: bool = False
 
@@ -81,6 +82,9 @@ class Record:
     async def ready_to_complete(self, is_ready: bool) -> None:
         self.is_ready = is_ready
         self.was_ready.append(is_ready)
+
+    async def cutover_attempts(self, attempts: int) -> None:
+        self.attempts = max(self.attempts, attempts)
 
     async def end(self) -> None:
         self.ended = True

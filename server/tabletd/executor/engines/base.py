@@ -66,7 +66,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        status: COMPLETE, FAILED or CANCELLED.
+        status: COMPLETE, FAILED, CANCELLED, or QUEUED where nothing lasting happened and it is to
+            be tried again.
         message: the cause of a failure, or what is worth knowing of a success.
         old_table: the name under which the former table is kept; empty where there is none.
     """
@@ -141,6 +142,10 @@ class RunRecord(Protocol):
 
     async def ready_to_complete(self, is_ready: bool) -> None:
         """Say whether nothing but the last step is left to do; when first is remembered."""
+        ...
+
+    async def cutover_attempts(self, attempts: int) -> None:
+        """Write how often the last step has been tried; never less than before."""
         ...
 
     async def end(self) -> None:

@@ -14,6 +14,7 @@ from tabletd.executor.engines.base import (
     RunRecord,
     held_by,
 )
+from tabletd.executor.engines.proof import Proof, ProofState
 from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import Start, Tool
 from tabletd.executor.engines.workspace import Workspace
@@ -30,6 +31,7 @@ class Completion:
         record: the way into the row.
         controls: what is wanted.
         lock: who keeps the run from its table's lock.
+        proof: what has to be proven before the last step.
     """
 
     def __init__(
@@ -39,14 +41,17 @@ class Completion:
         record: RunRecord,
         controls: RunControls,
         lock: SwapLock,
+        proof: Proof,
     ) -> None:
         self._tool = tool
         self._workspace = workspace
         self._record = record
         self._controls = controls
         self._lock = lock
+        self._proof = proof
         self._lock_wait_seconds = 0
         self._is_ready = False
+        self._attempts = 0
 
     async def begin(self) -> Start:
         """Prepare the directory for a tool that is about to start; returns what to start it with.
@@ -55,7 +60,7 @@ class Completion:
         """
         self._lock_wait_seconds = self._controls.cutover_threshold_seconds
         await self._tool.set_lock_wait(self._workspace, self._lock_wait_seconds)
-        is_held = bool(held_by(self._controls))
+        is_held = self._is_to_wait
         if is_held:
             self._workspace.hold()
         return Start(is_held=is_held, lock_wait_seconds=self._lock_wait_seconds)
@@ -68,6 +73,31 @@ class Completion:
         """
         self._is_ready = is_ready
 
+    @property
+    def difference(self) -> str:
+        """What differs, in words: the run must end before its last step; empty for nothing."""
+        return self._proof.verdict if self._proof.state is ProofState.DIFFERENT else ""
+
+    @property
+    def unproven(self) -> str:
+        """What could not be proven, in words; empty for nothing."""
+        return self._proof.verdict if self._proof.state is ProofState.EQUAL else ""
+
+    async def prove(self) -> None:
+        """Prove what has to be proven, once the tool is held before its last step."""
+        await self._proof.run()
+
+    async def count(self, output: str) -> None:
+        """Write how often the tool has tried its last step; tried again where that fails."""
+        attempts = self._tool.cut_over_attempts(output)
+        if attempts <= self._attempts:
+            return
+        try:
+            await self._record.cutover_attempts(attempts)
+            self._attempts = attempts
+        except TabletdError as error:
+            _logger.warning("how often the cut-over was tried is not written: %s", error)
+
     async def changed(self) -> None:
         """Wait until something else is wanted."""
         await self._controls.changed()
@@ -78,7 +108,7 @@ class Completion:
         if seconds != self._lock_wait_seconds:
             await self._tool.set_lock_wait(self._workspace, seconds)
             self._lock_wait_seconds = seconds
-        is_wanted = bool(held_by(self._controls))
+        is_wanted = self._is_to_wait
         if is_wanted and not self._workspace.is_held:
             await self._tool.hold(self._workspace)
         elif self._workspace.is_held and not is_wanted:
@@ -90,7 +120,9 @@ class Completion:
         Raises:
             LostRace: the row no longer belongs to this run.
         """
-        is_ready = progress.cut_over is not CutOver.AHEAD
+        if progress.cut_over is CutOver.HELD:
+            self._proof.begin()
+        is_ready = progress.cut_over is not CutOver.AHEAD and not self._proof.is_due
         if is_ready != self._is_ready:
             try:
                 await self._record.ready_to_complete(is_ready)
@@ -113,6 +145,12 @@ class Completion:
             eta_state=EtaState.DUE,
         )
 
+    @property
+    def _is_to_wait(self) -> bool:
+        return self._proof.is_due or bool(held_by(self._controls))
+
     def _waiting(self) -> str:
+        if self._proof.is_due:
+            return self._proof.words
         why = held_by(self._controls)
         return f"ready to complete, {why}" if why else "about to complete"

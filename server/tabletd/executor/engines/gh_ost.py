@@ -13,11 +13,12 @@ from typing import ClassVar, Final
 from tabletd.errors import NotWritable, Reason
 from tabletd.executor import hooks
 from tabletd.executor.accounts import SCHEMA_PRIVILEGES, schema_object
-from tabletd.executor.engines import gh_ost_status
+from tabletd.executor.engines import gh_ost_hang, gh_ost_status
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
+from tabletd.executor.engines.gh_ost_settling import GhOstSettling
 from tabletd.executor.engines.leftovers import SENTRY_COMMENT, drop_tables, existing_tables
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.tool import RunPlan, Start, Swap
+from tabletd.executor.engines.tool import RunPlan, Settling, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
@@ -103,9 +104,9 @@ class GhOst:
         """
         schema = facts.migration.mysql_schema
         privileges = SCHEMA_PRIVILEGES
-        pattern = schema_object(schema, has_wildcards=not facts.is_on("partial_revokes"))
         if facts.statement.adds_foreign_key:
             privileges += ", REFERENCES"
+        pattern = schema_object(schema, has_wildcards=not facts.is_on("partial_revokes"))
         if pattern != schema_object(schema, has_wildcards=False):
             privileges = "ALL PRIVILEGES"
         return (
@@ -161,6 +162,8 @@ class GhOst:
             # Never on to the source of a primary that replicates itself.
             f"--assume-master-host={plan.host}:{plan.port}",
             "--assume-rbr",
+            # Without it the attempts to cut over are not told.
+            "--verbose",
             "--panic-on-warnings",
             "--approve-renamed-columns",
             "--exact-rowcount",
@@ -206,6 +209,18 @@ class GhOst:
 
     async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
         """gh-ost takes it at its start only; a change is refused before it gets here."""
+
+    def settling(self, pool: Pool, workspace: Workspace) -> Settling | None:
+        return GhOstSettling(pool, workspace.directory / _SOCKET)
+
+    async def standstill(self, workspace: Workspace, log_text: str) -> str:
+        if not gh_ost_hang.has_timed_out(log_text):
+            return ""
+        answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
+        return gh_ost_hang.standstill(log_text, answer)
+
+    def cut_over_attempts(self, output: str) -> int:
+        return gh_ost_status.cut_over_attempts(output)
 
     def failure_cause(self, output: str) -> str:
         return gh_ost_status.failure_cause(output)

@@ -16,6 +16,7 @@ _STATUS: Final = re.compile(
     r"State: (?P<state>.*?); ETA: (?P<eta>\S+)"
 )
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_CUT_OVER: Final = re.compile(r"^\S+ \S+ INFO (?:Grabbing voluntary lock: |Locking [^,]+$)", re.M)
 _LOG_PREFIX: Final = re.compile(r"^\S+ \S+ (?:FATAL|ERROR) ")
 _BEFORE_THE_USAGE: Final = (
     "panic:",
@@ -102,6 +103,11 @@ def parse_eta(text: str) -> tuple[EtaState, int]:
         return EtaState.MEASURING, -1
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return EtaState.READY, int(hours * 3600 + minutes * 60 + seconds)
+
+
+def cut_over_attempts(output: str) -> int:
+    """Return how often gh-ost has begun to lock the table for its cut-over."""
+    return len(_CUT_OVER.findall(output))
 
 
 def failure_cause(output: str) -> str:

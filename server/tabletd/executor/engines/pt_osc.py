@@ -20,7 +20,7 @@ from tabletd.executor.engines.leftovers import (
     owned_triggers,
 )
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.tool import RunPlan, Start, Swap
+from tabletd.executor.engines.tool import RunPlan, Settling, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
@@ -186,6 +186,16 @@ class PtOsc:
     async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
         """Taken by the plugin when it is about to swap."""
         hooks.write_swap(workspace.directory, seconds)
+
+    def settling(self, pool: Pool, workspace: Workspace) -> Settling | None:
+        """Its triggers work inside the writers' transactions."""
+        return None
+
+    async def standstill(self, workspace: Workspace, log_text: str) -> str:
+        return ""
+
+    def cut_over_attempts(self, output: str) -> int:
+        return pt_osc_output.cut_over_attempts(output)
 
     def failure_cause(self, output: str) -> str:
         return pt_osc_output.failure_cause(output)

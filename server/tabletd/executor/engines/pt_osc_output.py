@@ -12,6 +12,7 @@ _COPYING: Final = re.compile(
 )
 _WAITING: Final = re.compile(r"^(?:Replica lag is|\(\d\) Replica|Pausing because) .*", re.MULTILINE)
 _LOSS: Final = re.compile(r"Copying rows caused a MySQL error (?P<what>[^\n]+)")
+_SWAPPING: Final = re.compile(r"^\S+ Swapping tables\.\.\.$", re.MULTILINE)
 _AT_LINE: Final = re.compile(r" at \S*pt-online-schema-change line \d+\.?.*$")
 _STATEMENT: Final = re.compile(r' \[for Statement ".*$')
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d ")
@@ -85,6 +86,11 @@ def losses(output: str) -> str:
     """Return what the tool says of rows that lost values; empty when it says nothing."""
     match = _LOSS.search(output)
     return f"MySQL error {match['what']}" if match else ""
+
+
+def cut_over_attempts(output: str) -> int:
+    """Return how often the tool was about to swap: once, with many attempts at the lock in it."""
+    return len(_SWAPPING.findall(output))
 
 
 def failure_cause(output: str) -> str:

@@ -27,9 +27,12 @@ class EngineSettings:
         tool_host: address that tools connect to; empty: that of the pool, over loopback where the
             pool uses a socket.
         stop_grace_seconds: how long a tool may take to end by SIGTERM.
+        hang_seconds: how long a tool may stand still after it has said that it is in trouble.
         progress_interval_seconds: how often progress is written in a run's first two minutes.
         gh_ost_hooks_interval_seconds: gh-ost's `--hooks-status-interval`.
         retain_artifacts_seconds: gives how long dropped tables are kept, where a row does not say.
+        probe_seconds: how long one question about a table's rows may take before a run; 0: none
+            is asked.
         verify: compare all rows before the tables are swapped, where a migration does not say.
         verify_load: which part of the time that keeps the server busy.
         check_lease: called right before what no statement fences: starting or ending a tool,
@@ -48,9 +51,11 @@ class EngineSettings:
     account_host: str = ""
     tool_host: str = ""
     stop_grace_seconds: float = 10.0
+    hang_seconds: float = 120.0
     progress_interval_seconds: float = 1.0
     gh_ost_hooks_interval_seconds: int = 5
     retain_artifacts_seconds: Callable[[], float] = lambda: 24 * 3600.0
+    probe_seconds: float = 60.0
     verify: bool = True
     verify_load: float = 1.0
     check_lease: Callable[[], object] = lambda: None

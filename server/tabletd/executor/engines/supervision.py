@@ -32,6 +32,9 @@ class Supervision:
         stop: set when the tool is to end.
         controls: tell when the tool is to go on without this daemon.
         completion: looks after the last step.
+
+    Attributes:
+        hang: in what state the tool hung, for which it was ended; empty: it did not.
     """
 
     def __init__(
@@ -52,6 +55,9 @@ class Supervision:
         self._controls = controls
         self._completion = completion
         self._pause_seconds = settings.progress_interval_seconds
+        self._stands_still = ""
+        self._stands_still_since = 0.0
+        self.hang = ""
 
     @property
     def is_to_end(self) -> bool:
@@ -86,9 +92,10 @@ class Supervision:
             ended = tasks.create_task(run.wait(), name=f"{self._tool.strategy}: end")
             stopped = tasks.create_task(self._stop.wait(), name=f"{self._tool.strategy}: stop")
             changed = tasks.create_task(self._completion.changed())
+            proved = tasks.create_task(self._prove(phase), name=f"{self._tool.strategy}: proof")
             while not must_end:
                 await asyncio.wait(
-                    {ended, stopped, changed},
+                    {ended, stopped, changed, *([] if proved.done() else [proved])},
                     timeout=self._pause_seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
@@ -98,7 +105,7 @@ class Supervision:
                     changed = tasks.create_task(self._completion.changed())
                 must_end = not await self._look(run, phase, time.monotonic() - began)
             has_ended = ended.done()
-            for task in (ended, stopped, changed):
+            for task in (ended, stopped, changed, proved):
                 task.cancel()
         if has_ended:
             return False
@@ -108,15 +115,25 @@ class Supervision:
         await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
         return True
 
+    async def _prove(self, phase: Phase) -> None:
+        if phase is Phase.RUN:
+            await self._completion.prove()
+
     async def _look(self, run: Run, phase: Phase, elapsed_seconds: float) -> bool:
-        """Look after the tool once; returns whether the row is still this run's.
+        """Look after the tool once; returns whether it may go on.
+
+        It may not when the row is no longer this run's, nor when rows are lost, nor when it hangs.
 
         A server that is away does not end the tool.
         """
+        if self._completion.difference:
+            return False
         progress = Progress(stage=f"{self._tool.strategy}: {phase.words}")
         try:
             if phase is Phase.RUN:
                 progress = await self._real_progress(run, progress)
+                if self.hang:
+                    return False
             await self._record.progress(progress)
         except LostRace:
             return False
@@ -128,9 +145,23 @@ class Supervision:
         self._pause_seconds = self._settings.progress_interval_seconds * factor
         return True
 
+    async def _look_for_hang(self, log_text: str) -> None:
+        still = await self._tool.standstill(self._plan.workspace, log_text)
+        now = time.monotonic()
+        if not still or still != self._stands_still:
+            self._stands_still, self._stands_still_since = still, now
+        elif now - self._stands_still_since > self._settings.hang_seconds:
+            self.hang = (
+                f"{self._tool.strategy} hung after an attempt to cut over had timed out ({still}); "
+                "it was ended, and the migration starts again"
+            )
+            _logger.warning("migration %s: %s", self._plan.callback.migration_uuid, self.hang)
+
     async def _real_progress(self, run: Run, initial: Progress) -> Progress:
         await self._completion.obey()
         log_text = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
+        await self._completion.count(log_text)
+        await self._look_for_hang(log_text)
         rows = self._plan.facts.table.rows if self._plan.facts.table else 0
         progress = await self._tool.progress(self._plan.workspace, log_text, rows)
         return await self._completion.tell(progress or initial)

@@ -84,6 +84,19 @@ class Swap:
     seen: str = ""
 
 
+class Settling(Protocol):
+    """Tells when a tool that runs behind the writers has caught up."""
+
+    async def settle(self) -> int:
+        """Return when the tool has carried over all that was committed before the call.
+
+        Returns:
+            how many changes it has carried over since its start: the same number twice says that
+            nothing was written in between.
+        """
+        ...
+
+
 class Tool(Protocol):
     """One tool: what it is called with, what it says, what it leaves behind."""
 
@@ -150,6 +163,23 @@ class Tool(Protocol):
             log_text: the end of what the tool wrote.
             rows: the server's estimate of the table's rows.
         """
+        ...
+
+    def settling(self, pool: Pool, workspace: Workspace) -> Settling | None:
+        """Return what tells when it has caught up; None where it is never behind the writers."""
+        ...
+
+    async def standstill(self, workspace: Workspace, log_text: str) -> str:
+        """Return what stands still in a tool that may hang; empty where there is no sign of that.
+
+        Args:
+            workspace: of the run.
+            log_text: the end of what the tool wrote.
+        """
+        ...
+
+    def cut_over_attempts(self, output: str) -> int:
+        """Return how often it has tried to swap the tables, from what it wrote."""
         ...
 
     def failure_cause(self, output: str) -> str:

@@ -22,6 +22,8 @@ from tabletd.executor.engines import adoption
 from tabletd.executor.engines.base import Adopted, Outcome, RunControls, RunRecord
 from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.leftovers import cleaning_session
+from tabletd.executor.engines.probing import Probe
+from tabletd.executor.engines.proof import proof_of
 from tabletd.executor.engines.run_planner import PASSWORD_FILE, RunPlanner
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.supervision import Supervision
@@ -31,6 +33,7 @@ from tabletd.executor.engines.workspace import Phase, Workspace, find_workspace,
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.preflight.facts import Facts
 from tabletd.executor.states import Status
+from tabletd.executor.verify import drop_scratch
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.processes.runner import LaunchSpec, Run, attach, has_begun, launch
@@ -86,6 +89,7 @@ class ToolEngine:
         with span("migration.preflight", migration_uuid=migration.migration_uuid):
             await record.stage(f"{self.strategy}: validating")
             plan = await self._planner.plan(migration)
+            await Probe(self._pool, migration, plan.facts, self._settings).run(record, stop)
         token = plan.callback.token
         await record.begin(
             nonce=plan.nonce,
@@ -166,7 +170,8 @@ class ToolEngine:
         controls: RunControls,
     ) -> Outcome:
         lock = SwapLock(self._pool, plan, controls)
-        completion = Completion(self._tool, plan.workspace, record, controls, lock)
+        proof = proof_of(self._tool, self._pool, plan, self._settings)
+        completion = Completion(self._tool, plan.workspace, record, controls, lock, proof)
         supervision = Supervision(
             self._tool, plan, self._settings, record, stop, controls, completion
         )
@@ -185,13 +190,16 @@ class ToolEngine:
         swap = await self._find_swap(plan.facts.migration, plan.tables, plan.workspace)
         if not swap.done and not end.stopped and self._met_read_only(end):
             raise NotWritable()
-        outcome = self._judge(end, swap)
+        await completion.count(end.output)
+        if supervision.hang and not swap.done:
+            return Outcome(Status.QUEUED, supervision.hang)
+        outcome = self._judge(end, swap, completion.difference)
         if outcome.old_table and outcome.old_table not in plan.tables:
             await record.add_artifacts(outcome.old_table)
         is_complete = outcome.status is Status.COMPLETE
         notes = [outcome.message, lock.ended if is_complete else lock.trouble]
         if is_complete:
-            notes.append(self._tool.warnings(plan.facts))
+            notes += [completion.unproven, self._tool.warnings(plan.facts)]
         return replace(outcome, message="; ".join(note for note in notes if note))
 
     def _write_files(self, plan: RunPlan) -> None:
@@ -265,8 +273,8 @@ class ToolEngine:
             return False
         return _READ_ONLY.search(self._tool.failure_cause(end.output)) is not None
 
-    def _judge(self, end: PhaseEnd, swap: Swap) -> Outcome:
-        losses = self._tool.losses(end.output)
+    def _judge(self, end: PhaseEnd, swap: Swap, difference: str = "") -> Outcome:
+        losses = difference or self._tool.losses(end.output)
         if swap.done and losses:
             return Outcome(
                 Status.FAILED,
@@ -281,6 +289,10 @@ class ToolEngine:
             elif end.exit_code != 0:
                 message = f"the tables were swapped; after that: {self._failure(Phase.RUN, end)}"
             return Outcome(Status.COMPLETE, message, swap.old_table)
+        if difference:
+            return Outcome(
+                Status.FAILED, f"{self.strategy} was ended before the swap: {difference}"
+            )
         if end.stopped:
             return Outcome(Status.CANCELLED, f"{self.strategy} was stopped before the swap")
         if end.exit_code == 0:
@@ -335,6 +347,7 @@ class ToolEngine:
             await self._end_connections(account, tables)
         async with cleaning_session(self._pool) as session:
             await self._tool.remove_leftovers(session, migration.mysql_schema, tables)
+            await drop_scratch(session, migration.mysql_schema, migration.id)
             if account is not None:
                 await drop_account(session, account)
         self._settings.check_lease()
