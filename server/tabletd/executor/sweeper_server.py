@@ -31,6 +31,7 @@ from tabletd.executor.leftover import (
     to_owner,
 )
 from tabletd.executor.names import migration_id_of, parse_gc_table_name
+from tabletd.executor.verify.scratch import SCRATCH_COMMENT
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import marks
@@ -211,16 +212,28 @@ def _table(
 
 
 async def _on_their_way_out(session: Session, catalogue: _Catalogue) -> list[Leftover]:
-    """Return tables with a date in their names that the life cycle of tables does not know."""
+    """Return tables with a date in their names that the life cycle of tables does not know.
+
+    Those in which values were converted are of the migration whose id is in the name.
+    """
     named = {name: found for name in catalogue.tables if (found := parse_gc_table_name(name))}
     ids = [migration_id_of(table.gc_uuid) for table in named.values()]
     owners = await read_owners(session, "id", ids)
-    return [
-        _table(catalogue.schema, name, note=NO_ROW)
-        for name, table in named.items()
-        if (owner := owners.get(migration_id_of(table.gc_uuid))) is None
-        or name not in owner.artifacts
-    ]
+    unknown: dict[str, Owner | None] = {}
+    for name, table in named.items():
+        owner = owners.get(migration_id_of(table.gc_uuid))
+        if owner is None or name not in owner.artifacts:
+            unknown[name] = owner
+    comments = await existing_tables(session, catalogue.schema, list(unknown))
+    leftovers: list[Leftover] = []
+    for name, owner in unknown.items():
+        is_scratch = comments.get(name) == SCRATCH_COMMENT
+        if owner is None or owner.mysql_schema != catalogue.schema or not is_scratch:
+            leftovers.append(_table(catalogue.schema, name, note=NO_ROW))
+        elif not owner.is_live:
+            note = "values were converted in it to be compared"
+            leftovers.append(_table(catalogue.schema, name, owner.migration_uuid, note=note))
+    return leftovers
 
 
 async def _by_hand(session: Session, catalogue: _Catalogue) -> list[Leftover]:

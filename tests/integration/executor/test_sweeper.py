@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,10 +20,17 @@ from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.gc import GarbageCollector, GCSettings
 from tabletd.executor.leftover import Kind, Leftover
 from tabletd.executor.migration import Strategy
-from tabletd.executor.names import TableGCState, create_uuid, parse_gc_table_name
+from tabletd.executor.names import (
+    TableGCState,
+    create_gc_uuid,
+    create_uuid,
+    gc_table_name,
+    parse_gc_table_name,
+)
 from tabletd.executor.store import Store
 from tabletd.executor.submit import Submission
 from tabletd.executor.sweeper import REMOVED_AT_ONCE_MAX, Sweeper
+from tabletd.executor.verify.scratch import SCRATCH_COMMENT
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
 from tabletd.telemetry.vars import Registry
@@ -330,6 +338,22 @@ async def test_a_table_stays_as_long_as_a_trigger_writes_into_it(mariadb_bench: 
     swept, _ = await bench.sweeper.sweep()
     assert [one.failure for one in swept] == ["", ""]
     assert bench.tables() == {"t"}
+
+
+@pytest.mark.parametrize("status", ["running", "failed", "gone"])
+async def test_a_table_in_which_values_were_converted_goes_with_its_migration(
+    mariadb_bench: Bench, status: str
+) -> None:
+    bench = mariadb_bench
+    await bench.row("failed" if status == "gone" else status)
+    number = 999 if status == "gone" else 1
+    due = datetime.now(UTC) + timedelta(hours=24)
+    name = gc_table_name(TableGCState.DROP, create_gc_uuid(number), due)
+    bench.make_table(name, SCRATCH_COMMENT)
+    swept, left_alone = await bench.sweeper.sweep()
+    assert [one.leftover.name for one in swept] == [name] * (status == "failed")
+    assert [one.name for one in left_alone] == [name] * (status == "gone")
+    assert (name in bench.tables()) == (status != "failed")
 
 
 async def test_a_bounded_number_is_removed_at_a_time(mariadb_bench: Bench) -> None:

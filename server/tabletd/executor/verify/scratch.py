@@ -29,7 +29,7 @@ from tabletd.mysql.session import Session
 # that are on their way out.
 _LIFE: Final = timedelta(hours=24)
 _RENEWED_AFTER: Final = timedelta(hours=12)
-_COMMENT: Final = "tabletd: values are converted here to be compared"
+SCRATCH_COMMENT: Final = "tabletd: values are converted here to be compared"
 _LEFT: Final = (
     "SELECT table_name FROM information_schema.tables"
     " WHERE table_schema = %s AND table_comment = %s AND table_name LIKE %s"
@@ -127,7 +127,7 @@ class Scratch:
             await session.execute(
                 f"CREATE TABLE {self._names[side]} ({', '.join(definitions)})"
                 " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COMMENT = %s",
-                (_COMMENT,),
+                (SCRATCH_COMMENT,),
             )
         self._made_at = now
 
@@ -226,7 +226,7 @@ async def drop_scratch(session: Session, schema: str, migration_id: int) -> None
     """
     a_name = gc_table_name(TableGCState.DROP, create_gc_uuid(migration_id), datetime.now(UTC))
     beginning = a_name[: -len(_VARYING)].replace("_", "\\_")
-    found = await session.execute(_LEFT, (schema, _COMMENT, f"{beginning}%"))
+    found = await session.execute(_LEFT, (schema, SCRATCH_COMMENT, f"{beginning}%"))
     for (name,) in found.rows:
         await session.execute(f"DROP TABLE IF EXISTS {identifier(schema, str(name))}")
 
