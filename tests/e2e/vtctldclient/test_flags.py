@@ -15,7 +15,7 @@ from tests.support.two_shards import KEYSPACE, SHARDS
 from tests.support.vtctldclient import VtctldClient, apply_arguments, on_each_shard
 from tests.support.waiting import eventually_blocking
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 LOW, HIGH = SHARDS
 
 

@@ -12,7 +12,7 @@ from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient, apply_arguments
 
 ALLOWED: Final = "--unsafe-allow-foreign-keys"
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 class Family:

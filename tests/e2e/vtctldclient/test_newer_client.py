@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import pytest
+
 from tests.e2e.vtctldclient.conftest import Fleet
 from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient, on_each_shard
 from tests.support.waiting import eventually_blocking
 
+pytestmark = pytest.mark.timeout(120)
 NUMBER: Final = {"gh-ost": 1, "pt-osc": 2}
 
 

@@ -19,6 +19,7 @@ from tests.support.two_shards import KEYSPACE, SHARDS
 from tests.support.vtctldclient import VtctldClient, on_each_shard
 from tests.support.waiting import eventually_blocking
 
+pytestmark = pytest.mark.timeout(120)
 ROWS: Final = 9
 NO_KEY: Final = {
     "gh-ost": "no PRIMARY nor UNIQUE key found",
