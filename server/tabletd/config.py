@@ -245,6 +245,10 @@ class Config(BaseModel):
     allow_unsafe_cutover: bool = Field(
         False, description="Permit cut-overs that can lose writes on servers without better."
     )
+    probe_timeout: NotNegative = Field(
+        60.0,
+        description="Limit of one question about a table's rows before a run (duration); 0: none.",
+    )
     verify: bool = Field(
         True, description="Compare all rows of table and copy before they are swapped."
     )

@@ -172,6 +172,7 @@ def _engine_settings(config: Config, http: Address) -> EngineSettings:
         allow_unsafe_cutover=config.allow_unsafe_cutover,
         migration_user=config.migration_user or "",
         migration_password=config.secret("migration_password"),
+        probe_seconds=config.probe_timeout,
         verify=config.verify,
         verify_load=config.verify_load_percent / 100,
     )
