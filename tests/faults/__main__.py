@@ -14,6 +14,7 @@ from tests.faults.kinds import KINDS, kind_named
 from tests.faults.plan import TOOLS, Plan, draw
 from tests.faults.run import Report, run
 from tests.faults.stage import real_program
+from tests.faults.tally import read_logs, table
 
 _RESULTS = Path(__file__).parent / "results"
 
@@ -21,6 +22,9 @@ _RESULTS = Path(__file__).parent / "results"
 def main() -> int:
     """Make the runs that are asked for; 1 when any of them is not as it must be."""
     options = _parser().parse_args()
+    if options.tally:
+        say(table(read_logs(options.tally)))
+        return 0
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     _RESULTS.mkdir(exist_ok=True)
     log = options.log or _RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tsv"
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--brief", action="store_true", help="each fault lasts as short as can be")
     parser.add_argument("--keep", action="store_true", help="keep all files of good runs, too")
     parser.add_argument("--log", type=Path, help="where a line for each run is added")
+    parser.add_argument("--tally", type=Path, nargs="+", metavar="LOG", help="only count logs")
     return parser
 
 
