@@ -345,6 +345,8 @@ class Runs:
             return _Verdict(None, outcome.message)
         if outcome.status is Status.FAILED:
             return _Verdict(Command.FAIL, outcome.message)
+        if outcome.status is Status.QUEUED:
+            return _Verdict(Command.REQUEUE, outcome.message)
         if run.reason is StopReason.SHUTDOWN:
             return _Verdict(
                 Command.REQUEUE, "the daemon was stopped; the migration starts again with it"

@@ -1,0 +1,49 @@
+"""Where gh-ost is taken to hang, and where it only waits."""
+
+from __future__ import annotations
+
+from tabletd.executor.engines.gh_ost_hang import standstill
+
+TIMED_OUT = "2026-11-23 11:00:00 ERROR timeout while waiting for events up to lock\n"
+ATTEMPT = "2026-11-23 11:00:01 INFO Locking `shop`.`orders`, `shop`.`_x_del`\n"
+
+
+def status(applied: int = 20, *, streamer: str = "bin.2:10", state: str = "migrating") -> str:
+    return (
+        f"Copy: 9/9 100.0%; Applied: {applied}; Backlog: 7/1000; Time: 10s(total), 5s(copy); "
+        f"streamer: {streamer}; Lag: 0.01s, HeartbeatLag: 0.01s, State: {state}; ETA: due\n"
+    )
+
+
+def test_without_a_time_out_there_is_no_hang() -> None:
+    assert standstill(ATTEMPT + status(), status()) == ""
+
+
+def test_after_a_time_out_the_same_number_of_changes_is_a_standstill() -> None:
+    before = standstill(TIMED_OUT + status(), status(streamer="bin.2:20"))
+    assert before
+    assert standstill(TIMED_OUT + status(), status(streamer="bin.2:30")) == before
+
+
+def test_a_change_that_is_applied_and_another_attempt_are_none() -> None:
+    before = standstill(TIMED_OUT + status(), status())
+    assert standstill(TIMED_OUT + status(), status(21)) != before
+    assert standstill(TIMED_OUT + ATTEMPT, status()) != before
+
+
+def test_one_that_is_postponed_or_throttled_by_somebody_waits() -> None:
+    for state in ("postponing cut-over", "throttled, http=429", "throttled, commanded by user"):
+        assert standstill(TIMED_OUT, status(state=state)) == ""
+
+
+def test_one_that_is_behind_hangs_only_if_it_reads_nothing_either() -> None:
+    state = "throttled, lag=130.000000s"
+    before = standstill(TIMED_OUT, status(state=state))
+    assert before
+    assert standstill(TIMED_OUT, status(state=state)) == before
+    assert standstill(TIMED_OUT, status(state=state, streamer="bin.2:11")) != before
+
+
+def test_one_that_does_not_answer_is_judged_by_its_log() -> None:
+    assert standstill(TIMED_OUT + status(), "") == standstill(TIMED_OUT, status())
+    assert standstill(TIMED_OUT, "") == ""
