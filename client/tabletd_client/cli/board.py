@@ -55,10 +55,13 @@ class Board:
             yield _heading(block[0])
             for one in block:
                 yield from _shard_lines(one, options.max_width)
-        if not blocks:
+        silent = self._followed.not_heard_yet
+        if not blocks and not silent and not self._followed.lost:
             yield Text("no migrations", style="dim")
         if hidden:
             yield Text(f"and {hidden} more", style="dim")
+        for shard in silent:
+            yield _line(Text(f"{shard}: not heard yet", style="dim"))
         for shard, why in self._followed.lost.items():
             yield _line(Text(f"{shard}: connection lost, trying again: {why}", style="yellow"))
         if not self._followed.ended:

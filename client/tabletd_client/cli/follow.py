@@ -47,6 +47,11 @@ class Followed:
                 self.lost[shard] = message
 
     @property
+    def not_heard_yet(self) -> list[str]:
+        """Shards of which nothing is known, neither their migrations nor why they are silent."""
+        return sorted(self._not_told_yet - self.lost.keys())
+
+    @property
     def ended(self) -> bool:
         """Whether every migration is known and has ended."""
         return not self._not_told_yet and all(one.ended for one in self.states.values())

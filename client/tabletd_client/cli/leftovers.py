@@ -15,7 +15,9 @@ from tabletd_client.cli.session import (
     answer,
     keyspace_of,
     run,
+    terminal_width,
 )
+from tabletd_client.cli.text import wrapped
 
 if TYPE_CHECKING:
     from tabletd_client.client import Client
@@ -32,37 +34,48 @@ def leftovers(
 
     async def work(client: Client) -> int:
         found = await client.leftovers(await keyspace_of(client, options), fix=fix)
-        answer(options, found, lambda: leftovers_text(found))
+        answer(options, found, lambda: leftovers_text(found, terminal_width()))
         if any(one.error for one in found):
             return EXIT_NOT_REACHABLE
         return EXIT_FAILED if any(_failures(one) for one in found) else EXIT_DONE
 
-    run(options, work)
+    run(options, work, changes=fix)
 
 
-def leftovers_text(tablets: Sequence[TabletLeftovers]) -> str:
-    """Return what each tablet tells, two lines for each leftover: names are long."""
-    lines = [line for tablet in tablets for line in _lines(tablet)]
+def leftovers_text(tablets: Sequence[TabletLeftovers], width: int | None = None) -> str:
+    """Return what each tablet tells, two lines for each leftover: names are long.
+
+    Args:
+        tablets: what each of them knows of.
+        width: of the terminal; None: it is none.
+    """
+    lines = [
+        line
+        for tablet in tablets
+        for begin, text in _told(tablet)
+        for line in wrapped(begin, text, width)
+    ]
     return "\n".join(lines) or "nothing is left of any migration"
 
 
-def _lines(tablet: TabletLeftovers) -> Iterator[str]:
+def _told(tablet: TabletLeftovers) -> Iterator[tuple[str, str]]:
+    """Yield lines, each with what it begins with."""
     if not (tablet.removed or tablet.left or tablet.error):
         return
-    yield f"{tablet.alias} ({tablet.keyspace}/{tablet.shard})"
+    yield "", f"{tablet.alias} ({tablet.keyspace}/{tablet.shard})"
     if tablet.error:
-        yield f"  did not tell: {tablet.error}"
+        yield "  did not tell: ", tablet.error
     for one in tablet.removed:
         yield from _two_lines(one, "removed")
     for one in tablet.left:
         yield from _two_lines(one, _fate(one))
 
 
-def _two_lines(one: Leftover, fate: str) -> Iterator[str]:
+def _two_lines(one: Leftover, fate: str) -> Iterator[tuple[str, str]]:
     place = f"{one.schema}." if one.schema else ""
     owner = f"of {one.uuid}" if one.uuid else ""
-    yield f"  {one.kind} {place}{one.name}"
-    yield f"    {'; '.join(part for part in (owner, one.note, fate) if part)}"
+    yield "  ", f"{one.kind} {place}{one.name}"
+    yield "    ", "; ".join(part for part in (owner, one.note, fate) if part)
 
 
 def _fate(one: Leftover) -> str:

@@ -150,6 +150,30 @@ async def test_ctrl_c_on_a_watch_of_nothing_is_no_failure(fleet: FakeFleet) -> N
         assert await screen.ends() == 0
 
 
+async def test_a_watch_says_of_which_shard_nothing_is_known_yet(fleet: FakeFleet) -> None:
+    fleet.tablets[200].silent = True
+    async with terminal(fleet, "watch") as screen:
+        await screen.shows("80-: not heard yet")
+        assert "no migrations" not in screen.text
+        screen.process.send_signal(signal.SIGINT)
+        assert await screen.ends() == 0
+
+
+async def test_an_answer_is_folded_to_the_terminal_and_whole_in_a_pipe(fleet: FakeFleet) -> None:
+    story = "held up by a transaction that nobody ends; " * 5
+    fleet.tablets[100].put(state("RUNNING", stage="gh-ost: copying", message=story))
+    fleet.tablets[201].health_error = story
+    for arguments in (("show",), ("show", UUID), ("lag",), ("explain-error", "TIMEOUT")):
+        async with terminal(fleet, *arguments) as screen:
+            assert await screen.ends() == 0
+            assert max(len(line) for line in screen.text.splitlines()) <= 80, arguments
+    process = await asyncio.create_subprocess_exec(
+        TABLETCTL, "--server", fleet.address, "lag", stdout=asyncio.subprocess.PIPE
+    )
+    text, _ = await process.communicate()
+    assert story.strip() in text.decode()
+
+
 async def test_a_question_is_asked_and_no_is_taken_for_an_answer(fleet: FakeFleet) -> None:
     async with terminal(fleet, "cancel", UUID) as screen:
         await screen.shows("[y/N]")
