@@ -10,40 +10,52 @@ from typing import Final
 
 from tabletd.executor.accounts import is_run_account
 
-_LINE: Final = re.compile(
+_HEAD: Final = re.compile(
     r"^(?:\S+(?: +\S+)?)?\t+ *(?P<thread>\d+) (?P<command>[A-Z][A-Za-z ]*)\t(?P<text>.*)"
 )
 _LOGIN: Final = re.compile(r"(?P<user>[^@\s]+)@")
-_NO_WORK: Final = frozenset({"Quit"})
+_TABLE: Final = re.compile(r"\b_(?P<run>[0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}_[0-9]{14})_")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From the first to the last thing that a run's account did, in lines of one log."""
+    """From the first to the last statement of a run, in lines of one log.
 
-    user: str
+    Attributes:
+        run: what the names of its tables have in common: the migration and when it was begun.
+        first: the first line.
+        last: the last line.
+    """
+
+    run: str
     first: int
     last: int
 
 
 def spans(lines: Iterable[str]) -> list[Span]:
-    """Return when each run's account was at work, in the order of their beginning."""
+    """Return when each run's tool was at work, in the order of their beginning.
+
+    Told by the tables that a run's account writes of, since the runs of a migration, one by one,
+    share their account.
+    """
     users: dict[str, str] = {}
+    user = ""
     found: dict[str, Span] = {}
     for number, line in enumerate(lines, 1):
         if "started with:" in line:
             users.clear()
             continue
-        match = _LINE.match(line)
-        if match is None or match["command"] in _NO_WORK:
-            continue
-        if match["command"] == "Connect":
-            login = _LOGIN.match(match["text"])
-            users[match["thread"]] = login["user"] if login else ""
-        user = users.get(match["thread"], "")
-        if is_run_account(user):
-            earlier = found.get(user)
-            found[user] = Span(user, earlier.first if earlier else number, number)
+        head = _HEAD.match(line)
+        if head is not None:
+            if head["command"] == "Connect":
+                login = _LOGIN.match(head["text"])
+                users[head["thread"]] = login["user"] if login else ""
+            user = users.get(head["thread"], "")
+        # Statements of several lines have one head.
+        table = _TABLE.search(line) if is_run_account(user) else None
+        if table is not None:
+            run = table["run"]
+            found[run] = Span(run, found[run].first if run in found else number, number)
     return list(found.values())
 
 
@@ -51,8 +63,8 @@ def overlaps(found: Iterable[Span]) -> list[str]:
     """Name the pairs of runs that were at work at the same time."""
     ordered = sorted(found, key=lambda span: span.first)
     return [
-        f"{earlier.user} (lines {earlier.first} to {earlier.last}) and "
-        f"{later.user} (lines {later.first} to {later.last})"
+        f"{earlier.run} (lines {earlier.first} to {earlier.last}) and "
+        f"{later.run} (lines {later.first} to {later.last})"
         for index, earlier in enumerate(ordered)
         for later in ordered[index + 1 :]
         if later.first < earlier.last

@@ -13,23 +13,24 @@ from tests.faults.kinds import KINDS, Family, Target, kind_named, may_join
 from tests.faults.phases import Phase, is_reached, phase_of
 from tests.faults.plan import draw
 
-MYSQL_LOG = """mysqld, Version: 5.7.22-log (MySQL Community Server (GPL)). started with:
+ONE, OTHER = (f"01234567_89ab_11f1_8123_02fc00000001_2026112310000{n}" for n in (1, 2))
+MYSQL_LOG = f"""mysqld, Version: 5.7.22-log (MySQL Community Server (GPL)). started with:
 Tcp port: 15001  Unix socket: /tmp/x/mysql.sock
 Time                 Id Command    Argument
 2026-11-23T10:00:00.000001Z\t    2 Connect\ttabletd_00000001@127.0.0.1 on shop using TCP/IP
-2026-11-23T10:00:00.100001Z\t    2 Query\tSELECT 1
-2026-11-23T10:00:00.200001Z\t    3 Connect\tapp@127.0.0.1 on  using TCP/IP
-2026-11-23T10:00:00.300001Z\t    3 Query\tINSERT INTO t VALUES ('one
-\t    2 Query, not really')
+2026-11-23T10:00:00.100001Z\t    2 Query\tinsert /* gh-ost */ ignore into
+\t\t\t`shop`.`_{ONE}_gho`
+2026-11-23T10:00:00.200001Z\t    3 Connect\troot@127.0.0.1 on  using TCP/IP
+2026-11-23T10:00:00.300001Z\t    3 Query\tDROP TABLE IF EXISTS `shop`.`_{ONE}_gho`
 2026-11-23T10:00:00.400001Z\t    2 Binlog Dump\tLog: 'binlog.000001'  Pos: 4
 """
-MARIADB_LOG = """/usr/sbin/mariadbd, Version: 10.11.14-MariaDB (Debian 12). started with:
+MARIADB_LOG = f"""/usr/sbin/mariadbd, Version: 10.11.14-MariaDB (Debian 12). started with:
 Tcp port: 15002  Unix socket: /tmp/x/mysql.sock
 Time\t\t    Id Command\tArgument
 261123 10:00:00\t     4 Connect\ttabletd_0000000a@127.0.0.1 on shop using TCP/IP
-\t\t     4 Query\tSET SESSION wait_timeout=10
-261123 10:00:02\t     5 Connect\ttabletd_0000000b@127.0.0.1 on shop using TCP/IP
-\t\t     5 Query\tSELECT 2
+\t\t     4 Query\tINSERT LOW_PRIORITY IGNORE INTO `shop`.`_{ONE}_new` (`id`)
+261123 10:00:02\t     5 Connect\ttabletd_0000000a@127.0.0.1 on shop using TCP/IP
+\t\t     5 Query\tCREATE TABLE `shop`.`_{OTHER}_new` (
 \t\t     4 Quit\t
 """
 
@@ -103,20 +104,19 @@ def test_a_point_that_was_passed_counts_as_reached() -> None:
     assert not is_reached(Phase.SWAPPING, 0.0, copying, is_swapped=False)
 
 
-def test_a_mysql_log_tells_when_a_runs_account_was_at_work() -> None:
-    assert spans(MYSQL_LOG.splitlines()) == [Span("tabletd_00000001", 4, 9)]
+def test_a_mysql_log_tells_when_a_runs_tool_was_at_work() -> None:
+    assert spans(MYSQL_LOG.splitlines()) == [Span(ONE, 6, 6)]
 
 
 def test_a_mariadb_log_does_so_and_a_late_quit_is_no_work() -> None:
     found = spans(MARIADB_LOG.splitlines())
-    assert found == [Span("tabletd_0000000a", 4, 5), Span("tabletd_0000000b", 6, 7)]
+    assert found == [Span(ONE, 5, 5), Span(OTHER, 7, 7)]
     assert overlaps(found) == []
 
 
 def test_runs_that_worked_at_the_same_time_are_named() -> None:
-    found = [Span("tabletd_00000001", 1, 9), Span("tabletd_00000002", 5, 20)]
-    assert overlaps(found) == [
-        "tabletd_00000001 (lines 1 to 9) and tabletd_00000002 (lines 5 to 20)"
+    assert overlaps([Span("one", 1, 9), Span("other", 5, 20)]) == [
+        "one (lines 1 to 9) and other (lines 5 to 20)"
     ]
 
 
@@ -124,6 +124,6 @@ def test_threads_are_counted_anew_after_a_restart_of_the_server() -> None:
     again = [
         *MYSQL_LOG.splitlines(),
         "mysqld, Version: 5.7.22-log. started with:",
-        "2026-11-23T10:01:00.000001Z\t    2 Query\tSELECT 'somebody else'",
+        f"2026-11-23T10:01:00.000001Z\t    2 Query\tDROP TABLE `shop`.`_{ONE}_gho`",
     ]
-    assert spans(again) == [Span("tabletd_00000001", 4, 9)]
+    assert spans(again) == [Span(ONE, 6, 6)]
