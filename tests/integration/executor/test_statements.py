@@ -423,3 +423,17 @@ async def test_a_concurrent_one_begins_when_the_one_that_copies_is_ready(
         assert run_of_second.migration.migration_uuid == second
         assert test.row(first)["ready_to_complete"] == 1
         assert run_of_second.controls.completion_waits_for == ""
+
+
+async def test_where_no_migrations_are_wanted_none_is_taken_and_the_others_are_still_controlled(
+    mariadb: RealServer, database: str
+) -> None:
+    async with executor_on(mariadb, database) as test:
+        uuid = await submit(test, "--postpone-launch")
+    async with executor_on(
+        mariadb, database, settings=ExecutorSettings(enable_online_ddl=False)
+    ) as test:
+        for sql in (annotated(create_uuid()), f"revert vitess_migration '{uuid}'"):
+            with pytest.raises(TabletdError, match="online DDL is disabled"):
+                await run(test, sql)
+        assert await affected(test, f"{ALTER} '{uuid}' cancel") == 1
