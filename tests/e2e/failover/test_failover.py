@@ -50,7 +50,7 @@ async def completes(daemon: Daemon, migration_uuid: str) -> None:
             assert record["migration_status"] != "failed" or record["retries"] == "0", record
             return bool(record["migration_status"] == "complete")
 
-        await eventually(is_complete, 60, "the migration completes")
+        await eventually(is_complete, 90, "the migration completes")
 
 
 async def nothing_is_left(tablets: TabletPair) -> None:
@@ -84,7 +84,7 @@ async def has_no_tools(case: Case, *, of_replica: bool) -> None:
 
 
 @pytest.mark.parametrize("case", EVERY_CASE, indirect=True)
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 async def test_a_migration_survives_its_primary_and_goes_back_with_it(case: Case) -> None:
     tablets = case.tablets
     first_alias, second_alias = tablets.primary.alias, tablets.replica.alias
@@ -118,7 +118,7 @@ async def test_a_migration_survives_its_primary_and_goes_back_with_it(case: Case
 
 
 @pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 async def test_a_migration_survives_the_crash_of_its_primary_and_daemon(case: Case) -> None:
     tablets = case.tablets
     async with live_table(tablets, "orders", ROWS) as table:
