@@ -40,7 +40,8 @@ def phase_of(row: Mapping[str, Any] | None, *, is_swapped: bool) -> Phase:
         return Phase.QUEUED
     if is_swapped or row["migration_status"] in TERMINAL:
         return Phase.ENDING
-    stage = str(row["stage"])
+    # A fault may have taken the column away.
+    stage = str(row.get("stage"))
     if int(row["rows_copied"]) > 0 and float(row["progress"]) >= 100:
         return Phase.SWAPPING
     if ": run" in stage or int(row["rows_copied"]) > 0:

@@ -59,7 +59,7 @@ async def settled(stage: Stage) -> tuple[str, dict[str, Any]]:
             row, missing_since = found, None
             if is_over(row):
                 return str(row["migration_status"]), row
-            steps = (row["migration_status"], row["rows_copied"], row["stage"], row["retries"])
+            steps = (row["migration_status"], row["rows_copied"], row.get("stage"), row["retries"])
             if steps != seen:
                 seen, moved_at = steps, now
         if now - moved_at > SETTLED_SECONDS or now - began > _MOVING_SECONDS_MAX:
