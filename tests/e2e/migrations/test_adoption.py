@@ -63,14 +63,14 @@ class Progress:
     """How far a migration is, by its row."""
 
     rows_copied: int
-    is_ready: bool
+    is_copied: bool
     liveness: str
 
     def is_beyond(self, before: Progress) -> bool:
         """Whether it went on: copied more, or gives signs of life where all is copied."""
-        if self.is_ready and before.is_ready:
+        if self.is_copied and before.is_copied:
             return self.liveness > before.liveness
-        return self.is_ready or self.rows_copied > before.rows_copied
+        return self.is_copied or self.rows_copied > before.rows_copied
 
 
 async def progress(client: VExecClient, migration_uuid: str) -> Progress:
@@ -78,7 +78,7 @@ async def progress(client: VExecClient, migration_uuid: str) -> Progress:
     assert record["migration_status"] == "running", record
     return Progress(
         int(record["rows_copied"] or 0),
-        record["ready_to_complete"] == "1",
+        record["ready_to_complete"] == "1" or float(record["progress"] or 0) >= 100,
         record["liveness_timestamp"] or "",
     )
 
