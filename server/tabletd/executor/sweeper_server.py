@@ -179,7 +179,10 @@ async def _tables(
         if owner is None or owner.mysql_schema != catalogue.schema:
             leftovers.append(_table(catalogue.schema, name, note=NO_ROW))
             continue
-        is_former = suffix == "del" and present.get(name) != SENTRY_COMMENT
+        if suffix == "del" and name not in present:
+            # Its life cycle has just taken it on.
+            continue
+        is_former = suffix == "del" and present[name] != SENTRY_COMMENT
         if owner.is_live or (is_former and name in owner.artifacts):
             continue
         if owner.mysql_table not in present:
@@ -227,7 +230,9 @@ async def _on_their_way_out(session: Session, catalogue: _Catalogue) -> list[Lef
     comments = await existing_tables(session, catalogue.schema, list(unknown))
     leftovers: list[Leftover] = []
     for name, owner in unknown.items():
-        is_scratch = comments.get(name) == SCRATCH_COMMENT
+        if name not in comments:
+            continue
+        is_scratch = comments[name] == SCRATCH_COMMENT
         if owner is None or owner.mysql_schema != catalogue.schema or not is_scratch:
             leftovers.append(_table(catalogue.schema, name, note=NO_ROW))
         elif not owner.is_live:
