@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tabletd.executor.controls import LiveControls
+from tabletd.executor.engines.gh_ost import GhOst
+from tabletd.executor.engines.workspace import new_workspace
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tests.integration.engines.rig import Record, Rig
@@ -126,6 +128,39 @@ async def test_a_connection_killed_at_its_rename_leaves_one_definition(
     is_swapped = "extra" in rig.columns()
     assert (outcome.status is Status.COMPLETE) is is_swapped, outcome
     _check_the_table(rig, outcome.old_table)
+
+
+async def test_a_gh_ost_that_says_success_but_swapped_nothing_has_failed(
+    mysql_rig: Rig, tmp_path: Path
+) -> None:
+    rig = mysql_rig
+    rig.create_orders(10)
+    liar = tmp_path / "gh-ost"
+    liar.write_text("#!/bin/sh\necho 1.1.10\n")
+    liar.chmod(0o755)
+    outcome, _ = await rig.run(GH_OST, ADD_EXTRA, gh_ost_path=str(liar))
+    assert outcome.status is Status.FAILED
+    assert "ended with 0, but the table was not swapped: found orders" in outcome.message
+    assert rig.leftovers() == []
+
+
+async def test_a_swap_in_two_steps_that_ended_between_them_is_undone(mysql_rig: Rig) -> None:
+    rig = mysql_rig
+    rig.create_orders(ROWS)
+    tool = GhOst(rig.settings)
+    tables = (*tool.table_names("orders", "uuid_stamp"), "_uuid_stamp_del")
+    rig.server.script(
+        "CREATE TABLE _uuid_stamp_gho LIKE orders",
+        "RENAME TABLE orders TO _uuid_stamp_del",
+        database=rig.schema,
+    )
+    workspace = new_workspace(rig.settings, rig.migration(GH_OST, ADD_EXTRA))
+    async with rig.pool.session() as session:
+        swap = await tool.find_swap(session, rig.schema, "orders", tables, workspace)
+        assert not swap.done
+        assert "put _uuid_stamp_del back as orders" in swap.seen
+        await tool.remove_leftovers(session, rig.schema, tables)
+    _check_the_table(rig, "")
 
 
 async def _kill_when_said(record: Record, said: str, is_over: Callable[[], bool]) -> None:

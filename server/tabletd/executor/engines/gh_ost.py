@@ -17,6 +17,7 @@ from tabletd.executor.engines import gh_ost_hang, gh_ost_status
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
 from tabletd.executor.engines.gh_ost_settling import GhOstSettling
 from tabletd.executor.engines.leftovers import SENTRY_COMMENT, drop_tables, existing_tables
+from tabletd.executor.engines.plan import rename_sql
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Settling, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
@@ -32,6 +33,7 @@ from tabletd.executor.preflight.tool import (
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
+from tabletd.mysql.variables import is_read_only
 
 _SOCKET: Final = "gh-ost.sock"
 _CONF: Final = "gh-ost.cnf"
@@ -235,7 +237,10 @@ class GhOst:
     async def find_swap(
         self, session: Session, schema: str, table: str, tables: Sequence[str], workspace: Workspace
     ) -> Swap:
-        """The swap moves the shadow away and puts the original in the sentry's place."""
+        """The swap moves the shadow away and puts the original in the sentry's place.
+
+        A swap in two steps that ended between them is undone: nobody finds the table then.
+        """
         found = await existing_tables(session, schema, (table, *tables))
         seen = ", ".join(sorted(found)) or "none of its tables"
         kept = [
@@ -244,6 +249,9 @@ class GhOst:
             if name.endswith("_del") and comment != SENTRY_COMMENT
         ]
         has_shadow = any(name.endswith("_gho") for name in found)
+        if kept and has_shadow and table not in found and not await is_read_only(session):
+            await session.execute(rename_sql(schema, (kept[0], table)))
+            seen += f", and put {kept[0]} back as {table}"
         if not kept or has_shadow:
             return Swap(False, seen=f"found {seen}")
         return Swap(True, kept[0], seen=f"found {seen}")
