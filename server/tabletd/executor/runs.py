@@ -59,6 +59,11 @@ class _Run:
     task: asyncio.Task[None] | None = None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything of it may exist."""
+        return self.record is not None and bool(self.record.engine)
+
+    @property
     def outlives_daemon(self) -> bool:
         """Whether its tool goes on without this process; a statement of the server's does not."""
         return self.record is None or self.record.engine != Strategy.DIRECT
@@ -219,7 +224,10 @@ class Runs:
         """
         for migration_uuid, run in list(self._runs.items()):
             run.controls.let_go()
-            if not run.outlives_daemon:
+            if not run.has_begun and run.task is not None:
+                # What is asked of the server before a run may take minutes, and leaves nothing.
+                run.task.cancel()
+            elif not run.outlives_daemon:
                 self.stop(migration_uuid, StopReason.SHUTDOWN)
 
     async def finish(self) -> None:

@@ -38,7 +38,6 @@ def remove_sandbox(directory: Path) -> None:
     daemons = [ProcessIdentity(*found) for found in state["daemons"].values()]
     if daemons:
         with ThreadPoolExecutor(len(daemons)) as threads:
-            # A daemon may first have to end a migration and to clean up after it.
             list(threads.map(_end_in_order, daemons))
     left = _processes_of(directory, state)
     for identity in left:
@@ -62,8 +61,8 @@ def _end_in_order(daemon: ProcessIdentity) -> None:
 def _processes_of(directory: Path, state: SandboxState) -> list[ProcessIdentity]:
     """Return the processes that are written down, and those whose command names the directory.
 
-    The latter are what a killed start, or a daemon that was ended by force, left behind; what
-    somebody runs in a terminal, to look at a log say, is not ours.
+    The latter are tools, which go on without their daemons, and what a killed start left behind;
+    what somebody runs in a terminal, to look at a log say, is not ours.
     """
     found = {ProcessIdentity(*each) for each in state["servers"].values()}
     found |= processes_in(directory)

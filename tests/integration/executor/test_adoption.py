@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from tabletd.executor.engines.base import Outcome
 from tabletd.executor.executor import ExecutorSettings
 from tabletd.executor.states import Status
 from tests.integration.executor.test_lifecycle import submit
@@ -86,3 +89,22 @@ async def test_what_is_not_wanted_or_not_of_this_tablet_is_settled_and_not_taken
         await eventually(lambda: test.engine.recoveries)
         assert test.engine.recoveries[0].migration.migration_uuid == uuid
         assert test.engine.adoptions == []
+
+
+async def test_a_run_that_has_not_begun_keeps_no_daemon_from_ending_and_starts_again(
+    mariadb: RealServer, database: str
+) -> None:
+    async def asks_for_ever(run: FakeRun) -> Outcome:
+        run.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with executor_on(mariadb, database, script=asks_for_ever) as test:
+        uuid = await submit(test)
+        await test.engine.next_run()
+        async with asyncio.timeout(4):
+            await test.executor.close(detach=True)
+        assert test.row(uuid)["migration_status"] == "running"
+    async with executor_on(mariadb, database) as test:
+        (await test.engine.next_run()).finish()
+        await test.until(uuid, Status.COMPLETE)
