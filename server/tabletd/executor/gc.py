@@ -16,7 +16,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tabletd.clock import Clock
-from tabletd.errors import LostRace, MySQLUnavailable, NotWritable, Reason, TabletdError
+from tabletd.errors import (
+    LeaseNotHeld,
+    LostRace,
+    MySQLUnavailable,
+    NotWritable,
+    Reason,
+    TabletdError,
+)
 from tabletd.executor.migration import Migration
 from tabletd.executor.names import (
     GCTable,
@@ -112,7 +119,7 @@ def _left_for_later(what: str) -> Generator[None]:
     """Keep a failure of one table from stopping the others; it is tried again at the next step."""
     try:
         yield
-    except (MySQLUnavailable, NotWritable):
+    except (LeaseNotHeld, MySQLUnavailable, NotWritable):
         raise
     except TabletdError as error:
         _logger.warning("%s: left for later: %s", what, error)

@@ -41,7 +41,8 @@ class Pool:
         registry: where the pool shows `<name>Capacity`, `<name>InUse` and `<name>WaitCount`.
 
     Attributes:
-        guard: called before a connection is lent for writing; raises to refuse that.
+        guard: called before a connection is lent for writing, and before each statement on it;
+            raises to refuse that.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Pool:
                 if await is_read_only(session, timeout_seconds=left_seconds):
                     raise NotWritable()
                 self.guard()
+                session.guard = self.guard
             yield session
         finally:
             self._release(connection, reusable=session.is_reusable)

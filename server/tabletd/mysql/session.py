@@ -33,6 +33,9 @@ class Session:
     """A connection, borrowed from a `Pool` for the length of one `async with`.
 
     Statements run one after the other; autocommit is on, the time zone is UTC.
+
+    Attributes:
+        guard: called before each statement; raises to refuse it.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Session:
         self._timeout_seconds = timeout_seconds
         self._give_up = give_up
         self._is_busy = False
+        self.guard: Callable[[], object] = lambda: None
         self.is_reusable = True
 
     @property
@@ -100,6 +104,7 @@ class Session:
     async def _run(self, statement: bytes, limit_seconds: float, limits: Limits) -> ResultSet:
         if self._is_busy:
             raise TabletdError(Reason.INTERNAL, "a session runs one statement at a time")
+        self.guard()
         if not self._connection.is_usable:
             raise connection_lost(self._settings, sent=False)
         if limit_seconds <= 0:  # used up on the way here: nothing is sent

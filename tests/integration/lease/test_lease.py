@@ -254,6 +254,27 @@ async def test_each_server_of_a_pair_has_a_lease_of_its_own(any_pair: Pair) -> N
         assert {row[0] for row in leases(any_pair.replica)} == {ONE.tablet, OTHER.tablet}
 
 
+async def test_a_daemon_that_was_stopped_between_two_statements_does_not_send_the_second(
+    any_server: RealServer,
+) -> None:
+    make_marks(any_server)
+    watch = Stopwatch()
+    async with lease_of(any_server, ONE, now=watch) as lease, pool_of(any_server) as pool:
+        pool.guard = lease.check
+        await lease.make_primary()
+
+        async def write_two() -> None:
+            async with pool.session(writable=True) as session, session.transaction():
+                await session.execute("INSERT INTO marks.t (note) VALUES ('before')")
+                watch.seconds += DURATION_SECONDS
+                await session.execute("INSERT INTO marks.t (note) VALUES ('late')")
+
+        with pytest.raises(LeaseNotHeld):
+            await write_two()
+        await pool.execute("SELECT 1")
+    assert marks(any_server) == [], "the transaction went with its connection"
+
+
 async def test_a_pool_that_is_guarded_lends_nothing_for_writing(any_server: RealServer) -> None:
     async with lease_of(any_server, ONE) as lease, pool_of(any_server) as pool:
         pool.guard = lease.check
