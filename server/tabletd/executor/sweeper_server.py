@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tabletd.errors import MySQLUnavailable, NotWritable, Reason, TabletdError
+from tabletd.errors import LeaseNotHeld, MySQLUnavailable, NotWritable, Reason, TabletdError
 from tabletd.executor.accounts import drop_account, is_run_account, parse_account, user_of
 from tabletd.executor.engines.leftovers import (
     CATALOGUE_SECONDS_MAX,
@@ -310,7 +310,8 @@ class ServerSweep:
 
         Raises:
             MySQLUnavailable: the server is not there.
-            NotWritable: it takes no writes, or no longer ours.
+            NotWritable: it takes no writes.
+            LeaseNotHeld: it takes no longer ours.
         """
         swept: list[Swept] = []
         async with cleaning_session(self._pool) as session:
@@ -331,7 +332,7 @@ class ServerSweep:
     async def _try(self, session: Session, owner: Owner, leftover: Leftover) -> str:
         try:
             await self._remove(session, owner, leftover)
-        except (MySQLUnavailable, NotWritable):
+        except (LeaseNotHeld, MySQLUnavailable, NotWritable):
             raise
         except TabletdError as error:
             return str(error)
