@@ -22,6 +22,7 @@ _PARTS: Final = {
     "small": "small changes on two shards until complete",
     "rest": "daemons at rest (REST_SECONDS=60)",
     "overhead": "whole migrations against the bare tools (ROWS=1000000)",
+    "verify": "every row compared, against copying them (ROWS=1000000)",
     "lag": "lag of an idle pair (LAG_SECONDS=600)",
 }
 
