@@ -31,6 +31,8 @@ TEXT_CHARACTERS_MAX: Final = 16_383
 MOVED_ON: Final = frozenset(
     {Reason.LOST_RACE, Reason.ILLEGAL_TRANSITION, Reason.MIGRATION_NOT_FOUND}
 )
+# No such schema, column or table: somebody has altered what is ours.
+NOT_AS_DECLARED: Final = frozenset({1049, 1054, 1146})
 _DUPLICATE_KEY: Final = 1062
 _ELLIPSIS: Final = " ..."
 
@@ -103,6 +105,7 @@ class Store(Reads):
 
     Attributes:
         on_write: called after each statement that changed rows.
+        on_misfit: called when a statement finds the table not as it was declared.
     """
 
     def __init__(self, pool: Pool, *, tablet: str, fence: Fence | None = None) -> None:
@@ -110,6 +113,7 @@ class Store(Reads):
         self._fence = fence
         self._tablet = tablet
         self.on_write: Callable[[], None] = lambda: None
+        self.on_misfit: Callable[[], None] = lambda: None
 
     async def insert(self, submission: Submission, *, shard: str) -> ResultSet:
         """Put a migration into the queue.
@@ -339,8 +343,13 @@ class Store(Reads):
             NotWritable: the server is read-only.
             LeaseNotHeld: the daemon may not act for it.
         """
-        async with self._pool.session(writable=True) as session:
-            result = await fenced_write(session, sql, values, self._fence)
+        try:
+            async with self._pool.session(writable=True) as session:
+                result = await fenced_write(session, sql, values, self._fence)
+        except MySQLError as error:
+            if error.errno in NOT_AS_DECLARED:
+                self.on_misfit()
+            raise
         if result.rows_affected:
             self.on_write()
         return result

@@ -42,11 +42,12 @@ from tabletd.executor.scheduler import (
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.singleton import check_singleton
 from tabletd.executor.states import Command, Status
-from tabletd.executor.store import MOVED_ON, Store
+from tabletd.executor.store import MOVED_ON, NOT_AS_DECLARED, Store
 from tabletd.executor.submit import Submission
 from tabletd.executor.waiting import news, waits
 from tabletd.lease import Fence
 from tabletd.loops import every
+from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
 
@@ -85,6 +86,7 @@ class Worker:
         fence: Fence | None = None,
     ) -> None:
         self._store = store
+        store.on_misfit = self.doubt_schema
         self._runs = runs
         self._rows = RowControls(store)
         self._pool = pool
@@ -221,12 +223,17 @@ class Worker:
         await self.ensure_schema()
 
     async def ensure_schema(self) -> None:
-        """Make `_vt` what it should be, once for each time that this tablet becomes the primary."""
+        """Make `_vt` what it should be: as a new primary, and when it was found to be otherwise."""
         async with self._schema_lock:
             if not self.schema_is_ready:
                 async with self._pool.session(timeout_seconds=SCHEMA_TIMEOUT_SECONDS) as session:
                     await ensure_sidecar(session)
                 self.schema_is_ready = True
+
+    def doubt_schema(self) -> None:
+        """Let the next look at the queue make `_vt` what it should be: somebody has altered it."""
+        self.schema_is_ready = False
+        self.wake()
 
     async def _tick(self) -> None:
         if not self.is_working:
@@ -235,9 +242,9 @@ class Worker:
         async with self._claiming:
             try:
                 snapshot = await self._snapshot()
-            except TabletdError as error:
-                # Somebody dropped the table: it is created anew by the next tick.
-                self.schema_is_ready = error.reason is not Reason.TABLE_NOT_FOUND
+            except MySQLError as error:
+                if error.errno in NOT_AS_DECLARED:
+                    self.doubt_schema()
                 raise
             actions = decide(snapshot, self._limits)
             for action in actions:

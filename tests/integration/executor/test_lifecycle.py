@@ -410,6 +410,17 @@ async def test_a_dropped_table_is_made_anew(mariadb: RealServer, database: str) 
         await test.until(await submit(test), Status.COMPLETE)
 
 
+async def test_a_dropped_column_is_put_back_while_a_migration_runs(
+    mariadb: RealServer, database: str
+) -> None:
+    async with executor_on(mariadb, database) as test:
+        uuid = await submit(test)
+        run = await test.engine.next_run()
+        mariadb.query("ALTER TABLE _vt.schema_migrations DROP COLUMN stage")
+        run.finish()
+        assert "complete" in str((await test.until(uuid, Status.COMPLETE))["stage"])
+
+
 async def test_an_unsupported_strategy_in_a_foreign_row_fails_it(
     mariadb: RealServer, database: str
 ) -> None:
