@@ -27,6 +27,11 @@ from tabletd.vtctld.throttler_settings import ThrottlerSettings
 from tabletd_pb import tabletmanagerdata_pb2, vtctldata_pb2, vtrpc_pb2
 
 _WITHOUT_GTID: Final = "FilePos/"
+# Preparing a view looks at its tables, which somebody may hold.
+_READ: Final = (
+    "SET SESSION lock_wait_timeout = 1, @tabletd = _utf8mb4 X'{}';"
+    " PREPARE tabletd_trial FROM @tabletd"
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -106,10 +111,8 @@ class ApplySchema:
             return
         tablet = next(iter((await self._fan_out.primaries(keyspace)).values()))
         for number, statement in enumerate(plan.statements, 1):
-            text = f"_utf8mb4 X'{statement.encode().hex()}'"
             request = tabletmanagerdata_pb2.ExecuteMultiFetchAsDbaRequest(
-                sql=f"SET @tabletd = {text}; PREPARE tabletd_trial FROM @tabletd".encode(),
-                max_rows=EXECUTE_ROWS_MAX,
+                sql=_READ.format(statement.encode().hex()).encode(), max_rows=EXECUTE_ROWS_MAX
             )
             try:
                 await self._clients.call(
