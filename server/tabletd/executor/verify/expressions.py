@@ -23,7 +23,6 @@ _NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL})
 _MOMENTS: Final = frozenset({Family.DATE, Family.DATETIME, Family.TIMESTAMP})
 # May hold a comma.
 _FREE: Final = frozenset({Family.TEXT, Family.BINARY, Family.CHOICE, Family.OTHER})
-_BITS_MAX: Final = 50
 _DECIMAL_DIGITS_MAX: Final = 65
 # Equal to nothing. A bare UUID() makes MariaDB take all that it stands beside for a UUID.
 _NOTHING: Final = "MD5(UUID())"
@@ -62,36 +61,28 @@ def digest_sql(pairs: Sequence[Pair], side: Side) -> str:
 
 def cell_sql(pair: Pair, side: Side) -> str:
     """Return the digest of one value; NULL has one of its own."""
-    name = column_sql(column_of(pair, side).name)
-    return f"COALESCE(MD5({_value(pair, side, 'MD5')}), IF(ISNULL({name}), 'null', 'none'))"
+    return f"COALESCE(MD5({_value(pair, side, 'MD5')}), 'none')"
 
 
 def _row(pairs: Sequence[Pair], side: Side, function: str) -> str:
-    """Return the text of a row: its values, without those that are NULL, and which these are."""
-    parts = [_value(pair, side, function) for pair in pairs]
-    nullable = [
-        f"ISNULL({column_sql(column_of(pair, side).name)})"
-        for pair in pairs
-        if pair.old.is_nullable or pair.new.is_nullable
-    ]
-    for start in range(0, len(nullable), _BITS_MAX):
-        bits = nullable[start : start + _BITS_MAX]
-        parts.append(" + ".join(f"{1 << place} * {bit}" for place, bit in enumerate(bits)))
-    return f"CONCAT_WS(',', {', '.join(parts)})"
+    """Return the text of a row: its values, one behind the other."""
+    return f"CONCAT_WS(',', {', '.join(_value(pair, side, function) for pair in pairs)})"
 
 
 def _value(pair: Pair, side: Side, function: str) -> str:
-    """Return the expression of a pair's value on one side; NULL where that is NULL.
+    """Return the expression of a pair's value on one side, which for NULL is a letter.
 
     Of a value that may be long or hold a comma, only what a function makes of its bytes. One that
     is too long for the server's functions, which then give NULL, is equal to nothing.
     """
     name = column_sql(column_of(pair, side).name)
-    whole = _whole(pair, side, name)
-    families = {pair.old.family, pair.new.family}
+    value = _whole(pair, side, name)
     if pair.old.is_long or pair.new.is_long:
-        return f"COALESCE({function}({whole}), IF(ISNULL({name}), NULL, {_NOTHING}))"
-    return f"{function}({whole})" if families & _FREE else whole
+        value = f"COALESCE({function}({value}), {_NOTHING})"
+    elif {pair.old.family, pair.new.family} & _FREE:
+        value = f"{function}({value})"
+    is_nullable = pair.old.is_nullable or pair.new.is_nullable
+    return f"IF(ISNULL({name}), 'n', {value})" if is_nullable else value
 
 
 def read_sql(column: Column) -> str:
