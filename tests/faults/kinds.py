@@ -217,7 +217,7 @@ def _table_kinds() -> list[Kind]:
         ("queue-dropped", f"DROP TABLE {queue}", lost),
         ("sidecar-dropped", "DROP DATABASE _vt", lost),
         ("heartbeat-dropped", "DROP TABLE _vt.heartbeat", _SURVIVES),
-        ("queue-column-dropped", f"ALTER TABLE {queue} DROP COLUMN stage", _SURVIVES),
+        ("queue-column-dropped", f"ALTER TABLE {queue} DROP COLUMN stage", _MAY_FAIL),
         ("queue-key-dropped", f"ALTER TABLE {queue} DROP KEY uuid_idx", _SURVIVES),
     )
     return [
