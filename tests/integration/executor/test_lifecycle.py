@@ -400,27 +400,6 @@ async def test_a_row_cancelled_behind_our_back_is_stopped(
         await asyncio.wait_for(run.stop.wait(), 5)
 
 
-async def test_a_dropped_table_is_made_anew(mariadb: RealServer, database: str) -> None:
-    settings = ExecutorSettings(check_interval_seconds=0.1)
-    async with executor_on(mariadb, database, settings=settings, script=completed) as test:
-        await test.until(await submit(test), Status.COMPLETE)
-        mariadb.query("DROP DATABASE _vt")
-        await eventually(lambda: mariadb.query("SHOW DATABASES LIKE '\\_vt'"))
-        await eventually(lambda: mariadb.query("SHOW TABLES IN _vt LIKE 'schema_migrations'"))
-        await test.until(await submit(test), Status.COMPLETE)
-
-
-async def test_a_dropped_column_is_put_back_while_a_migration_runs(
-    mariadb: RealServer, database: str
-) -> None:
-    async with executor_on(mariadb, database) as test:
-        uuid = await submit(test)
-        run = await test.engine.next_run()
-        mariadb.query("ALTER TABLE _vt.schema_migrations DROP COLUMN stage")
-        run.finish()
-        assert "complete" in str((await test.until(uuid, Status.COMPLETE))["stage"])
-
-
 async def test_an_unsupported_strategy_in_a_foreign_row_fails_it(
     mariadb: RealServer, database: str
 ) -> None:
