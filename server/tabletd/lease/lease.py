@@ -87,6 +87,8 @@ class Lease:
         self._holder = holder
         self._term: Term | None = None
         self._ends_at = 0.0
+        self._is_doubted = False
+        self._last_epoch = 0
         self._since_wall_ns = 0
         self._is_wanted = False
         self._other: Holder | None = None
@@ -107,7 +109,7 @@ class Lease:
     @property
     def is_held(self) -> bool:
         """Whether this daemon may act now."""
-        return self._term is not None and self._now() < self._ends_at
+        return self._term is not None and not self._is_doubted and not self._is_over()
 
     @property
     def since_seconds(self) -> int:
@@ -125,8 +127,12 @@ class Lease:
         return self._term
 
     def superseded(self) -> LeaseNotHeld:
-        """Take note that the server says that the term is over; returns the error to be raised."""
-        self._lose("another daemon took it, or its row is gone")
+        """Take note that the server does not know the term; returns the error to be raised.
+
+        Nothing is done until it is found out why: the row alone may be gone.
+        """
+        self._is_doubted = self._term is not None
+        self._wake.set()
         return self._not_held()
 
     def state(self) -> str:
@@ -134,7 +140,7 @@ class Lease:
         if self.is_held:
             return f"held since epoch {self._epoch()}"
         if self._term is not None:
-            return "lost: it was not renewed in time"
+            return "in doubt" if self._is_doubted else "lost: it was not renewed in time"
         return f"held by {self._other}" if self._other else self._trouble or "not held"
 
     async def make_primary(self) -> None:
@@ -205,9 +211,10 @@ class Lease:
         except MySQLError as error:
             if error.errno not in _SIDECAR_ERRNOS:
                 raise
-            self._lose(f"its table is gone: {error.message}")
+            _logger.warning("the table of leases is to be made: %s", error.message)
             await self._make_table()
-            await self._take()
+            self._lose_when_over()
+            await self._advance()
         except TimeoutError:
             raise TabletdError(
                 Reason.TIMEOUT, f"the lease: no answer within {limit_seconds:.1f} s"
@@ -237,10 +244,13 @@ class Lease:
         async with self._pool.session(writable=True) as session:
             if await self._server(session) != server:
                 return
-            wanted = Term(server, 0, secrets.token_hex(16))
-            term = await store.take(session, found, wanted, self._who(), self._duration_seconds)
+            term = await self._take_in(session, server, found)
         if term is not None:
             self._hold(term, asked_at)
+
+    async def _take_in(self, session: Session, server: str, found: LeaseRow | None) -> Term | None:
+        wanted = Term(server, self._last_epoch, secrets.token_hex(16))
+        return await store.take(session, found, wanted, self._who(), self._duration_seconds)
 
     def _is_to_wait(self, found: LeaseRow | None) -> bool:
         """Take note of the row that was read; returns whether somebody else has the lease."""
@@ -269,30 +279,44 @@ class Lease:
 
     def _hold(self, term: Term, asked_at: float) -> None:
         _logger.info("this daemon acts for server %s since epoch %d", term.server, term.epoch)
-        self._term = term
-        self._ends_at = asked_at + _ENDS_AFTER * self._duration_seconds
         self._since_wall_ns = time.time_ns()
-        self._other, self._trouble = None, ""
+        self._other = None
+        self._go_on(term, asked_at)
         self.on_taken()
+
+    def _go_on(self, term: Term, asked_at: float) -> None:
+        self._term, self._last_epoch = term, term.epoch
+        self._ends_at = asked_at + _ENDS_AFTER * self._duration_seconds
+        self._is_doubted, self._trouble = False, ""
 
     async def _renew(self) -> None:
         term, asked_at = self._term, self._now()
         assert term is not None
         async with self._pool.session(writable=True) as session:
-            goes_on = await self._server(session) == term.server and await store.renew(
-                session, term, self._duration_seconds
-            )
-        if goes_on:
-            self._ends_at = asked_at + _ENDS_AFTER * self._duration_seconds
-            self._trouble = ""
-            self._renewals.add()
+            server = await self._server(session)
+            if server != term.server:
+                self._lose(f"the server is another one now: {server}")
+                return
+            if await store.renew(session, term, self._duration_seconds):
+                self._go_on(term, asked_at)
+                self._renewals.add()
+                return
+            # Who puts back a row that is gone, before anybody else, has never ceased to hold it.
+            found = await store.read(session, server)
+            put_back = await self._take_in(session, server, None) if found is None else None
+        if put_back is None:
+            self._lose("its row was changed by somebody else")
+        elif self._is_over():
+            self._lose("its row was gone for too long")
+            self._hold(put_back, asked_at)
         else:
-            self._lose("another daemon took it, or its row is gone")
+            _logger.warning("the row of the lease was gone; it is put back")
+            self._go_on(put_back, asked_at)
 
     async def _release(self) -> None:
         if self._term is None:
             return
-        term, self._term = self._term, None
+        term, self._term, self._is_doubted = self._term, None, False
         self._trouble = "given back"
         self.on_lost()
         async with self._pool.session(writable=True) as session:
@@ -316,15 +340,18 @@ class Lease:
     def _who(self) -> Holder:
         return self._holder or own_holder(self._tablet, self.address)
 
+    def _is_over(self) -> bool:
+        return self._now() >= self._ends_at
+
     def _lose_when_over(self) -> None:
-        if self._term is not None and not self.is_held:
+        if self._term is not None and self._is_over():
             self._lose("it was not renewed in time")
 
     def _lose(self, why: str) -> None:
         if self._term is None:
             return
         _logger.error("the lease of server %s is lost: %s", self._term.server, why)
-        self._term = None
+        self._term, self._is_doubted = None, False
         self._trouble = f"lost: {why}"
         self._losses.add()
         self.on_lost()

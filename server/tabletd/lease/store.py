@@ -83,14 +83,15 @@ async def take(
     Args:
         session: whose server was found writable just now.
         found: what was read.
-        wanted: server and nonce of the term; the epoch is the one after that found.
+        wanted: server and nonce of the term, and the last epoch that we know of; that of the term
+            follows it, and the one that was found.
         holder: who takes it.
         duration_seconds: until it expires.
 
     Returns:
         the term; None when somebody was faster, or the server has just become read-only.
     """
-    term = replace(wanted, epoch=found.epoch + 1 if found else 1)
+    term = replace(wanted, epoch=max(found.epoch if found else 0, wanted.epoch) + 1)
     process = holder.process
     what = (
         _microseconds(duration_seconds),

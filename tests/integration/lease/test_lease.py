@@ -142,6 +142,8 @@ async def test_a_write_of_a_daemon_that_was_superseded_does_nothing(any_server: 
         assert first.is_held, "by its own clock, which stands"
         with pytest.raises(LeaseNotHeld):
             await mark(pool, "late", first)
+        assert not first.is_held
+        await first.make_primary()
         assert lost == [True]
         assert not first.is_held
         await mark(pool, "after", second)
@@ -184,6 +186,32 @@ async def test_nothing_is_taken_from_a_server_that_is_read_only(any_server: Real
             any_server.script("SET GLOBAL read_only = 0")
         await lease.make_primary()
         assert lease.is_held
+
+
+@pytest.mark.parametrize("damage", ["DROP DATABASE _vt", "DELETE FROM _vt.lease"])
+async def test_a_holder_whose_row_is_gone_puts_it_back_and_lets_go_of_nothing(
+    any_server: RealServer, damage: str
+) -> None:
+    make_marks(any_server)
+    async with (
+        pool_of(any_server) as pool,
+        lease_of(any_server, ONE) as lease,
+        lease_of(any_server, OTHER) as other,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await lease.make_primary()
+        lost: list[bool] = []
+        lease.on_lost = lambda: lost.append(True)
+        former = lease.check()
+        any_server.script(damage)
+        running = tasks.create_task(lease.run())
+        await eventually(lambda: lease.is_held and lease.check().epoch > former.epoch, 20)
+        await mark(pool, "goes on", lease)
+        await other.make_primary()
+        assert not other.is_held
+        assert lost == []
+        running.cancel()
+    assert marks(any_server) == ["goes on"]
 
 
 async def test_a_dropped_schema_is_made_anew_and_old_epochs_count_no_more(
