@@ -184,15 +184,20 @@ async def test_one_of_two_goes_on_when_the_schema_with_the_lease_is_dropped(
     two: TwoDaemons,
 ) -> None:
     await waits(two.second)
+    nonce = two.server.scalar("SELECT nonce FROM _vt.lease")
     await asyncio.to_thread(two.server.script, "DROP DATABASE _vt")
 
     async def acting() -> Daemon | None:
         """Return the one that acts, once the lease is there again and each knows who has it."""
+        tables = "SELECT 1 FROM information_schema.tables WHERE table_name = 'lease'"
+        if not two.server.query(tables):
+            return None
+        if two.server.scalar("SELECT COALESCE(MAX(nonce), %s) FROM _vt.lease", (nonce,)) == nonce:
+            return None
         seen = {one: await asyncio.to_thread(variables, one) for one in (two.first, two.second)}
         is_known = len({found["LeaseHolder"] for found in seen.values()} - {""}) == 1
         holders = [one for one, found in seen.items() if found["LeaseHeld"]]
-        is_new = any(found["LeaseLosses"] for found in seen.values())
-        return holders[0] if is_new and is_known and len(holders) == 1 else None
+        return holders[0] if is_known and len(holders) == 1 else None
 
     holder = await eventually(acting, 40, "one of them acts")
     assert holder is not None
