@@ -85,7 +85,7 @@ async def test_a_tool_that_is_killed_fails_the_migration_and_everything_is_clean
         await case.tablets.leaves_no_trace(migration_uuid)
 
 
-async def test_gh_ost_gives_up_when_a_new_unique_key_would_lose_rows(
+async def test_rows_that_a_new_unique_key_would_lose_are_named_before_anything_runs(
     mysql57_tablets: TabletPair,
 ) -> None:
     tablets = mysql57_tablets
@@ -101,7 +101,8 @@ async def test_gh_ost_gives_up_when_a_new_unique_key_would_lose_rows(
             "twins", "ALTER TABLE twins ADD UNIQUE KEY twin (twin)", "gh-ost"
         )
         record = await client.wait(migration_uuid, until={"failed"})
-    assert "uplicate" in (record["message"] or "")
+    assert "alike in the unique key twin: id = 1 and 2" in (record["message"] or "")
+    assert not record["log_file"]
     count = f"SELECT COUNT(*) FROM {KEYSPACE}.twins"
     assert await asyncio.to_thread(tablets.servers.primary.scalar, count) == 3
     await tablets.leaves_no_trace(migration_uuid)
