@@ -205,7 +205,7 @@ def _start_wrapper(directory: Path) -> str:
             os.close(ready_read)
         assert child.stderr is not None
         text = child.stderr.read().decode(errors="replace").strip()
-        return text[-500:] or "the directory is taken or sealed"
+        return text[-500:] or "its wrapper was ended before it could"
 
 
 def has_begun(directory: Path) -> bool:

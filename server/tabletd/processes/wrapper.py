@@ -126,6 +126,7 @@ def main(directory: str, ready_fd: int) -> int:
         os._exit(0)
     os.umask(0o077)
     if not take_lock(directory) or os.path.exists(os.path.join(directory, "sealed")):
+        sys.stderr.write("the directory is taken or sealed\n")
         return 1
     with open(os.path.join(directory, "launch.json"), encoding="utf-8") as file:
         launch = json.load(file)

@@ -174,8 +174,22 @@ async def test_a_directory_in_which_nothing_was_started_can_start_nothing_later(
         await launch(spec(tmp_path, "echo too late"))
 
     assert refused.value.reason is Reason.TOOL_FAILED
+    assert "taken or sealed" in refused.value.message
     assert not (tmp_path / "tool.log").exists()
     assert await attach(tmp_path / "gone") is None
+
+
+async def test_a_wrapper_that_is_killed_before_it_starts_the_tool_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "killed.py"
+    killed.write_text("import os\nos.kill(os.getpid(), 9)\n")
+    monkeypatch.setattr(wrapper, "__file__", str(killed))
+    with pytest.raises(TabletdError, match="its wrapper was ended before it could") as failed:
+        await launch(spec(tmp_path, "echo never"))
+
+    assert failed.value.reason is Reason.TOOL_FAILED
+    assert not (tmp_path / "tool.log").exists()
 
 
 async def test_a_program_that_cannot_be_executed_ends_with_127_and_says_why(
