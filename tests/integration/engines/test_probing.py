@@ -54,6 +54,19 @@ async def test_a_primary_key_whose_values_become_one_is_refused(tool_and_rig: To
     assert "alike in the unique key PRIMARY: name = Anna and anna" in why
 
 
+async def test_rows_are_named_by_all_columns_of_their_key(tool_and_rig: ToolAndRig) -> None:
+    strategy, rig = tool_and_rig
+    rig.server.script(
+        "CREATE TABLE orders (shop VARCHAR(9) COLLATE utf8mb4_bin NOT NULL, "
+        "name VARCHAR(9) COLLATE utf8mb4_general_ci NOT NULL, n INT NOT NULL, day DATE NOT NULL, "
+        "PRIMARY KEY (shop, name, day)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
+        "INSERT INTO orders VALUES ('a', 'é', 1, '2026-01-01'), ('b', 'f', 1, '2026-01-02')",
+        database=rig.schema,
+    )
+    why = await refusal(strategy, rig, "ALTER TABLE orders ADD UNIQUE KEY (n)")
+    assert "shop, name, day = a, é, 2026-01-01 and b, f, 2026-01-02" in why
+
+
 @pytest.mark.parametrize(
     ("column", "change", "found"),
     [

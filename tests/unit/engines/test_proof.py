@@ -54,7 +54,12 @@ class Settled:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_FIRST_PAUSE_SECONDS", "_LAST_PAUSE_SECONDS", "_PAUSE_SECONDS"):
+    for name in (
+        "_PAUSE_SECONDS_MAX",
+        "_FIRST_PAUSE_SECONDS",
+        "_LAST_PAUSE_SECONDS",
+        "_PAUSE_SECONDS",
+    ):
         monkeypatch.setattr(module, name, 0.0)
 
 
@@ -168,3 +173,33 @@ async def test_the_next_daemon_goes_on_where_the_last_one_was(tmp_path: Path) ->
     assert "6 of about 4 done" in proof.words
     again = Proof(lambda: pytest.fail("it is proven"), None, tmp_path / "proof")
     assert not again.is_due
+
+
+async def test_a_server_that_goes_away_at_the_end_does_not_begin_it_anew(tmp_path: Path) -> None:
+    class Flaky(Told):
+        fails = 3
+
+        async def look(self, keys: Sequence[RowKey]) -> tuple[Difference, ...]:
+            self.fails -= 1
+            if self.fails >= 0:
+                raise MySQLUnavailable("away")
+            return ()
+
+    told = Flaky([chunk(None, row(1))])
+    proof = await proven(told, tmp_path / "proof", range(100))
+    assert proof.state is ProofState.EQUAL
+    assert told.began_after == [None]
+
+
+async def test_an_error_that_stays_is_told_in_the_end(tmp_path: Path) -> None:
+    class Broken(Told):
+        async def chunks(self, after: RowKey | None = None) -> AsyncGenerator[Chunk]:
+            self.began_after.append(after)
+            raise TabletdError(Reason.MYSQL_ERROR, "the disk is full")
+            yield
+
+    told = Broken([])
+    proof = await proven(told, tmp_path / "proof")
+    assert proof.state is ProofState.EQUAL
+    assert proof.verdict == "the rows were not compared: the disk is full"
+    assert len(told.began_after) == 12

@@ -183,15 +183,11 @@ class Probe:
 
     async def _ask_for_duplicates(self, collision: Collision) -> None:
         columns = self._row_key
-        least, most = (
-            [f"{end}({column})" for column in columns]
-            if len(columns) == 1
-            else [f"{end}(CONCAT_WS(', ', {', '.join(columns)}))" if columns else "''"]
-            for end in ("MIN", "MAX")
-        )
+        texts = ", ".join(f"CAST({column} AS CHAR)" for column in columns)
+        row = columns[0] if len(columns) == 1 else f"CONCAT_WS(', ', {texts})" if columns else "''"
         given = [f"{part} IS NOT NULL" for part in collision.parts]
         rows = await self._rows(
-            f"SELECT COUNT(*), {least[0]}, {most[0]} FROM {self._table}"  # noqa: S608
+            f"SELECT COUNT(*), MIN({row}), MAX({row}) FROM {self._table}"  # noqa: S608
             + (f" WHERE {' AND '.join(given)}" if given else "")
             + (f" GROUP BY {', '.join(collision.parts)}" if collision.parts else "")
             + f" HAVING COUNT(*) > 1 LIMIT {_NAMED_MAX + 1}",

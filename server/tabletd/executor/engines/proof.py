@@ -38,10 +38,13 @@ NULL_TO_DEFAULT: Final = "--null-to-not-null"
 _NAMED_MAX: Final = 10
 SUSPECTS_MAX: Final = 2000
 _CHUNK_ATTEMPTS_MAX: Final = 5
-_ATTEMPTS_MAX: Final = 3
+# Four minutes in all for what is no matter of a server that is away: a full disk, for one.
+_ATTEMPTS_MAX: Final = 12
 _PAUSE_SECONDS: Final = 1.0
+_PAUSE_SECONDS_MAX: Final = 30.0
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LAST_PAUSE_SECONDS: Final = 2.0
+_UNPROVEN_MAX: Final = 10_000
 _LOOKS_MAX: Final = 12
 _STILL_LOOKS: Final = 6
 # Where nothing at all was written between two looks.
@@ -100,7 +103,7 @@ class _Memory:
 
     def leave_unproven(self, row: str) -> None:
         """Remember a row that never stood still."""
-        if row not in self.unproven:
+        if row not in self.unproven and len(self.unproven) < _UNPROVEN_MAX:
             self.unproven.append(row)
 
 
@@ -124,6 +127,7 @@ class Proof:
         self._may_begin = asyncio.Event()
         self._memory = _read(file)
         self._suspects: dict[RowKey, _Suspect] = {}
+        self._is_through = False
         self._trouble = ""
         self._rows_estimated = 0
         self.verdict = self._memory.verdict or ""
@@ -156,7 +160,7 @@ class Proof:
             return
         await self._may_begin.wait()
         self.state = ProofState.COMPARING
-        failures = 0
+        failures, pause_seconds = 0, _PAUSE_SECONDS
         while self.is_due:
             try:
                 await self._compare()
@@ -169,28 +173,30 @@ class Proof:
                 if error.reason is Reason.PREFLIGHT_REFUSED or failures >= _ATTEMPTS_MAX:
                     self._end(f"the rows were not compared: {error}")
                 else:
-                    await asyncio.sleep(_PAUSE_SECONDS)
+                    await asyncio.sleep(_PAUSE_SECONDS if is_passing else pause_seconds)
+                    pause_seconds = min(2 * pause_seconds, _PAUSE_SECONDS_MAX)
 
     async def _compare(self) -> None:
         assert self._opening is not None
         async with self._opening() as comparison:
             self._rows_estimated = comparison.rows_estimated
             attempt = 1
-            while attempt:
+            while not self._is_through:
                 attempt = await self._go_on(comparison, attempt)
-            await self._examine(comparison)
+            if self.is_due:
+                await self._examine(comparison)
             if self.is_due:
                 self._end(self._unproven())
 
     async def _go_on(self, comparison: Comparison, attempt: int) -> int:
-        """Compare from where it stopped; returns the next attempt at a chunk, 0 at the end."""
+        """Compare from where it stopped; returns how often the next chunk was begun, with that."""
         async with aclosing(comparison.chunks(self._memory.after)) as chunks:
             async for chunk in chunks:
                 self._suspects |= {found.key: _Suspect(found) for found in chunk.differences}
                 if chunk.too_many or len(self._suspects) >= SUSPECTS_MAX:
                     await self._examine(comparison)
                 if not self.is_due:
-                    return 0
+                    break
                 if chunk.too_many and attempt < _CHUNK_ATTEMPTS_MAX:
                     return attempt + 1
                 if chunk.too_many:
@@ -201,7 +207,8 @@ class Proof:
                 self._memory.rows += chunk.rows
                 if not self._suspects:
                     _write(self._file, self._memory)
-        return 0
+        self._is_through = True
+        return attempt
 
     def _unproven(self) -> str:
         if not self._memory.unproven:
