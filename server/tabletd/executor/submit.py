@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.flags import Flags, split_options
+from tabletd.executor.lexer import Kind, tokenize
 from tabletd.executor.migration import Migration
 from tabletd.executor.names import is_online_ddl_uuid
 from tabletd.executor.strategy import Strategy, strategy_by_name
@@ -101,6 +102,7 @@ def read_submission(
     _check_lengths(new)
     flags, _ = split_options(strategy, new.options)
     statement = ddl.parse(new.migration_statement)
+    _check_names(new.migration_statement)
     _check_action(statement)
     _check_for_tool(statement, strategy, flags)
     _check_table(statement, new, {db_name, *allowed_schemas})
@@ -261,6 +263,18 @@ def _check_for_tool(statement: ddl.Statement, strategy: Strategy, flags: Flags) 
 
 def _not_by_tool(strategy: Strategy, what: str, hint: str) -> TabletdError:
     return TabletdError(Reason.UNSUPPORTED_DDL, f"{strategy} {what}", hint=hint)
+
+
+def _check_names(sql: str) -> None:
+    """Refuse names that MySQL 5.7 takes with `?` for what it cannot write in a name."""
+    for token in tokenize(sql):
+        if token.kind in (Kind.NAME, Kind.WORD) and any(ord(sign) > 0xFFFF for sign in token.text):
+            raise TabletdError(
+                Reason.DDL_SYNTAX,
+                f"{token.text[:80]} cannot be a name: it contains a character outside the Basic "
+                "Multilingual Plane",
+                hint="names have no emoji; texts, between single quotes, may",
+            )
 
 
 def _check_table(statement: ddl.Statement, new: NewMigration, schemas: Collection[str]) -> None:

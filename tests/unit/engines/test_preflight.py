@@ -154,6 +154,7 @@ GH_OST = [
     (variables(binlog_row_image="MINIMAL"), Reason.PREFLIGHT_REFUSED, "is MINIMAL"),
     (variables(log_slave_updates="OFF"), Reason.PREFLIGHT_REFUSED, "log_slave_updates"),
     (variables(log_bin_compress="ON"), Reason.PREFLIGHT_REFUSED, "log_bin_compress"),
+    (variables(sql_mode="ANSI_QUOTES,ANSI"), Reason.PREFLIGHT_REFUSED, "ANSI_QUOTES"),
     (variables(wsrep_on="ON"), Reason.UNSUPPORTED_SERVER, "Galera"),
     (changed(has_lock_instrument=False), Reason.PREFLIGHT_REFUSED, "metadata-lock"),
     (changed(has_lock_instrument=None), Reason.PREFLIGHT_REFUSED, "performance_schema"),
@@ -185,6 +186,7 @@ PT_OSC = [
         "breaks foreign keys",
     ),
     (named("shop", "тест"), Reason.PREFLIGHT_REFUSED, "ASCII"),
+    (table(unshown_defaults=("mood",)), Reason.PREFLIGHT_REFUSED, "(mood)"),
     (changed(tool=ToolFacts("/x", "7z 16.02")), Reason.TOOL_UNSUITABLE, "7z 16.02"),
 ]
 

@@ -26,6 +26,7 @@ def test_a_submission_takes_schema_table_and_action_from_its_statement() -> None
     assert submission.ddl_action == "alter"
     assert submission.strategy is Strategy.GH_OST
     assert read("ALTER TABLE other.t ADD c INT").mysql_schema == "other"
+    assert read("ALTER TABLE t ADD c TEXT COMMENT '😀' -- 😀").mysql_table == "t"
     assert read("CREATE INDEX i ON t (a)", mysql_table="t").ddl_action == "alter"
     assert read("CREATE TABLE t (a INT)", strategy="").strategy is Strategy.DIRECT
 
@@ -58,6 +59,8 @@ def test_the_longest_statement_is_taken_and_one_byte_more_is_refused() -> None:
         ("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a)", {}, "adds no foreign key unless"),
         ("ALTER IGNORE TABLE t ADD UNIQUE (a)", {}, "no ALTER IGNORE"),
         ("ALTER TABLE t", {}, "needs a clause"),
+        ("ALTER TABLE t ADD `😀` INT", {}, "outside the Basic Multilingual Plane"),
+        ("ALTER TABLE t DROP a😀", {}, "a😀 cannot be a name"),
         ("CREATE INDEX i ON t (a) LOCK=NONE", {}, "no ALGORITHM or LOCK"),
         ("CREATE OR REPLACE INDEX i ON t (a)", {}, "cannot replace an index"),
     ],

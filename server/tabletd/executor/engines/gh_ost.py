@@ -58,6 +58,7 @@ class GhOst:
         server.reachable_by_tcp,
         server.gh_ost_binary_log,
         server.no_replication_filters,
+        server.gh_ost_grants,
         server.lock_instrument,
         table.is_base_table,
         table.gh_ost_names,

@@ -56,6 +56,7 @@ class PtOsc:
         server.trigger_creators,
         table.is_base_table,
         table.pt_osc_names,
+        table.pt_osc_defaults,
         table.pt_osc_key,
         table.no_triggers,
         table.pt_osc_foreign_keys,

@@ -15,6 +15,7 @@ from tabletd.executor.ddl import Statement
 from tabletd.executor.migration import Migration
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.flavor import ServerInfo, server_info, show_primary_status_sql
+from tabletd.mysql.quote import identifier
 from tabletd.mysql.session import Session
 from tabletd.mysql.variables import global_variables
 
@@ -65,6 +66,12 @@ _CHILDREN_SQL: Final = (
     "SELECT DISTINCT table_schema, table_name FROM information_schema.key_column_usage "
     "WHERE referenced_table_schema = %s AND referenced_table_name = %s"
 )
+# The catalogue is in utf8mb3: other characters are shown as a question mark.
+_QUESTIONABLE_SQL: Final = (
+    "SELECT column_name AS name FROM information_schema.columns WHERE table_schema = %s "
+    "AND table_name = %s AND LOCATE('?', column_default) > 0 "
+    "AND character_set_name IN ('utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030')"
+)
 _INSTRUMENT_SQL: Final = (
     "SELECT enabled, timed FROM performance_schema.setup_instruments "
     "WHERE name = 'wait/lock/metadata/sql/mdl'"
@@ -94,6 +101,7 @@ class Table:
         triggers: their names.
         foreign_keys: `name -> referenced table` of its own.
         children: `schema.table` of the tables whose foreign keys refer to it.
+        unshown_defaults: columns whose default SHOW CREATE TABLE does not show as it is.
     """
 
     name: str
@@ -105,6 +113,7 @@ class Table:
     triggers: tuple[str, ...] = ()
     foreign_keys: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
+    unshown_defaults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +260,26 @@ async def _table(session: Session, schema: str, table: str) -> Table | None:
         triggers=tuple(str(name) for (name,) in triggers.rows),
         foreign_keys=tuple(f"{name} -> {referenced}" for name, referenced in foreign.rows),
         children=tuple(f"{child_schema}.{child}" for child_schema, child in children.rows),
+        unshown_defaults=await _unshown_defaults(session, schema, table),
     )
+
+
+async def _unshown_defaults(session: Session, schema: str, table: str) -> tuple[str, ...]:
+    """Name the columns whose default holds, or may hold, what the catalogue writes as `?`."""
+    unshown: list[str] = []
+    for (name,) in (await session.execute(_QUESTIONABLE_SQL, (schema, table))).rows:
+        sql = (
+            f"SELECT DEFAULT({identifier(str(name))}) "  # noqa: S608  # names only
+            f"FROM {identifier(schema, table)} LIMIT 1"
+        )
+        try:
+            found = (await session.execute(sql)).scalar()
+        except MySQLError:
+            found = None  # MySQL 8 does not tell the value of an expression
+        # Of a table without rows it cannot be asked.
+        if found is None or any(ord(sign) > 0xFFFF for sign in str(found)):
+            unshown.append(str(name))
+    return tuple(unshown)
 
 
 def _keys(rows: list[dict[str, Any]]) -> tuple[Key, ...]:

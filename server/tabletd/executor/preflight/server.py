@@ -125,6 +125,20 @@ def _binary_log(found: str, hint: str) -> TabletdError:
     )
 
 
+def gh_ost_grants(facts: Facts) -> None:
+    """gh-ost finds its rights in SHOW GRANTS by back quotes, which this mode takes away."""
+    modes = facts.variables.get("sql_mode", "").upper().split(",")
+    if "ANSI_QUOTES" not in modes or facts.has_configured_account:
+        return
+    raise TabletdError(
+        Reason.PREFLIGHT_REFUSED,
+        "sql_mode has ANSI_QUOTES: gh-ost does not recognise what its account may do, since the "
+        "server then writes the schema's name between double quotes",
+        hint="use the strategy pt-osc, or SET GLOBAL sql_mode without ANSI_QUOTES (sessions may "
+        "set it for themselves)",
+    )
+
+
 def not_galera_for_gh_ost(facts: AboutServer) -> None:
     """The atomic cut-over needs LOCK TABLES to hold on the whole cluster."""
     if facts.is_on("wsrep_on"):

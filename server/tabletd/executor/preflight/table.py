@@ -104,6 +104,18 @@ def pt_osc_names(facts: Facts) -> None:
         )
 
 
+def pt_osc_defaults(facts: Facts) -> None:
+    """The tool makes its table from SHOW CREATE TABLE, which has `?` for what it cannot show."""
+    columns = _the_table(facts).unshown_defaults
+    if columns:
+        raise _refused(
+            facts,
+            f"has a default that SHOW CREATE TABLE shows with ? for emoji and the like "
+            f"({', '.join(columns)}): pt-online-schema-change would make it a real ?",
+            "use the strategy gh-ost or direct",
+        )
+
+
 def gh_ost_key(facts: Facts) -> None:
     """There is a key that gh-ost can go along."""
     allow_null = "--allow-nullable-unique-key" in facts.options

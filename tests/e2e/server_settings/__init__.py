@@ -1,0 +1,1 @@
+"""Migrations on servers whose settings make it hard."""
