@@ -53,7 +53,8 @@ _ZERO_VALUES: Final = {
     Family.TIMESTAMP: "0000-00-00",
 }
 
-_FIRST_CHOICE: Final = "IF(VERSION() LIKE '%%MariaDB%%', 1, 0)"
+# Seen: MariaDB 10.11 makes NULL the first choice; MariaDB 11.4, MySQL 5.7 and 8.0 none of them.
+_NO_CHOICE: Final = "IF(VERSION() LIKE '10.%%MariaDB%%', 1, 0)"
 
 _logger = logging.getLogger(__name__)
 
@@ -210,8 +211,8 @@ class Scratch:
         for pair in self.pairs:
             if pair.old.is_nullable and not pair.new.is_nullable:
                 name = column_sql(pair.new.name)
-                value = _FIRST_CHOICE if pair.new.data_type == "enum" else "%s"
-                params = () if value is _FIRST_CHOICE else (_ZERO_VALUES.get(pair.new.family, 0),)
+                value = _NO_CHOICE if pair.new.data_type == "enum" else "%s"
+                params = () if value is _NO_CHOICE else (_ZERO_VALUES.get(pair.new.family, 0),)
                 await session.execute(
                     f"UPDATE {self._names[Side.NEW]} SET {name} = {value} WHERE {name} IS NULL",
                     params,
