@@ -20,8 +20,8 @@ ROWS = 2_048
 CREATE = "CREATE TABLE {} (id INT PRIMARY KEY)"
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
 SLOWLY = {
-    "pt-osc": "--chunk-size=50 --chunk-time=0 --sleep=0.1",
-    "gh-ost": "--chunk-size=50 --nice-ratio=8",
+    "pt-osc": "--verify=false --chunk-size=50 --chunk-time=0 --sleep=0.1",
+    "gh-ost": "--verify=false --chunk-size=50 --nice-ratio=8",
 }
 # The first daemon's own account: it can be shut out while the other one goes on.
 FIRST_USER = "first"
@@ -94,6 +94,7 @@ def variables_of_heartbeat(two: TwoDaemons) -> int:
     return int(str(two.server.scalar("SELECT COUNT(*) FROM _vt.heartbeat")))
 
 
+@pytest.mark.parametrize("any_server", ["mariadb"], indirect=True)
 @pytest.mark.timeout(150)
 async def test_a_daemon_that_was_stopped_past_its_lease_does_nothing_more_when_it_wakes(
     two: TwoDaemons,
