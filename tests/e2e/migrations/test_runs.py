@@ -40,6 +40,8 @@ async def test_a_migration_under_writes_loses_no_row_on_primary_and_replica(
         assert int(record["rows_copied"] or 0) > 0
         assert record["started_timestamp"]
         assert record["completed_timestamp"]
+        assert int(record["cutover_attempts"] or 0) >= 1
+        assert record["last_cutover_attempt_timestamp"]
         await table.keeps_being_written()
         await table.equals_its_book()
         for server in (case.tablets.servers.primary, case.tablets.servers.replica):
