@@ -16,20 +16,20 @@ SECONDS_MAX: Final = 200
 
 _RUNS: Final = {
     "gh-ost": (
-        (1, ("daemon-kill",)),
-        (2, ("tool-stop", "hook-daemon-cut")),
-        (3, ("server-kill",)),
-        (4, ("tool-server-stall", "replica-kill")),
-        (5, ("program-exits-0",)),
-        (6, ("role-change",)),
+        (2, ("daemon-kill",)),
+        (25, ("tool-stop", "hook-daemon-cut")),
+        (23, ("server-kill",)),
+        (1, ("tool-server-stall", "replica-kill")),
+        (3, ("program-exits-0",)),
+        (38, ("role-change",)),
     ),
     "pt-osc": (
-        (7, ("wrapper-kill", "client-daemon-reset")),
-        (8, ("daemon-server-cut", "replication-stopped")),
-        (9, ("daemon-term", "replica-primary-reset")),
-        (10, ("logs-disk-full",)),
-        (11, ("clock-set-back", "queue-column-dropped")),
-        (12, ("second-daemon", "connections-killed")),
+        (16, ("wrapper-kill", "client-daemon-reset")),
+        (34, ("daemon-server-cut", "replication-stopped")),
+        (40, ("daemon-term", "replica-primary-reset")),
+        (43, ("logs-disk-full",)),
+        (105, ("clock-set-back", "queue-column-dropped")),
+        (66, ("second-daemon", "connections-killed")),
     ),
 }
 

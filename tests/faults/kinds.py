@@ -253,6 +253,8 @@ KINDS: Final = (
         Family.CLOCK,
         Target.SERVER,
         acts.set_clock_back,
+        # Programs look at their clock's offset once a second.
+        lasts_seconds=(2.0, 6.0),
         needs=frozenset({Need.CLOCK}),
     ),
     Kind(
