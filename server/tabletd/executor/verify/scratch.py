@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from tabletd.errors import TabletdError
@@ -25,10 +25,7 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 
-# Longer than any chunk takes; what a daemon leaves that is killed is dropped as other tables are
-# that are on their way out.
-_LIFE: Final = timedelta(hours=24)
-_RENEWED_AFTER: Final = timedelta(hours=12)
+# With the migration's id in the name: by both the sweeper knows what a killed daemon has left.
 SCRATCH_COMMENT: Final = "tabletd: values are converted here to be compared"
 _LEFT: Final = (
     "SELECT table_name FROM information_schema.tables"
@@ -65,7 +62,7 @@ class Converted:
 
     Attributes:
         identity: digest of the key's values; empty where the key is not converted.
-        cells: digest of each converted pair's value; None: it does not fit.
+        cells: digest of each converted pair's value; empty where the row does not fit.
         refusal: the server's words where the row does not fit.
     """
 
@@ -101,11 +98,11 @@ class Scratch:
         self._null_to_default = null_to_default
         self._number = _free_name(pairs)
         self._next = 0
-        self._made_at: datetime | None = None
+        self._is_made = False
         self._names = dict.fromkeys(Side, "")
 
     async def make(self, session: Session) -> None:
-        """Make the tables, unless they are there and will be for long enough.
+        """Make the tables, unless they are there.
 
         Args:
             session: outside of a transaction.
@@ -113,13 +110,12 @@ class Scratch:
         Raises:
             MySQLError: MISSING_GRANT, or another refusal.
         """
-        now = datetime.now(UTC)
-        if self._made_at is not None and now - self._made_at < _RENEWED_AFTER:
+        if self._is_made:
             return
-        await self._drop(session)
+        await drop_scratch(session, self._schema, self._migration_id)
         for side in Side:
             gc_uuid = create_gc_uuid(self._migration_id)
-            name = gc_table_name(TableGCState.DROP, gc_uuid, now + _LIFE)
+            name = gc_table_name(TableGCState.DROP, gc_uuid, datetime.now(UTC))
             self._names[side] = identifier(self._schema, name).replace("%", "%%")
             definitions = [
                 f"{column_sql(self._number)} BIGINT UNSIGNED NOT NULL PRIMARY KEY",
@@ -130,19 +126,15 @@ class Scratch:
                 " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COMMENT = %s",
                 (SCRATCH_COMMENT,),
             )
-        self._made_at = now
+        self._is_made = True
 
     async def remove(self, pool: Pool) -> None:
         """Drop the tables; what that meets is only logged."""
         try:
             async with pool.session(writable=True) as session:
-                await self._drop(session)
+                await drop_scratch(session, self._schema, self._migration_id)
         except TabletdError as error:
             _logger.warning("scratch tables in %s are not dropped: %s", self._schema, error)
-
-    async def _drop(self, session: Session) -> None:
-        await drop_scratch(session, self._schema, self._migration_id)
-        self._made_at = None
 
     async def convert(self, session: Session, rows: Sequence[Sequence[Any]]) -> list[Converted]:
         """Convert rows.
