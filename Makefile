@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test check protos protos-check bench faults faults-all sandbox clean
+.PHONY: help setup setup-tests demo test check protos protos-check bench soak faults faults-all sandbox clean
 
 help:
 	@echo "tabletd: replication lag and online schema changes for MySQL and MariaDB, driven over gRPC"
@@ -36,6 +36,9 @@ faults-all: setup-tests ## every kind of fault with each tool, once: SEED=random
 
 bench: setup ## measure lag, throughput and overhead, as tables
 	@.venv/bin/python -m tests.bench
+
+soak: setup-tests ## small migrations for long: what the daemon holds must not grow: SOAK_MINUTES=60
+	@.venv/bin/python -m tests.soak
 
 sandbox: setup ## start a throw-away primary and replica, each with a tablet
 	@.venv/bin/tabletd sandbox start

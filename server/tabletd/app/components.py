@@ -311,7 +311,9 @@ def _tablet_settings(config: Config) -> TabletSettings:
 def _process_registry() -> Registry:
     registry = Registry()
     started = time.monotonic()
+    loop = asyncio.get_running_loop()
     registry.gauge("BuildVersion", "version of tabletd", lambda: __version__)
     registry.gauge("Pid", "process id", os.getpid)
     registry.gauge("UptimeSeconds", "seconds since the start", lambda: time.monotonic() - started)
+    registry.gauge("Tasks", "tasks of the event loop", lambda: len(asyncio.all_tasks(loop)))
     return registry

@@ -1,0 +1,1 @@
+"""What a daemon holds after many small migrations and clients: `make soak`."""
