@@ -11,7 +11,7 @@ import asyncio
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tabletd.executor.engines.tool import RunPlan
 from tabletd.executor.engines.workspace import Phase, Workspace
@@ -59,12 +59,13 @@ def read_plan(directory: Path) -> StoredPlan | None:
     """Read the plan of a run; None when there is none, or one of another form."""
     try:
         found = json.loads((directory / _PLAN_FILE).read_text(encoding="utf-8"))
-    except OSError:
+    except (OSError, ValueError):
         return None
     if found["form"] != _FORM:
         return None
-    plan = found["plan"]
-    return StoredPlan(**{**plan, "tables": tuple(plan["tables"])})
+    plan: dict[str, Any] = found["plan"]
+    tables = tuple(str(name) for name in plan.pop("tables"))
+    return StoredPlan(**plan, tables=tables)
 
 
 async def find_unended(workspace: Workspace, nonce: str) -> StoredPlan | None:
