@@ -330,11 +330,8 @@ async def test_shells_are_offered_uuids_that_fit_the_command(fleet: FakeFleet) -
 
 
 async def test_what_is_printed_for_programs_is_what_is_documented(fleet: FakeFleet) -> None:
-    told = state(
-        "RUNNING",
-        started_at=vttime_pb2.Time(seconds=1_700_000_000, nanoseconds=250_000_000),
-        artifacts=["_orders_gho"],
-    )
+    started_at = vttime_pb2.Time(seconds=1_700_000_000, nanoseconds=250_000_000)
+    told = state("RUNNING", started_at=started_at, artifacts=["_orders_gho"])
     fleet.tablets[100].put(told)
     (migration,) = await run_json(fleet, "show")
     assert migration["artifacts"] == ["_orders_gho"]
@@ -357,7 +354,7 @@ async def test_what_is_printed_for_programs_is_what_is_documented(fleet: FakeFle
     async with asyncio.TaskGroup() as group:
         running = group.create_task(run(fleet, "watch", UUID, "--json"))
         await _watched(fleet)
-        fleet.tablets[100].put(state("COMPLETE"))
+        fleet.tablets[100].put(state("COMPLETE", started_at=started_at))
     events = [json.loads(line) for line in running.result().stdout.splitlines()]
     assert {event["event"] for event in events} == {"changed", "up-to-date"}
     first = next(event for event in events if event["event"] == "changed")["migration"]
