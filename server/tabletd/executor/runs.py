@@ -291,7 +291,8 @@ class Runs:
             self._rest(migration.migration_uuid)
             return
         except TabletdError as error:
-            if _server_is_away(error):
+            # Of a run that has begun, the server tells how it ended once it lets us in again.
+            if _server_is_away(error) or (record.nonce and isinstance(error, MySQLUnavailable)):
                 _logger.warning("migration %s is left: %s", migration.migration_uuid, error)
                 self._rest(migration.migration_uuid)
                 return

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from tabletd.sandbox.daemons import restart_daemon, start_daemon
+from tabletd.sandbox.ledger import is_serving
 from tabletd_pb import (
     query_pb2,
     throttling_pb2_grpc,
@@ -79,6 +80,8 @@ def test_a_rule_holds_a_tool_back_over_a_restart_until_somebody_ends_it(
         tabletd.terminate()
         tabletd = restart_daemon(tabletd)
         eventually_blocking(lambda: checked(tabletd.http) == (417, message), what="denied again")
+        # The rule is obeyed from the first moment, and changed by who acts as the primary.
+        eventually_blocking(lambda: is_serving(tabletd.http), what="acts as the primary")
         set_rule(tabletd.grpc, ratio=0.0, seconds=0)
         assert checked(tabletd.http) == (200, "")
         execute(tabletd.grpc, "alter vitess_migration throttle all expire '1h' ratio 1")

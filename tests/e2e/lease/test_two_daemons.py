@@ -23,6 +23,8 @@ SLOWLY = {
     "pt-osc": "--verify=false --chunk-size=50 --chunk-time=0 --sleep=0.1",
     "gh-ost": "--verify=false --chunk-size=50 --nice-ratio=8",
 }
+# A gh-ost that copies until well after a lease is lost.
+LASTING = "--verify=false --chunk-size=10 --nice-ratio=60"
 # The first daemon's own account: it can be shut out while the other one goes on.
 FIRST_USER = "first"
 
@@ -42,11 +44,11 @@ def strategy_of(two: TwoDaemons) -> str:
     return "pt-osc" if two.server.is_mariadb else "gh-ost"
 
 
-async def start_slow_migration(two: TwoDaemons, client: VExecClient) -> str:
+async def start_slow_migration(two: TwoDaemons, client: VExecClient, options: str = "") -> str:
     """Begin a migration and wait until its tool copies rows."""
     await asyncio.to_thread(two.make_table, "orders", ROWS)
     strategy = strategy_of(two)
-    uuid = await client.submit("orders", ADD_COLUMN, strategy, options=SLOWLY[strategy])
+    uuid = await client.submit("orders", ADD_COLUMN, strategy, options=options or SLOWLY[strategy])
     await eventually(lambda: two.queue()[0]["rows_copied"] > 0, 40, "rows are copied")
     return uuid
 
@@ -143,7 +145,7 @@ async def test_a_daemon_that_cannot_reach_the_server_lets_go_and_waits_when_it_c
         uuid = await start_slow_migration(two, first)
         await asyncio.to_thread(shut_out, two.server)
         await acts(two.second)
-        await asyncio.to_thread(two.server.script, f"RENAME USER locked@'%' TO {FIRST_USER}@'%'")
+        await asyncio.to_thread(let_in, two.server)
         seen = await waits(two.first)
         assert seen["LeaseHeld"] == 0
         await completes(two, second, uuid)
@@ -156,19 +158,44 @@ async def test_a_daemon_that_gets_its_lease_back_goes_on_with_the_tool_that_it_l
 ) -> None:
     await asyncio.to_thread(two.second.terminate)
     async with connected(two.first) as first:
-        uuid = await start_slow_migration(two, first)
+        uuid = await start_slow_migration(two, first, LASTING)
         await asyncio.to_thread(shut_out, two.server)
 
         async def is_lost() -> bool:
             return bool((await asyncio.to_thread(variables, two.first))["LeaseLosses"])
 
         await eventually(is_lost, 40, "its lease is lost")
-        await asyncio.to_thread(two.server.script, f"RENAME USER locked@'%' TO {FIRST_USER}@'%'")
+        await asyncio.to_thread(let_in, two.server)
         await acts(two.first)
         await completes(two, first, uuid)
     counted = await asyncio.to_thread(variables, two.first)
     assert counted["StartedMigrations"] == 1
     assert counted["AdoptedMigrations"] >= 1
+
+
+@pytest.mark.parametrize("any_server", ["mysql57"], indirect=True)
+@pytest.mark.timeout(150)
+async def test_a_run_that_ends_while_its_daemon_is_shut_out_is_settled_once_it_is_let_in(
+    two: TwoDaemons,
+) -> None:
+    await asyncio.to_thread(two.second.terminate)
+    async with connected(two.first) as first:
+        uuid = await start_slow_migration(two, first)
+        await asyncio.to_thread(shut_out, two.server)
+
+        def has_ended() -> bool:
+            log = two.first.log_tail(2000)
+            return f"{uuid} is left" in log or f"{uuid}: not settled" in log
+
+        await eventually(has_ended, 60, "the tool ends, and nobody can be asked how")
+        await asyncio.to_thread(let_in, two.server)
+        await completes(two, first, uuid)
+    assert f"{uuid}: failed" not in two.first.log_tail(2000)
+
+
+def let_in(server: RealServer) -> None:
+    """Let the first daemon's account log in again."""
+    server.script(f"RENAME USER locked@'%' TO {FIRST_USER}@'%'")
 
 
 def shut_out(server: RealServer) -> None:

@@ -178,6 +178,8 @@ class Rig:
             "INSERT INTO orders (code, amount, note) WITH_NUMBERS".replace(
                 "WITH_NUMBERS", _numbers(rows)
             ),
+            # Else pt-osc, which asks for an estimate, may copy all of them at once.
+            "ANALYZE TABLE orders",
             database=self.schema,
         )
 

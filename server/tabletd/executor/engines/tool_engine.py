@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from tabletd.errors import LostRace, NotWritable, Reason, TabletdError
+from tabletd.errors import LostRace, MySQLUnavailable, NotWritable, Reason, TabletdError
 from tabletd.executor import hooks
 from tabletd.executor.accounts import Account, create_account, drop_account, end_connections
 from tabletd.executor.engines import adoption
@@ -136,6 +136,9 @@ class ToolEngine:
         """Carry out what is left of a run, and clean up."""
         try:
             outcome = await self._carry_out(plan, record, stop, controls)
+        except MySQLUnavailable:
+            # How it ended is to be found out later: nothing that would tell may go.
+            raise
         except TabletdError:
             await self._finish(plan, record, plan.account)
             raise
