@@ -61,6 +61,7 @@ class RealServer:
         )
         self.primary = primary
         self._environment = environment
+        self._options = tuple(options)
         if primary is not None:
             self.server.replicate_from(primary.server)
         self._variables = self._global_variables()
@@ -229,8 +230,11 @@ class RealServer:
         replica see `Pair.reset`.
         """
         self.resume()
+        usual = (*_plugin_options(self.release), *self._options)
+        if self.server.is_running and self.server.options != usual:
+            self.server.shut_down()
         if not self.server.is_running:
-            self.restart()
+            self.restart(options=self._options)
         with closing(self.connect()) as connection, connection.cursor() as cursor:
             self._end_other_connections(cursor)
             if self.primary is None:

@@ -95,7 +95,7 @@ async def test_a_table_is_analyzed_first_where_that_is_asked_for(
 ) -> None:
     rig = mysql_rig
     rig.server.query("SET GLOBAL innodb_stats_auto_recalc = 0")
-    rig.create_orders(1000)
+    rig.create_orders(1000, is_analyzed=False)
     outcome, _ = await rig.run(PT_OSC, ADD_EXTRA, options=options)
 
     assert outcome.status is Status.COMPLETE, outcome

@@ -79,3 +79,15 @@ async def test_waiting_returns_what_was_found_and_fails_when_the_time_is_over() 
     assert await eventually(lambda: next(values)) == 3
     with pytest.raises(AssertionError, match="last seen: False"):
         await eventually(lambda: False, within_seconds=0.05)
+
+
+def test_a_server_that_was_started_with_other_options_gets_its_own_back(
+    any_server: RealServer,
+) -> None:
+    any_server.server.shut_down()
+    any_server.restart(options=["--read-only=1"])
+    assert any_server.scalar("SELECT @@global.read_only") == 1
+    any_server.reset()
+    any_server.server.shut_down()
+    any_server.restart()
+    assert any_server.scalar("SELECT @@global.read_only") == 0
