@@ -6,6 +6,7 @@ Run as a process of its own: `python -m tests.bench.bare_handler SOCKET PORT`.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from datetime import UTC
 from typing import Any
@@ -22,30 +23,26 @@ from tabletd_pb import (
     vttime_pb2,
 )
 
-_RENAMED = {"uuid": "migration_uuid", "schema": "mysql_schema", "table": "mysql_table"}
-_SAME_NAME = """
-    keyspace shard migration_statement options log_path migration_context ddl_action message
-    log_file removed_unique_key_names dropped_no_default_column_names expanded_column_names
-    revertible_notes reverted_uuid special_plan component_throttled removed_foreign_key_names
-    artifacts stage retries eta_seconds rows_copied table_rows added_unique_keys
-    removed_unique_keys vitess_liveness_indicator cutover_attempts
-    in_order_completion_pending_count progress user_throttle_ratio tablet_failure
-    postpone_completion allow_concurrent is_view ready_to_complete postpone_launch
-    is_immediate_operation
-"""
-_PLAIN = {**{name: name for name in _SAME_NAME.split()}, **_RENAMED}
-_TIMES = {
-    "added_at": "added_timestamp",
-    "requested_at": "requested_timestamp",
-    "ready_at": "ready_timestamp",
-    "started_at": "started_timestamp",
-    "liveness_timestamp": "liveness_timestamp",
-    "completed_at": "completed_timestamp",
+_FIELDS = vtctldata_pb2.SchemaMigration.DESCRIPTOR.fields
+_TIME = vttime_pb2.Time.DESCRIPTOR
+# A column has its field's name, but for these, and times, which are called "..._timestamp".
+_RENAMED = {
+    "uuid": "migration_uuid",
+    "schema": "mysql_schema",
+    "table": "mysql_table",
     "cleaned_up_at": "cleanup_timestamp",
-    "last_throttled_at": "last_throttled_timestamp",
-    "cancelled_at": "cancelled_timestamp",
-    "reviewed_at": "reviewed_timestamp",
-    "ready_to_complete_at": "ready_to_complete_timestamp",
+}
+# Fields that are not a cell alone.
+_MADE = {"strategy", "status", "tablet", "artifact_retention"}
+_PLAIN = {
+    field.name: _RENAMED.get(field.name, field.name)
+    for field in _FIELDS
+    if field.message_type is not _TIME and field.name not in _MADE
+}
+_TIMES = {
+    field.name: _RENAMED.get(field.name, re.sub("_at$", "_timestamp", field.name))
+    for field in _FIELDS
+    if field.message_type is _TIME
 }
 
 
