@@ -119,11 +119,20 @@ class LeaseNotHeld(TabletdError):
     Args:
         message: what is known.
         holder: who has the lease; empty: nobody, or not known yet.
+        is_in_doubt: see below.
         facts: see `TabletdError`.
+
+    Attributes:
+        is_in_doubt: it may still be ours, and is known to be, or not to be, before it is over.
     """
 
     def __init__(
-        self, message: str, *, holder: str = "", **facts: str | int | float | bool
+        self,
+        message: str,
+        *,
+        holder: str = "",
+        is_in_doubt: bool = False,
+        **facts: str | int | float | bool,
     ) -> None:
         if holder:
             facts["holder"] = holder
@@ -135,6 +144,7 @@ class LeaseNotHeld(TabletdError):
             else "it is tried again several times a second",
             **facts,
         )
+        self.is_in_doubt = is_in_doubt
 
 
 class LostRace(TabletdError):

@@ -18,6 +18,7 @@ from tabletd.executor.hooks import token_hash
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.names import random_hash
 from tabletd.executor.states import Status
+from tabletd.lease import Fence
 from tabletd.mysql.pool import Pool
 from tabletd.telemetry.vars import Registry
 from tests.support.pools import pool_of
@@ -196,6 +197,7 @@ async def executor_on(
     gc: Callable[[Pool], GarbageCollector] | None = None,
     primary: bool = True,
     throttler: ThrottlerDoor | None = None,
+    fence: Fence | None = None,
 ) -> AsyncGenerator[ExecutorInTest]:
     """Run an executor with fake engines on a server; closed at the end."""
     fakes = {strategy: FakeEngine(strategy, script) for strategy in Strategy}
@@ -212,6 +214,7 @@ async def executor_on(
             registry=registry,
             gc=gc(pool) if gc else None,
             throttler=throttler,
+            fence=fence,
         )
         executor.init_db_config("ks", "0", database)
         async with asyncio.TaskGroup() as group:

@@ -387,10 +387,11 @@ class Runs:
             try:
                 await self._write(migration, record, verdict)
                 return
-            except (NotWritable, LeaseNotHeld) as error:
-                _logger.info("migration %s: %s", migration.migration_uuid, error)
-                return
             except TabletdError as error:
+                is_in_doubt = isinstance(error, LeaseNotHeld) and error.is_in_doubt
+                if isinstance(error, (NotWritable, LeaseNotHeld)) and not is_in_doubt:
+                    _logger.info("migration %s: %s", migration.migration_uuid, error)
+                    return
                 if error.reason in MOVED_ON:
                     return
                 _logger.warning("migration %s: not settled: %s", migration.migration_uuid, error)

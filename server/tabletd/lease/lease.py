@@ -365,7 +365,10 @@ class Lease:
                 tablet=self._other.tablet,
                 address=self._other.address,
             )
-        return LeaseNotHeld(f"this daemon does not act for its server: the lease is {self.state()}")
+        return LeaseNotHeld(
+            f"this daemon does not act for its server: the lease is {self.state()}",
+            is_in_doubt=self._is_doubted and not self._is_over(),
+        )
 
     def _pause_seconds(self) -> float:
         if self._term is None:

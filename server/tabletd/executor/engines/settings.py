@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+from tabletd.errors import LeaseNotHeld
+
+DOUBT_PAUSE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,7 @@ class EngineSettings:
             is asked.
         verify: compare all rows before the tables are swapped, where a migration does not say.
         verify_load: which part of the time that keeps the server busy.
-        check_lease: called right before what no statement fences: starting or ending a tool,
-            removing a file; raises LeaseNotHeld when this daemon may not act for its server.
+        check_lease: raises LeaseNotHeld when this daemon may not act for its server.
     """
 
     tablet_alias: str
@@ -59,3 +64,20 @@ class EngineSettings:
     verify: bool = True
     verify_load: float = 1.0
     check_lease: Callable[[], object] = lambda: None
+
+    async def confirm_lease(self) -> None:
+        """Return when this daemon may act for its server; a doubt about it is waited out.
+
+        Called right before what no statement fences: starting or ending a tool, removing a file.
+
+        Raises:
+            LeaseNotHeld: it may not act.
+        """
+        while True:
+            try:
+                self.check_lease()
+                return
+            except LeaseNotHeld as error:
+                if not error.is_in_doubt:
+                    raise
+            await asyncio.sleep(DOUBT_PAUSE_SECONDS)

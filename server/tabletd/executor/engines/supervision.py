@@ -111,7 +111,7 @@ class Supervision:
             return False
         if self._controls.is_let_go and not (must_end or self.is_to_end):
             raise Detached
-        self._settings.check_lease()
+        await self._settings.confirm_lease()
         await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
         return True
 

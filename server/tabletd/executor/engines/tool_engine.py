@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from tabletd.errors import LostRace, MySQLUnavailable, NotWritable, Reason, TabletdError
+from tabletd.errors import (
+    LeaseNotHeld,
+    LostRace,
+    MySQLUnavailable,
+    NotWritable,
+    Reason,
+    TabletdError,
+)
 from tabletd.executor import hooks
 from tabletd.executor.accounts import Account, create_account, drop_account, end_connections
 from tabletd.executor.engines import adoption
@@ -25,7 +32,7 @@ from tabletd.executor.engines.leftovers import cleaning_session
 from tabletd.executor.engines.probing import Probe
 from tabletd.executor.engines.proof import proof_of
 from tabletd.executor.engines.run_planner import PASSWORD_FILE, RunPlanner
-from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.engines.settings import DOUBT_PAUSE_SECONDS, EngineSettings
 from tabletd.executor.engines.supervision import Supervision
 from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import RunPlan, Swap, Tool
@@ -246,7 +253,7 @@ class ToolEngine:
         argv = self._tool.argv(plan, phase, await supervision.begin(phase))
         heading = f"{phase.words}: {argv[0]}, as {plan.account}"
         await asyncio.to_thread(plan.workspace.write_heading, heading)
-        self._settings.check_lease()
+        await self._settings.confirm_lease()
         return await launch(
             LaunchSpec(
                 directory=plan.workspace.phase_directory(phase),
@@ -316,7 +323,7 @@ class ToolEngine:
     async def _end_connections(self, account: Account, tables: Sequence[str]) -> None:
         if not account.password:
             return
-        self._settings.check_lease()
+        await self._settings.confirm_lease()
         settings = MySQLSettings(
             host=self._planner.host,
             port=await self._planner.port(),
@@ -331,11 +338,17 @@ class ToolEngine:
         What could not be removed stays in the row, and `recover` removes it.
         """
         migration = plan.facts.migration
-        try:
-            await self._clean_up(migration, plan.tables, plan.workspace, account)
-            await record.end()
-        except TabletdError as error:
-            _logger.warning("migration %s: cleaning up: %s", migration.migration_uuid, error)
+        while True:
+            try:
+                await self._clean_up(migration, plan.tables, plan.workspace, account)
+                await record.end()
+                return
+            except TabletdError as error:
+                _logger.warning("migration %s: cleaning up: %s", migration.migration_uuid, error)
+                # With the whole of `_vt` taken away no row names the run any more.
+                if not (isinstance(error, LeaseNotHeld) and error.is_in_doubt):
+                    return
+            await asyncio.sleep(DOUBT_PAUSE_SECONDS)
 
     async def _clean_up(
         self,
@@ -345,7 +358,7 @@ class ToolEngine:
         account: Account | None,
     ) -> None:
         """End connections; remove triggers, then tables, then the account, then the directory."""
-        self._settings.check_lease()
+        await self._settings.confirm_lease()
         if account is not None:
             await self._end_connections(account, tables)
         async with cleaning_session(self._pool) as session:
@@ -353,7 +366,7 @@ class ToolEngine:
             await drop_scratch(session, migration.mysql_schema, migration.id)
             if account is not None:
                 await drop_account(session, account)
-        self._settings.check_lease()
+        await self._settings.confirm_lease()
         await asyncio.to_thread(workspace.remove)
 
     # What an earlier daemon left
@@ -366,7 +379,7 @@ class ToolEngine:
         if run is None:
             return None
         was_alive = run.is_alive()
-        self._settings.check_lease()
+        await self._settings.confirm_lease()
         exit_code = await run.terminate(grace_seconds=self._settings.stop_grace_seconds)
         output = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
         ended_by_us = was_alive or exit_code is None
