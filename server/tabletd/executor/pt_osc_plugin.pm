@@ -79,16 +79,19 @@ sub before_swap_tables {
    return;
 }
 
-# Whatever becomes of the server meanwhile: the swap itself will find out.
+# Whatever becomes of the server meanwhile: the swap itself will find out. Nobody lets a tool go
+# that does not say that it waits, so it says so until that is written, on a full disk too.
 sub _wait_while_held {
    my ($self) = @_;
    my $hold = "$self->{directory}/hold";
    my $next = 0;
+   my $is_told = 0;
    while ( -e $hold ) {
       if ( !$self->{is_holding} ) {
          $self->{is_holding} = 1;
-         $self->_report('holding', 'running');
+         $is_told = $self->_report('holding', 'running');
       }
+      $is_told ||= $self->_write('holding', 'running');
       if ( time >= $next ) {
          $next = time + $self->_keep_alive();
       }
@@ -177,28 +180,28 @@ sub _refusal {
    return $message || 'the throttler answers ' . ($code || 'nothing');
 }
 
+# Returns whether the report is in its file; the callback only makes it known sooner.
 sub _report {
    my ($self, $event, $status) = @_;
-   eval { $self->_write($event, $status) };
+   my $is_written = $self->_write($event, $status);
    my $callback = $self->{callback};
    if ( $callback->{url} ) {
       my $query = "?uuid=$callback->{uuid}&status=$status&dryrun=$self->{dry_run}"
                 . "&rowscopied=$self->{copied}";
       eval { $self->_get($callback->{url} . $query) };
    }
-   return;
+   return $is_written;
 }
 
 sub _write {
    my ($self, $event, $status) = @_;
    my $path = "$self->{directory}/report.$event";
-   open my $file, '>', "$path.$$.tmp" or return;
+   open my $file, '>', "$path.$$.tmp" or return 0;
    print $file "event=$event\nstatus=$status\ndryrun=$self->{dry_run}\n",
       "rowscopied=$self->{copied}\nold_table=", ($self->{old_table} || ''),
       "\nthrottled=$self->{throttled}\nat=", time, "\n";
-   close $file or return;
-   rename "$path.$$.tmp", $path;
-   return;
+   close $file or return 0;
+   return rename "$path.$$.tmp", $path;
 }
 
 sub _get {

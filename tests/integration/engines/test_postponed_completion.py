@@ -13,6 +13,7 @@ from tabletd.executor.engines import pt_osc
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tabletd.sandbox.workload import load, verify_table
+from tests.faults.disks import Disk, why_no_disks
 from tests.integration.engines.rig import POSTPONED, Record, Rig, is_ready
 from tests.support.waiting import eventually
 
@@ -128,6 +129,26 @@ async def test_a_waiting_pt_osc_survives_the_loss_of_its_connections(mariadb_rig
         outcome = await asyncio.wait_for(running.task, 30)
     assert outcome.status is Status.COMPLETE, outcome
     assert rig.leftovers(outcome.old_table) == []
+
+
+@pytest.mark.skipif(bool(why_no_disks()), reason=why_no_disks())
+async def test_a_full_disk_does_not_keep_it_secret_that_pt_osc_waits(mariadb_rig: Rig) -> None:
+    rig = mariadb_rig
+    rig.create_orders(1000)
+    slow = "--chunk-size 100 --sleep 0.2"
+    disk = Disk(rig.settings.run_directory, 1024 * 1024)
+    try:
+        async with rig.running(Strategy.PT_OSC, ADD_EXTRA, slow, POSTPONED, is_copying) as running:
+            directory = Path(running.record.migration.run_directory)
+            disk.fill()
+            await eventually(lambda: any(directory.glob("report.holding*")), 30)
+            disk.relieve()
+            await eventually(lambda: running.record.is_ready, 30)
+            running.controls.want(Wanted())
+            outcome = await asyncio.wait_for(running.task, 30)
+    finally:
+        disk.unmount()
+    assert outcome.status is Status.COMPLETE, outcome
 
 
 async def test_a_waiting_run_of_a_dead_daemon_is_ended_and_may_start_again(
