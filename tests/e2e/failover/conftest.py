@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support.daemons import Case, TabletPair, wait_until_serving
+from tests.support.daemons import Case, TabletPair
 from tests.support.failover import forget_history, keep_history
-from tests.support.servers import Pair
+from tests.support.tablet_fixtures import (
+    mariadb_tablets,
+    mysql57_tablets,
+    pytest_runtest_makereport,
+)
 
-
-@pytest.fixture(scope="package")
-def mariadb_tablets(
-    mariadb_pair_servers: Pair, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TabletPair]:
-    """Daemons beside the MariaDB pair."""
-    yield from _tablets(mariadb_pair_servers, tmp_path_factory.mktemp("mariadb"))
-
-
-@pytest.fixture(scope="package")
-def mysql57_tablets(
-    mysql57_pair_servers: Pair, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TabletPair]:
-    """Daemons beside the MySQL 5.7 pair."""
-    yield from _tablets(mysql57_pair_servers, tmp_path_factory.mktemp("mysql57"))
-
-
-def _tablets(servers: Pair, directory: Path) -> Iterator[TabletPair]:
-    pair = TabletPair(servers, directory)
-    try:
-        wait_until_serving(pair)
-        yield pair
-    finally:
-        pair.stop()
+__all__ = ["mariadb_tablets", "mysql57_tablets", "pytest_runtest_makereport"]
 
 
 @pytest.fixture
@@ -47,16 +26,3 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     keep_history(tablets.servers.primary)
     yield Case(tablets, strategy)
     forget_history(tablets.servers.primary)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, Any, Any]:
-    """Show the ends of the daemons' logs under a test that failed."""
-    report: pytest.TestReport = yield
-    case = getattr(item, "funcargs", {}).get("case")
-    if report.failed and isinstance(case, Case):
-        for daemon in (case.tablets.primary, case.tablets.replica):
-            report.sections.append((f"log of {daemon.alias}", daemon.log_tail(80)))
-    return report
