@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tabletd.errors import MySQLUnavailable, Reason
 from tabletd.executor.controls import LiveControls
 from tabletd.executor.engines.gh_ost import GhOst
+from tabletd.executor.engines.pt_osc import PtOsc
+from tabletd.executor.engines.tool import Swap
 from tabletd.executor.engines.workspace import new_workspace
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
+from tabletd.mysql.errors import MySQLError
 from tests.integration.engines.rig import Record, Rig
 from tests.support.waiting import eventually
 
@@ -127,6 +131,30 @@ async def test_a_connection_killed_at_its_rename_leaves_one_definition(
     outcome = task.result()
     is_swapped = "extra" in rig.columns()
     assert (outcome.status is Status.COMPLETE) is is_swapped, outcome
+    _check_the_table(rig, outcome.old_table)
+
+
+async def test_a_server_that_cannot_say_how_the_run_ended_is_asked_again(
+    mariadb_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = mariadb_rig
+    rig.create_orders(ROWS)
+    migration = rig.migration(PT_OSC, ADD_EXTRA)
+    record = Record(migration)
+
+    async def cannot_say(*_: object) -> Swap:
+        raise MySQLError(Reason.INTERNAL, "Disk got full", errno=1021)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PtOsc, "find_swap", cannot_say)
+        with pytest.raises(MySQLUnavailable, match="Disk got full"):
+            await rig.engine(PT_OSC).run(migration, record, asyncio.Event(), LiveControls())
+    assert not record.ended
+    again = Record(record.migration)
+    outcome = await rig.engine(PT_OSC).recover(record.migration, again)
+    assert outcome is not None
+    assert outcome.status is Status.COMPLETE, outcome.message
+    assert again.ended
     _check_the_table(rig, outcome.old_table)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -195,17 +196,18 @@ class ToolEngine:
             return Outcome(Status.FAILED, self._failure(Phase.DRY_RUN, end))
         with span("migration.run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.RUN, record, supervision)
-        if end.exit_code != 0:
-            await self._end_connections(plan.account, plan.tables)
-        swap = await self._find_swap(plan.facts.migration, plan.tables, plan.workspace)
+        with _to_be_asked_later():
+            if end.exit_code != 0:
+                await self._end_connections(plan.account, plan.tables)
+            swap = await self._find_swap(plan.facts.migration, plan.tables, plan.workspace)
+            await completion.count(end.output)
+            outcome = self._judge(end, swap, completion.difference)
+            if outcome.old_table and outcome.old_table not in plan.tables:
+                await record.add_artifacts(outcome.old_table)
         if not swap.done and not end.stopped and self._met_read_only(end):
             raise NotWritable()
-        await completion.count(end.output)
         if supervision.hang and not swap.done:
             return Outcome(Status.QUEUED, supervision.hang)
-        outcome = self._judge(end, swap, completion.difference)
-        if outcome.old_table and outcome.old_table not in plan.tables:
-            await record.add_artifacts(outcome.old_table)
         is_complete = outcome.status is Status.COMPLETE
         notes = [outcome.message, lock.ended if is_complete else lock.trouble]
         if is_complete:
@@ -403,3 +405,20 @@ class ToolEngine:
         else:
             return None
         return None if outcome.status is Status.CANCELLED else outcome
+
+
+@contextmanager
+def _to_be_asked_later() -> Iterator[None]:
+    """Take a server that cannot say how a run ended, or note it, for one that is away.
+
+    A full disk or a lack of memory is no end of the run.
+
+    Raises:
+        MySQLUnavailable: it is to be asked again.
+    """
+    try:
+        yield
+    except (LeaseNotHeld, LostRace, MySQLUnavailable, NotWritable):
+        raise
+    except TabletdError as error:
+        raise MySQLUnavailable(f"how the run ended cannot be told yet: {error}") from error
