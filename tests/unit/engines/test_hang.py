@@ -5,7 +5,7 @@ from __future__ import annotations
 from tabletd.executor.engines.gh_ost_hang import standstill
 
 TIMED_OUT = "2026-11-23 11:00:00 ERROR timeout while waiting for events up to lock\n"
-ATTEMPT = "2026-11-23 11:00:01 INFO Locking `shop`.`orders`, `shop`.`_x_del`\n"
+ATTEMPT = "2026-11-23 11:00:01 INFO Grabbing voluntary lock: gh-ost.26.lock\n"
 
 
 def status(applied: int = 20, *, streamer: str = "bin.2:10", state: str = "migrating") -> str:

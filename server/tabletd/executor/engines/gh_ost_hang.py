@@ -6,14 +6,11 @@ attempt is made, while its socket goes on answering.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from tabletd.executor.engines import gh_ost_status
+
 _TIMED_OUT: Final = "imeout while waiting for events up to lock"
-_ATTEMPT: Final = re.compile(r"Locking `|Grabbing voluntary lock")
-_STATUS: Final = re.compile(
-    r"Applied: (?P<applied>\d+); .*?streamer: (?P<streamer>[^;]*);.*? State: (?P<state>.*?); ETA: "
-)
 
 
 def has_timed_out(log_text: str) -> bool:
@@ -33,16 +30,14 @@ def standstill(log_text: str, answer: str) -> str:
     """
     if not has_timed_out(log_text):
         return ""
-    last = None
-    for match in _STATUS.finditer(answer or log_text):
-        last = match
-    if last is None:
+    status = gh_ost_status.last_status(answer or log_text)
+    if status is None:
         return ""
-    state = last["state"]
-    is_behind = state.startswith("throttled, lag")
-    if state.startswith("postponing") or (state.startswith("throttled") and not is_behind):
+    is_behind = status.state.startswith("throttled, lag")
+    is_throttled = status.state.startswith("throttled") and not is_behind
+    if status.state.startswith("postponing") or is_throttled:
         return ""
-    attempts = len(_ATTEMPT.findall(log_text, log_text.rindex(_TIMED_OUT)))
+    attempts = gh_ost_status.cut_over_attempts(log_text[log_text.rindex(_TIMED_OUT) :])
     # One that is behind applies nothing, but goes on reading.
-    where = last["streamer"] if is_behind else ""
-    return f"Applied: {last['applied']}, {attempts} attempts since the time-out {where}".rstrip()
+    where = status.streamer if is_behind else ""
+    return f"Applied: {status.applied}, {attempts} attempts since the time-out {where}".rstrip()

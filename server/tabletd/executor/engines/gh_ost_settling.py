@@ -10,13 +10,12 @@ from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines import gh_ost_status
+from tabletd.executor.engines.gh_ost_status import Status
 from tabletd.mysql.flavor import server_info, show_primary_status_sql
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.variables import as_text
 
-_POSITION: Final = re.compile(r"streamer: \S*?\.(?P<file>\d+):(?P<offset>\d+);")
-_HEARTBEAT_LAG: Final = re.compile(r"HeartbeatLag: (?P<seconds>[\d.]+)s")
-_APPLIED: Final = re.compile(r"Applied: (?P<events>\d+);")
+_POSITION: Final = re.compile(r"\S*?\.(?P<file>\d+):(?P<offset>\d+)")
 _PAUSE_SECONDS: Final = 0.2
 _MARGIN_SECONDS: Final = 0.1
 # Read already, and not in the backlog yet.
@@ -43,8 +42,8 @@ class GhOstSettling:
         while not catching_up.is_through:
             await asyncio.sleep(_PAUSE_SECONDS)
             asked_seconds = time.monotonic() - began
-            status = await gh_ost_status.ask(self._socket_file, "sup")
-            catching_up.hear(status, asked_seconds)
+            answer = await gh_ost_status.ask(self._socket_file, "sup")
+            catching_up.hear(answer, asked_seconds)
         return catching_up.applied
 
     async def _end_of_the_log(self) -> Position:
@@ -83,38 +82,36 @@ class CatchingUp:
         self._first_applied = 0
         self._is_taken = False
 
-    def hear(self, status: str, elapsed_seconds: float) -> None:
+    def hear(self, answer: str, elapsed_seconds: float) -> None:
         """Take notice of a further answer of gh-ost to `sup`.
 
         Args:
-            status: the answer; empty where there is none.
+            answer: what it said; empty where there is none.
             elapsed_seconds: since the position was taken until gh-ost was asked.
         """
-        progress = gh_ost_status.parse_status(status, "gh-ost")
-        counted = _APPLIED.search(status)
-        if progress is None or counted is None or not self._has_read(status, elapsed_seconds):
+        status = gh_ost_status.last_status(answer)
+        if status is None or not self._has_read(status, elapsed_seconds):
             return
-        before, self._backlog = self._backlog, progress.backlog
-        applied_before, self.applied = self.applied, int(counted["events"])
+        before, self._backlog = self._backlog, status.backlog
+        applied_before, self.applied = self.applied, status.applied
         if before is None:
-            self._ahead = progress.backlog + _ENTERING_MAX
+            self._ahead = status.backlog + _ENTERING_MAX
             self._first_applied = self.applied
             return
-        left = before - progress.backlog
-        has_moved = left > 0 or self.applied > applied_before or not progress.backlog
+        left = before - status.backlog
+        has_moved = left > 0 or self.applied > applied_before or not status.backlog
         if self._is_taken and has_moved:
             self.is_through = True
         self._taken += max(0, left)
-        is_empty = not progress.backlog
+        is_empty = not status.backlog
         self._is_taken = (
             self._is_taken
             or is_empty
             or (max(self._taken, self.applied - self._first_applied) >= self._ahead)
         )
 
-    def _has_read(self, status: str, elapsed_seconds: float) -> bool:
+    def _has_read(self, status: Status, elapsed_seconds: float) -> bool:
         """With --gtid it names no position: there, a heartbeat written since has to be read."""
-        if read := _POSITION.search(status):
+        if read := _POSITION.fullmatch(status.streamer):
             return (int(read["file"]), int(read["offset"])) >= self._position
-        lag = _HEARTBEAT_LAG.search(status)
-        return lag is not None and float(lag["seconds"]) + _MARGIN_SECONDS < elapsed_seconds
+        return status.lag_seconds + _MARGIN_SECONDS < elapsed_seconds

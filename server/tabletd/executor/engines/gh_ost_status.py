@@ -1,18 +1,20 @@
-"""What gh-ost says: status lines, and the cause of a failure."""
+"""What gh-ost says: status lines, attempts to cut over, and the cause of a failure."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
 
 _STATUS: Final = re.compile(
-    r"Copy: (?P<copied>\d+)/(?P<estimated>-?\d+) (?P<percent>[\d.]+)%; .*?"
-    r"Backlog: (?P<backlog>\d+)/\d+; .*HeartbeatLag: (?P<lag_seconds>[\d.]+)s, "
+    r"Copy: (?P<copied>\d+)/(?P<estimated>-?\d+) (?P<percent>[\d.]+)%; "
+    r"Applied: (?P<applied>\d+); Backlog: (?P<backlog>\d+)/\d+; "
+    r".*?streamer: (?P<streamer>[^;]*); .*HeartbeatLag: (?P<lag_seconds>[\d.]+)s, "
     r"State: (?P<state>.*?); ETA: (?P<eta>\S+)"
 )
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -58,22 +60,71 @@ async def ask(socket_file: Path, command: str) -> str:
         os.close(directory)
 
 
-def parse_status(text: str, stage_prefix: str) -> Progress | None:
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status line.
+
+    Attributes:
+        rows_copied: so far.
+        rows_estimated: of the table; negative where gh-ost has no estimate.
+        percent: of the rows, by that estimate.
+        applied: changes of the table carried over from the binary log.
+        backlog: changes read from it and not applied yet.
+        streamer: how far it is read: `file:offset`, or with --gtid a set of transactions.
+        lag_seconds: age of the last of its own heartbeats that it has read.
+        state: "migrating", "postponing cut-over", "throttled, ..." and others.
+        eta: "due", "N/A" or a duration.
+    """
+
+    rows_copied: int
+    rows_estimated: int
+    percent: float
+    applied: int
+    backlog: int
+    streamer: str
+    lag_seconds: float
+    state: str
+    eta: str
+
+
+def last_status(text: str) -> Status | None:
     """Read the last status line of a text; None when there is none.
 
     Args:
         text: an answer of the socket, or a log.
-        stage_prefix: begins the stage ("gh-ost").
     """
     last = None
     for match in _STATUS.finditer(text):
         last = match
     if last is None:
         return None
-    eta_state, eta_seconds = parse_eta(last["eta"])
-    state = last["state"]
+    return Status(
+        rows_copied=int(last["copied"]),
+        rows_estimated=int(last["estimated"]),
+        percent=float(last["percent"]),
+        applied=int(last["applied"]),
+        backlog=int(last["backlog"]),
+        streamer=last["streamer"],
+        lag_seconds=float(last["lag_seconds"]),
+        state=last["state"],
+        eta=last["eta"],
+    )
+
+
+def parse_status(text: str, stage_prefix: str) -> Progress | None:
+    """Say by the last status line of a text how far gh-ost is; None when there is none.
+
+    Args:
+        text: an answer of the socket, or a log.
+        stage_prefix: begins the stage ("gh-ost").
+    """
+    status = last_status(text)
+    if status is None:
+        return None
+    eta_state, eta_seconds = parse_eta(status.eta)
+    state = status.state
     throttled = state.removeprefix("throttled, ") if state.startswith("throttled") else ""
-    is_held = state == _POSTPONING and float(last["lag_seconds"]) <= _READY_LAG_SECONDS_MAX
+    is_held = state == _POSTPONING and status.lag_seconds <= _READY_LAG_SECONDS_MAX
     stage = state
     if throttled:
         stage = "throttled"
@@ -83,13 +134,13 @@ def parse_status(text: str, stage_prefix: str) -> Progress | None:
         stage = "cutting over" if eta_state is EtaState.DUE else "copying rows"
     return Progress(
         stage=f"{stage_prefix}: {stage}",
-        rows_copied=int(last["copied"]),
-        rows_estimated=max(0, int(last["estimated"])),
-        percent=min(100.0, float(last["percent"])),
+        rows_copied=status.rows_copied,
+        rows_estimated=max(0, status.rows_estimated),
+        percent=min(100.0, status.percent),
         eta_seconds=eta_seconds,
         eta_state=eta_state,
         throttle_reason=throttled,
-        backlog=int(last["backlog"]),
+        backlog=status.backlog,
         cut_over=CutOver.HELD if is_held else CutOver.AHEAD,
     )
 
