@@ -6,7 +6,7 @@ lost when the daemon is away: it reads the files when it is back.
 
 Files in the private directory:
 
-- `callback`: url, uuid and token of the callback, as `name=value` lines.
+- `callback`: url, uuid and token of the callback, as `name=value` lines; read for each report.
 - `report.<event>`: the latest report of each event, as `name=value` lines.
 - `hold`: while it is there, the tool waits before it swaps the tables.
 - `swap`: `lock_wait_seconds` for the plugin's swap, as a `name=value` line.
@@ -116,7 +116,7 @@ def token_matches(stored_hash: str, token: str | None) -> bool:
 
 def write_gh_ost_hooks(directory: Path, callback: Callback) -> None:
     """Write the hook programs for `--hooks-path`: one small script under each hook's name."""
-    _write_callback(directory, callback)
+    write_callback(directory, callback)
     program = directory / "hook_program.py"
     program.write_bytes(Path(hook_program.__file__).read_bytes())
     program.chmod(0o600)
@@ -129,7 +129,7 @@ def write_gh_ost_hooks(directory: Path, callback: Callback) -> None:
 
 def write_pt_osc_plugin(directory: Path, callback: Callback) -> Path:
     """Write the plugin for `--plugin`; returns its path."""
-    _write_callback(directory, callback)
+    write_callback(directory, callback)
     plugin = directory / "pt_osc_plugin.pm"
     plugin.write_bytes(_PLUGIN_SOURCE.read_bytes())
     plugin.chmod(0o600)
@@ -177,7 +177,8 @@ def read_callback(directory: Path, app: str) -> Callback | None:
     return Callback(url, values.get("uuid", ""), app, values.get("token", ""))
 
 
-def _write_callback(directory: Path, callback: Callback) -> None:
+def write_callback(directory: Path, callback: Callback) -> None:
+    """Write where the hooks in a directory report to; they read it each time."""
     hook_program.write_values(
         str(directory / "callback"),
         {

@@ -169,7 +169,7 @@ sub _count_rows {
 # Why the throttler says no; empty when the tool may go on.
 sub _refusal {
    my ($self) = @_;
-   my $url = $self->{callback}->{throttle_url} || return '';
+   my $url = $self->_callback()->{throttle_url} || return '';
    my $answer = eval { $self->_get($url) };
    if ( !defined $answer ) {
       return 'the daemon does not answer';
@@ -180,11 +180,19 @@ sub _refusal {
    return $message || 'the throttler answers ' . ($code || 'nothing');
 }
 
+# The daemon that takes a run over may answer at another address: it writes the file anew.
+sub _callback {
+   my ($self) = @_;
+   my $found = _read_values("$self->{directory}/callback");
+   $self->{callback} = $found if $found->{token};
+   return $self->{callback};
+}
+
 # Returns whether the report is in its file; the callback only makes it known sooner.
 sub _report {
    my ($self, $event, $status) = @_;
    my $is_written = $self->_write($event, $status);
-   my $callback = $self->{callback};
+   my $callback = $self->_callback();
    if ( $callback->{url} ) {
       my $query = "?uuid=$callback->{uuid}&status=$status&dryrun=$self->{dry_run}"
                 . "&rowscopied=$self->{copied}";

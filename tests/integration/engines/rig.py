@@ -76,7 +76,7 @@ class Record:
         if self.is_lost:
             raise LostRace("the row has gone on")
         self.reported.append(progress)
-        if progress.stage != self.stages[-1]:
+        if self.stages[-1:] != [progress.stage]:
             self.stages.append(progress.stage)
 
     async def ready_to_complete(self, is_ready: bool) -> None:

@@ -6,17 +6,19 @@ import asyncio
 import os
 import signal
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tabletd.executor.controls import LiveControls
-from tabletd.executor.engines.base import Detached
+from tabletd.executor.engines.base import Detached, Outcome
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.states import Status
 from tabletd.processes.runner import attach
-from tests.integration.engines.callbacks import callback_server
+from tests.integration.engines.callbacks import CallbackServer, callback_server
 from tests.integration.engines.rig import Record, Rig, abandon
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 PT_OSC = Strategy.PT_OSC
@@ -101,7 +103,7 @@ async def test_a_run_that_was_taken_over_can_be_cancelled(
     assert rig.leftovers() == []
 
 
-@pytest.mark.parametrize("what", ["killed", "no plan", "no process", "another address"])
+@pytest.mark.parametrize("what", ["killed", "no plan", "no process"])
 async def test_a_run_that_cannot_be_gone_on_with_is_left_to_be_settled(
     mariadb_rig: Rig, what: str
 ) -> None:
@@ -114,23 +116,60 @@ async def test_a_run_that_cannot_be_gone_on_with_is_left_to_be_settled(
         directory = Path(left.run_directory)
         run = await attach(directory / "run")
         assert run is not None
-        url = server.url
         if what == "killed":
             os.kill(run.tool.pid, signal.SIGKILL)
             await run.wait()
         elif what == "no plan":
             (directory / "plan.json").unlink()
-        elif what == "no process":
+        else:
             await run.terminate(grace_seconds=5)
             (directory / "run/process.json").unlink()
-        else:
-            url = "http://127.0.0.1:1"
-        engine = rig.engine(PT_OSC, callback_url=lambda: url)
+        engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
         assert await engine.adopt(left, Record(left)) is None
         record = Record(left)
         assert await engine.recover(left, record) is None
     assert record.ended
     assert rig.leftovers() == []
+
+
+async def test_a_tool_asks_and_reports_where_the_next_daemon_answers(
+    tool_and_rig: tuple[Strategy, Rig],
+) -> None:
+    strategy, rig = tool_and_rig
+    rig.create_orders(2000)
+    async with callback_server() as former:
+        left = running(await abandon(rig, strategy, BRIEF[strategy], lambda: former.url))
+    async with callback_server() as server:
+        server.throttle_status = 429
+        again = Record(left)
+        go_on = await rig.engine(strategy, callback_url=lambda: server.url).adopt(left, again)
+        assert go_on is not None
+
+        async def is_seen_through() -> Outcome:
+            return await go_on(asyncio.Event(), LiveControls())
+
+        async with asyncio.TaskGroup() as group:
+            run = group.create_task(is_seen_through())
+            waits = partial(says_why_it_waits, again, "429", "replica r1 lags 9 s")
+            await eventually(waits, 30, "the tool waits for what it is told at the new address")
+            server.throttle_status = 200
+        outcome = run.result()
+    assert outcome.status is Status.COMPLETE, outcome.message
+    assert was_asked(server, "/schema-migration/report-status")
+    assert {one.token for one in server.requests if "report" in one.path} == {
+        one.token for one in former.requests if "report" in one.path
+    }
+    assert headings(left) == ["dry run", "run"]
+    assert rig.leftovers(outcome.old_table) == []
+
+
+def was_asked(server: CallbackServer, path: str) -> bool:
+    return any(request.path == path for request in server.requests)
+
+
+def says_why_it_waits(record: Record, *words: str) -> bool:
+    reasons = [progress.throttle_reason for progress in record.reported]
+    return any(word in reason for reason in reasons for word in words)
 
 
 async def test_nothing_in_the_stored_plan_is_a_secret(mariadb_rig: Rig) -> None:

@@ -210,6 +210,11 @@ class GhOst:
         if report is not None and not report.dry_run:
             workspace.release()
 
+    async def point_at(self, workspace: Workspace, callback: hooks.Callback) -> bool:
+        socket_file, url = workspace.directory / _SOCKET, callback.throttle_url
+        await gh_ost_status.ask(socket_file, f"throttle-http={url}")
+        return (await gh_ost_status.ask(socket_file, "throttle-http=?")).strip() == url
+
     async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
         """gh-ost takes it at its start only; a change is refused before it gets here."""
 

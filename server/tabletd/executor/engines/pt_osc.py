@@ -184,6 +184,10 @@ class PtOsc:
     async def release(self, workspace: Workspace) -> None:
         workspace.release()
 
+    async def point_at(self, workspace: Workspace, callback: hooks.Callback) -> bool:
+        """The plugin reads the address anew before each question."""
+        return True
+
     async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
         """Taken by the plugin when it is about to swap."""
         hooks.write_swap(workspace.directory, seconds)

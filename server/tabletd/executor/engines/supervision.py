@@ -55,6 +55,7 @@ class Supervision:
         self._controls = controls
         self._completion = completion
         self._pause_seconds = settings.progress_interval_seconds
+        self._is_pointed_here = True
         self._stands_still = ""
         self._stands_still_since = 0.0
         self.hang = ""
@@ -77,6 +78,7 @@ class Supervision:
     def take_over(self, phase: Phase) -> None:
         """Go on with a tool that an earlier daemon started."""
         if phase is Phase.RUN:
+            self._is_pointed_here = False
             is_ready = self._plan.facts.migration.ready_to_complete
             self._completion.take_over(is_ready=is_ready)
 
@@ -158,6 +160,10 @@ class Supervision:
             _logger.warning("migration %s: %s", self._plan.callback.migration_uuid, self.hang)
 
     async def _real_progress(self, run: Run, initial: Progress) -> Progress:
+        if not self._is_pointed_here:
+            self._is_pointed_here = await self._tool.point_at(
+                self._plan.workspace, self._plan.callback
+            )
         await self._completion.obey()
         log_text = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
         await self._completion.count(log_text)

@@ -151,6 +151,14 @@ class Tool(Protocol):
         """Let a running tool go on; tried again while the workspace is held."""
         ...
 
+    async def point_at(self, workspace: Workspace, callback: Callback) -> bool:
+        """Have a running tool ask and report at another address; its hooks know it already.
+
+        Returns:
+            whether it has been told, which is to be tried again where not.
+        """
+        ...
+
     async def set_lock_wait(self, workspace: Workspace, seconds: int) -> None:
         """Change `Start.lock_wait_seconds` of a running tool, where that is possible."""
         ...

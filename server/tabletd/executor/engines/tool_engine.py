@@ -127,14 +127,8 @@ class ToolEngine:
         if stored is None or callback is None:
             return None
         if callback.url != self._settings.callback_url():
-            _logger.warning(
-                "migration %s: its tool reports to %s and asks there whether it may go on, but this"
-                " daemon answers at %s: the tool is ended, and the migration starts again",
-                migration.migration_uuid,
-                callback.url,
-                self._settings.callback_url(),
-            )
-            return None
+            callback = replace(callback, url=self._settings.callback_url())
+            await asyncio.to_thread(workspace.move_callback, callback)
         plan = await self._planner.plan_again(migration, workspace, stored, callback)
         return partial(self._go_on, plan, record)
 

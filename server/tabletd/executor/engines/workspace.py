@@ -14,6 +14,7 @@ from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.hooks import Callback, write_callback
 from tabletd.executor.migration import Migration
 
 _LOG_BYTES_MAX: Final = 256 * 1024
@@ -105,6 +106,21 @@ class Workspace:
         descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(f"# tabletd: {text}\n")
+
+    def move_callback(self, callback: Callback) -> None:
+        """Let the hooks of a run report to another address from now on.
+
+        Raises:
+            TabletdError: TOOL_FAILED when that cannot be written.
+        """
+        try:
+            write_callback(self.directory, callback)
+        except OSError as error:
+            raise TabletdError(
+                Reason.TOOL_FAILED,
+                f"cannot tell the hooks in {self.directory} of {callback.url}: {error.strerror}",
+                hint="make room on the file system of run_directory; this is tried again",
+            ) from error
 
     def remove(self) -> None:
         """Remove the directory with all that is in it; nothing happens when it is gone."""
