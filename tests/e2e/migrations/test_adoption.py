@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tabletd.sandbox.vexec_client import VExecClient
+from tabletd.sandbox.vexec_client import Record, VExecClient
 from tests.support.daemons import (
     EACH_TOOL,
     KEYSPACE,
     Case,
+    LiveTable,
     TabletPair,
     command,
     connected,
@@ -144,20 +145,48 @@ async def gone_on(
     return now
 
 
-@asynccontextmanager
-async def restarted_with(tablets: TabletPair, line: str) -> AsyncGenerator[None]:
-    """Run the primary's daemon with one more line in its configuration, for a block."""
+@contextmanager
+def configured_with(tablets: TabletPair, line: str) -> Generator[None]:
+    """Add a line to what the primary's daemon reads as its configuration, for a block."""
     configuration = tablets.primary.directory / "tabletd.toml"
     before = configuration.read_text()
     configuration.write_text(f"{before}{line}\n")
     try:
-        await asyncio.to_thread(tablets.primary.terminate)
-        await tablets.restart_primary()
         yield
     finally:
         configuration.write_text(before)
-        await asyncio.to_thread(tablets.primary.terminate)
-        await tablets.restart_primary()
+
+
+@asynccontextmanager
+async def restarted_with(tablets: TabletPair, line: str) -> AsyncGenerator[None]:
+    """Run the primary's daemon with one more line in its configuration, for a block."""
+    try:
+        with configured_with(tablets, line):
+            await restart(tablets)
+            yield
+    finally:
+        await restart(tablets)
+
+
+async def restart(tablets: TabletPair) -> None:
+    await asyncio.to_thread(tablets.primary.terminate)
+    await tablets.restart_primary()
+
+
+async def begin(case: Case, client: VExecClient, options: str) -> str:
+    """Submit a migration and wait until its tool copies rows."""
+    migration_uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=options)
+    await copying(client, migration_uuid)
+    return migration_uuid
+
+
+async def completes(tablets: TabletPair, table: LiveTable, migration_uuid: str) -> Record:
+    """Wait until a migration has changed its table and nothing else; return its row."""
+    async with connected(tablets.primary) as client:
+        record = await client.wait(migration_uuid, until={"complete"}, within_seconds=60)
+    await table.equals_its_book()
+    await tablets.leaves_no_trace(migration_uuid)
+    return record
 
 
 def launches(log_file: str | None) -> list[str]:
@@ -178,8 +207,7 @@ async def test_the_tool_pauses_while_no_daemon_answers_and_then_goes_on(
     tablets = case.tablets
     async with live_table(tablets, "orders", 20_000) as table:
         await table.settle()
-        migration_uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.slow)
-        await copying(client, migration_uuid)
+        migration_uuid = await begin(case, client, case.slow)
         before = await asyncio.to_thread(seen, tablets)
         shadow = before.tables[0]
 
@@ -260,34 +288,23 @@ async def test_a_tool_that_ended_with_its_daemon_is_settled_by_the_next(
 ) -> None:
     tablets = case.tablets
     async with live_table(tablets, "orders", 1_500) as table:
-        migration_uuid = await client.submit(
-            "orders", ADD_COLUMN, case.strategy, options=case.brief
-        )
-        await copying(client, migration_uuid)
+        migration_uuid = await begin(case, client, case.brief)
         await asyncio.to_thread(tablets.primary.kill)
         for process in tablets.tool_processes():
             process.send_signal(signal.SIGKILL)
         await tablets.restart_primary()
-        async with connected(tablets.primary) as again:
-            record = await again.wait(migration_uuid, until={"complete"}, within_seconds=60)
-        await table.equals_its_book()
-        await tablets.leaves_no_trace(migration_uuid)
+        record = await completes(tablets, table, migration_uuid)
     assert launches(record["log_file"]) == ["dry run", "run"]
 
 
 @asynccontextmanager
 async def told_to(tablets: TabletPair, on_stop: str) -> AsyncGenerator[None]:
     """Change what the primary's daemon does with its tools when it is stopped, for a block."""
-    configuration = tablets.primary.directory / "tabletd.toml"
-    before = configuration.read_text()
-    configuration.write_text(f"{before}on_stop = {json.dumps(on_stop)}\n")
-    try:
+    with configured_with(tablets, f"on_stop = {json.dumps(on_stop)}"):
         tablets.primary.identity.signal(signal.SIGHUP)
         changed = "configuration reread; changed: on_stop"
         await eventually(lambda: changed in tablets.primary.log_tail(), 20, changed)
         yield
-    finally:
-        configuration.write_text(before)
 
 
 @pytest.mark.parametrize("case", EACH_TOOL[:1], indirect=True)
@@ -297,18 +314,12 @@ async def test_with_cancel_the_tool_is_ended_with_its_daemon_and_the_migration_s
 ) -> None:
     tablets = case.tablets
     async with live_table(tablets, "orders", 1_500) as table:
-        migration_uuid = await client.submit(
-            "orders", ADD_COLUMN, case.strategy, options=case.brief
-        )
-        await copying(client, migration_uuid)
+        migration_uuid = await begin(case, client, case.brief)
         async with told_to(tablets, "cancel"):
             await asyncio.to_thread(tablets.primary.terminate)
         assert await asyncio.to_thread(tablets.traces) == []
         await tablets.restart_primary()
-        async with connected(tablets.primary) as again:
-            await again.wait(migration_uuid, until={"complete"}, within_seconds=60)
-        await table.equals_its_book()
-        await tablets.leaves_no_trace(migration_uuid)
+        await completes(tablets, table, migration_uuid)
 
 
 @pytest.mark.parametrize("case", EACH_TOOL[1:], indirect=True)
@@ -334,7 +345,4 @@ async def test_with_wait_the_daemon_ends_when_its_migrations_have_and_begins_no_
         states = {str(uuid): str(status) for uuid, status in rows}
         assert (states[running], states[waiting]) == ("complete", "queued")
         await tablets.restart_primary()
-        async with connected(tablets.primary) as again:
-            await again.wait(waiting, until={"complete"}, within_seconds=60)
-        await table.equals_its_book()
-        await tablets.leaves_no_trace(waiting)
+        await completes(tablets, table, waiting)
