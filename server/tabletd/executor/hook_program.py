@@ -82,9 +82,10 @@ def call_back(callback: dict[str, str], values: dict[str, str]) -> None:
 def main(event: str) -> int:
     """Report one event."""
     directory = os.path.dirname(os.path.abspath(__file__))
+    values = report(event)
     with contextlib.suppress(Exception):
-        values = report(event)
         write_values(os.path.join(directory, f"report.{event}"), values)
+    with contextlib.suppress(Exception):
         callback = read_values(os.path.join(directory, "callback"))
         if callback.get("url"):
             call_back(callback, values)

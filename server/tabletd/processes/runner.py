@@ -153,7 +153,7 @@ async def launch(spec: LaunchSpec) -> Run:
     A cancellation does not stop a start that has begun: the tool is then found by `attach`.
 
     Raises:
-        TabletdError: TOOL_FAILED when the wrapper could not start.
+        TabletdError: TOOL_FAILED when the wrapper could not start, or not be told what to start.
     """
     return await asyncio.shield(asyncio.to_thread(_launch, spec))
 
@@ -173,7 +173,13 @@ def _launch(spec: LaunchSpec) -> Run:
         "log_file": str(spec.log_file),
         "log_offset": offset,
     }
-    wrapper.write_atomically(str(spec.directory / "launch.json"), launching)
+    try:
+        wrapper.write_atomically(str(spec.directory / "launch.json"), launching)
+    except OSError as error:
+        raise TabletdError(
+            Reason.TOOL_FAILED,
+            f"cannot start {spec.argv[0]}: cannot write into {spec.directory}: {error.strerror}",
+        ) from error
     failure = _start_wrapper(spec.directory)
     run = _read_run(spec.directory)
     if failure or run is None:

@@ -9,16 +9,20 @@ What the files hold is described in `runner`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 EXIT_NOT_EXECUTED = 127
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _LEFT_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_TRY_AGAIN_SECONDS = 0.2
 
 
 def write_atomically(path: str, value: dict[str, Any]) -> None:
@@ -30,6 +34,18 @@ def write_atomically(path: str, value: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.rename(scratch, path)
+
+
+def write_when_there_is_room(path: str, value: dict[str, Any]) -> None:
+    """Write JSON likewise; while the disk is full, wait for it: nobody else knows what it says."""
+    while True:
+        try:
+            write_atomically(path, value)
+            return
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+        time.sleep(_TRY_AGAIN_SECONDS)
 
 
 def start_ticks(pid: int) -> int:
@@ -136,9 +152,13 @@ def main(directory: str, ready_fd: int) -> int:
         os.write(ready_fd, b"1")
     os.close(ready_fd)
     code = await_end(pid)
-    write_atomically(os.path.join(directory, "exit.json"), {"exit_code": code})
+    write_when_there_is_room(os.path.join(directory, "exit.json"), {"exit_code": code})
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    try:
+        sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    except OSError as trouble:
+        # The daemon reads it, and tells it to people.
+        sys.exit(str(trouble))

@@ -192,6 +192,30 @@ async def test_a_wrapper_that_is_killed_before_it_starts_the_tool_is_named(
     assert not (tmp_path / "tool.log").exists()
 
 
+async def test_an_end_that_a_full_disk_does_not_take_is_written_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    scratch = tmp_path / "exit.json.tmp"
+    scratch.symlink_to("/dev/full")
+    run = await launch(spec(tmp_path, "exit 7"))
+    await eventually(lambda: not run.is_alive(), 20)
+    assert run.exit_status() is None
+    scratch.unlink()
+    async with asyncio.timeout(20):
+        assert await run.wait() == 7
+
+
+async def test_a_wrapper_whose_directory_is_gone_waits_for_no_room(tmp_path: Path) -> None:
+    directory = tmp_path / "phase"
+    directory.mkdir()
+    run = await launch(
+        LaunchSpec(directory, ("/bin/sleep", "600"), "n1", tmp_path / "tool.log", tmp_path)
+    )
+    directory.rename(tmp_path / "moved")
+    async with asyncio.timeout(20):
+        assert await run.terminate(grace_seconds=5) is None
+
+
 async def test_a_program_that_cannot_be_executed_ends_with_127_and_says_why(
     tmp_path: Path,
 ) -> None:

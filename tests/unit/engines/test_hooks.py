@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -54,9 +55,21 @@ def test_a_hook_writes_its_report_and_ends_well_though_nobody_answers(tmp_path: 
     assert report == hooks.Report("status", "running", False, 42, "_t_del")
 
 
-def test_a_hook_gives_a_silent_daemon_two_seconds(tmp_path: Path) -> None:
-    import socket
+def test_a_hook_that_cannot_write_its_report_tells_the_daemon_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "report.status").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        hooks.write_gh_ost_hooks(tmp_path, hooks.Callback(url, "uuid", "gh-ost", "secret"))
+        with subprocess.Popen([tmp_path / "gh-ost-on-status"], env={}) as hook:
+            connection, _ = listener.accept()
+            with connection:
+                request = connection.recv(4096)
+        assert hook.returncode == 0
+    assert request.startswith(b"GET /schema-migration/report-status?uuid=uuid&status=running")
 
+
+def test_a_hook_gives_a_silent_daemon_two_seconds(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         hooks.write_gh_ost_hooks(tmp_path, hooks.Callback(url, "uuid", "gh-ost", "secret"))

@@ -194,8 +194,10 @@ class GhOst:
         progress = gh_ost_status.parse_status(answer or log_text, self.strategy)
         if progress is None or progress.eta_state is not EtaState.DUE or workspace.is_held:
             return progress
+        # A report may have met a full disk, and comes once only.
         report = hooks.read_reports(workspace.directory).get("before-cut-over")
-        if report is None or report.dry_run:
+        is_reported = report is not None and not report.dry_run
+        if not is_reported and not self.cut_over_attempts(log_text):
             return progress
         return replace(progress, cut_over=CutOver.UNDER_WAY)
 
@@ -205,9 +207,13 @@ class GhOst:
         await gh_ost_status.ask(workspace.directory / _SOCKET, command)
 
     async def release(self, workspace: Workspace) -> None:
-        """Remove the file once gh-ost, which makes it at its start, does not make it again."""
+        """Remove the file once gh-ost, which makes it at its start, does not make it again.
+
+        It has done so when it answers, and when it reports of its copy, which comes later.
+        """
         report = hooks.read_reports(workspace.directory).get("before-row-copy")
-        if report is not None and not report.dry_run:
+        is_reported = report is not None and not report.dry_run
+        if is_reported or await gh_ost_status.ask(workspace.directory / _SOCKET, "sup"):
             workspace.release()
 
     async def point_at(self, workspace: Workspace, callback: hooks.Callback) -> bool:

@@ -139,7 +139,8 @@ class Supervision:
             await self._record.progress(progress)
         except LostRace:
             return False
-        except TabletdError as error:
+        except (TabletdError, OSError) as error:
+            # What is wanted of the tool may have met a full disk: it is passed on with the next.
             _logger.warning("progress is not written: %s", error)
         # In a long run gh-ost would log each question: ask less often then.
         is_fast = elapsed_seconds < _FAST_PROGRESS_SECONDS or progress.cut_over is CutOver.UNDER_WAY

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -110,9 +110,11 @@ class ToolEngine:
         )
         try:
             await record.add_artifacts(*plan.tables)
-            await asyncio.to_thread(self._write_files, plan)
+            with plan.workspace.being_written():
+                await asyncio.to_thread(self._write_files, plan)
             await self._make_account(plan)
-            await asyncio.to_thread(adoption.store_plan, plan)
+            with plan.workspace.being_written():
+                await asyncio.to_thread(adoption.store_plan, plan)
         except TabletdError as error:
             # Who may not make accounts may not drop them either, and has none to drop.
             account = None if error.reason is Reason.MISSING_GRANT else plan.account
@@ -246,7 +248,9 @@ class ToolEngine:
             await record.stage(f"{self.strategy}: {phase.words}", self._tool.warnings(plan.facts))
         except LostRace:
             return None
-        argv = self._tool.argv(plan, phase, await supervision.begin(phase))
+        with plan.workspace.being_written():
+            start = await supervision.begin(phase)
+        argv = self._tool.argv(plan, phase, start)
         heading = f"{phase.words}: {argv[0]}, as {plan.account}"
         await asyncio.to_thread(plan.workspace.write_heading, heading)
         await self._settings.confirm_lease()
@@ -402,7 +406,7 @@ class ToolEngine:
 
 
 @contextmanager
-def _to_be_asked_later() -> Iterator[None]:
+def _to_be_asked_later() -> Generator[None]:
     """Take a server that cannot say how a run ended, or note it, for one that is away.
 
     A full disk or a lack of memory is no end of the run.

@@ -6,7 +6,8 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -58,16 +59,26 @@ class Workspace:
         Raises:
             TabletdError: PREFLIGHT_REFUSED when that is not possible.
         """
-        try:
+        with self.being_written():
             for parent in (self.directory.parent, self.log_file.parent):
                 parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory.mkdir(mode=0o700)
             for phase in Phase:
                 self.phase_directory(phase).mkdir(mode=0o700)
+
+    @contextmanager
+    def being_written(self) -> Generator[None]:
+        """Say of what cannot be written before a tool starts why it could not.
+
+        Raises:
+            TabletdError: PREFLIGHT_REFUSED.
+        """
+        try:
+            yield
         except OSError as error:
             raise TabletdError(
                 Reason.PREFLIGHT_REFUSED,
-                f"cannot make {error.filename}: {error.strerror}",
+                f"cannot write {error.filename or f'into {self.directory}'}: {error.strerror}",
                 hint="make run_directory writable for tabletd, with room on its file system",
             ) from error
 
@@ -102,10 +113,11 @@ class Workspace:
         self.hold_file.unlink(missing_ok=True)
 
     def write_heading(self, text: str) -> None:
-        """Write a line of our own into the log."""
-        descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"# tabletd: {text}\n")
+        """Write a line of our own into the log, where there is room for it."""
+        with suppress(OSError):
+            descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"# tabletd: {text}\n")
 
     def move_callback(self, callback: Callback) -> None:
         """Let the hooks of a run report to another address from now on.
