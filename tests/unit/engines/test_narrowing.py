@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tabletd.executor.preflight.columns import Column, Definition, Lineage, UniqueKey
+from tabletd.executor.columns import Column, Lineage
+from tabletd.executor.preflight.definition import Definition, UniqueKey
 from tabletd.executor.preflight.duplicates import possible_collisions
 from tabletd.executor.preflight.narrowing import misfit
 from tabletd.mysql.quote import identifier
@@ -99,7 +100,7 @@ BY_N = UniqueKey("by_n", (("n", None),))
 def collisions(
     old: Definition, new: Definition, dropped: tuple[str, ...] = (), **renamed: str
 ) -> list[tuple[str, ...]]:
-    former = Lineage(old, renamed, dropped).former
+    former = Lineage(old.columns, renamed, dropped).former
     found = possible_collisions(old, new, former, identifier)
     return [(one.key, *one.parts, *filter(None, [one.unknown])) for one in found]
 

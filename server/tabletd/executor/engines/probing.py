@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
+from tabletd.executor.columns import Lineage
 from tabletd.executor.engines.base import RunRecord
 from tabletd.executor.engines.proof import NULL_TO_DEFAULT
 from tabletd.executor.engines.scratch import scratch
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.lexer import significant, tokenize
 from tabletd.executor.migration import Migration
-from tabletd.executor.preflight.columns import Definition, Lineage, read_definition
+from tabletd.executor.preflight.definition import Definition, read_definition
 from tabletd.executor.preflight.duplicates import Collision, possible_collisions
 from tabletd.executor.preflight.facts import Facts
 from tabletd.executor.preflight.narrowing import Condition, misfit
@@ -118,7 +119,9 @@ class Probe:
     def _prepare(self) -> bool:
         """Find what there is to ask; returns whether there is anything."""
         options = self._statement.alter_options
-        former = Lineage(self._old, renamed_columns(options), dropped_columns(options)).former
+        former = Lineage(
+            self._old.columns, renamed_columns(options), dropped_columns(options)
+        ).former
         for new in self._new.columns.values():
             old = former(new.name)
             if old is None or new.is_generated or old.is_generated:

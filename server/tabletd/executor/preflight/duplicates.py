@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-from tabletd.executor.preflight.columns import Column, Definition, Family, UniqueKey
-
-_NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL, Family.FLOAT})
-_WORDS: Final = frozenset({Family.TEXT, Family.ENUM, Family.SET})
+from tabletd.executor.columns import MOMENTS, NUMBERS, WORDS, Column, Family
+from tabletd.executor.preflight.definition import Definition, UniqueKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ def _stays_distinct(was: Column, now: Column) -> bool:
         return False
     if now.family is Family.TEXT:
         return now.collation == was.collation
-    return now.family in (Family.INTEGER, Family.BYTES, Family.ENUM, Family.SET)
+    return now.family in (Family.INTEGER, Family.BINARY, Family.ENUM, Family.SET)
 
 
 def _collision(
@@ -117,22 +114,24 @@ def converted_value(was: Column, now: Column, sql: str) -> str:
     if now.holds_as(was):
         return sql
     if now.family in (Family.TEXT, Family.ENUM) and (
-        was.family in _WORDS or was.family in (Family.INTEGER, Family.DECIMAL, Family.BYTES)
+        was.family in WORDS or was.family in (Family.INTEGER, Family.DECIMAL, Family.BINARY)
     ):
         return f"CONVERT({sql} USING {now.charset}) COLLATE {now.collation}"
     number = f"CAST({sql} AS DECIMAL(65,30))" if was.family is Family.TEXT else sql
     match now.family:
-        case Family.INTEGER if was.family in _NUMBERS or was.family is Family.TEXT:
+        case Family.INTEGER if was.family in NUMBERS or was.family is Family.TEXT:
             return sql if was.family is Family.INTEGER else f"ROUND({number})"
-        case Family.DECIMAL if was.family in _NUMBERS or was.family is Family.TEXT:
+        case Family.DECIMAL if was.family in NUMBERS or was.family is Family.TEXT:
             return f"ROUND({number}, {now.scale})"
-        case Family.FLOAT if now.data_type == "double" and was.family in _NUMBERS:
+        case Family.FLOAT if now.data_type == "double" and was.family in NUMBERS:
             return f"({sql} + 0e0)"
-        case Family.BYTES if was.family in (Family.BYTES, Family.TEXT):
+        case Family.BINARY if was.family in (Family.BINARY, Family.TEXT):
             return f"CAST({sql} AS BINARY)"
-        case Family.DATE if was.family in (Family.DATETIME, Family.TEXT):
+        case Family.DATE if was.family in MOMENTS or was.family is Family.TEXT:
             return f"CAST({sql} AS DATE)"
-        case Family.DATETIME if was.family in (Family.DATE, Family.DATETIME, Family.TEXT):
+        case Family.DATETIME | Family.TIMESTAMP if (
+            was.family in MOMENTS or was.family is Family.TEXT
+        ):
             return f"CAST({sql} AS DATETIME({now.fraction}))"
         case Family.TIME if was.family is Family.TIME:
             return f"CAST({sql} AS TIME({now.fraction}))"

@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tabletd.executor.preflight.columns import Column, Family
+from tabletd.executor.columns import MOMENTS, NUMBERS, WORDS, Column, Family
 
 _INTEGER_BITS: Final = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _FLOAT_MAX: Final = "3.402823466e38"
 _NUMBER: Final = r"^[[:space:]]*[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?[[:space:]]*$"
-_NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL, Family.FLOAT})
-_WORDS: Final = frozenset({Family.TEXT, Family.ENUM, Family.SET})
+_OPAQUE: Final = frozenset({Family.BIT, Family.GEOMETRY, Family.OTHER})
 _UNICODE: Final = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
 _UNICODE_BASIC: Final = frozenset({"utf8", "utf8mb3", "ucs2"})
 _BY_BYTES: Final = ("tinytext", "text", "mediumtext", "longtext")
@@ -60,20 +59,20 @@ def _value_misfit(old: Column, new: Column, sql: str) -> Condition | None:
             return _for_float(old, new, sql)
         case Family.TEXT:
             return _for_text(old, new, sql)
-        case Family.BYTES:
-            return _for_bytes(old, new, sql)
-        case Family.ENUM if old.family in _WORDS - {Family.SET}:
+        case Family.BINARY:
+            return _for_binary(old, new, sql)
+        case Family.ENUM if old.family in WORDS - {Family.SET}:
             return _for_enum(old, new, sql)
         case Family.SET if old.family is Family.SET:
             return _for_set(old, new, sql)
-        case Family.DATE | Family.DATETIME if old.family in (Family.DATE, Family.DATETIME):
+        case Family.DATE | Family.DATETIME | Family.TIMESTAMP if old.family in MOMENTS:
             return _for_date(old, new, sql)
-        case Family.DATE | Family.DATETIME if old.family is Family.TEXT:
+        case Family.DATE | Family.DATETIME | Family.TIMESTAMP if old.family is Family.TEXT:
             read = f"CAST({sql} AS DATETIME(6))"
             return _any_of(f"({sql} IS NOT NULL AND {read} IS NULL)", *_beyond(new, read))
         case Family.TIME if old.family is Family.TIME:
             return FITS
-        case _ if new.data_type == "json" and old.family is Family.TEXT:
+        case Family.JSON if old.family is Family.TEXT:
             return Condition(f"NOT JSON_VALID({sql})")
         case _:
             return None
@@ -100,13 +99,13 @@ def _for_integer(old: Column, new: Column, sql: str) -> Condition | None:
     if old.family is Family.TEXT:
         number = f"ROUND(CAST({sql} AS DECIMAL(65,30)))"
         return _any_of(_no_number(sql), f"{number} < {low}", f"{number} > {high}")
-    return FITS if old.data_type == "year" and high >= 2155 else None
+    return FITS if old.family is Family.YEAR and high >= 2155 else None
 
 
 def _for_decimal(old: Column, new: Column, sql: str) -> Condition | None:
     bound = 10 ** (new.digits - new.scale)
     number = f"CAST({sql} AS DECIMAL(65,30))" if old.family is Family.TEXT else sql
-    if old.family not in (*_NUMBERS, Family.TEXT):
+    if old.family not in (*NUMBERS, Family.TEXT):
         return None
     too_long = f"ABS(ROUND({number}, {new.scale})) >= {bound}"
     if old.family is Family.INTEGER and max(map(abs, integer_range(old))) < bound:
@@ -125,7 +124,7 @@ def _for_decimal(old: Column, new: Column, sql: str) -> Condition | None:
 
 
 def _for_float(old: Column, new: Column, sql: str) -> Condition | None:
-    if old.family not in (*_NUMBERS, Family.TEXT):
+    if old.family not in (*NUMBERS, Family.TEXT):
         return None
     number = f"({sql} + 0e0)"
     is_wide = old.data_type == "double" or old.family in (Family.DECIMAL, Family.TEXT)
@@ -141,16 +140,16 @@ def _no_number(sql: str) -> str:
 
 
 def _for_text(old: Column, new: Column, sql: str) -> Condition | None:
-    if old.family is Family.OTHER and old.data_type not in ("json", "year"):
+    if old.family in _OPAQUE:
         return None
-    is_bytes = old.family is Family.BYTES
-    text = sql if old.family in _WORDS else f"CONVERT({sql} USING {new.charset})"
+    is_bytes = old.family is Family.BINARY
+    text = sql if old.family in WORDS else f"CONVERT({sql} USING {new.charset})"
     same_charset = old.charset == new.charset
     too_long = ""
     if new.data_type in _BY_BYTES:
         if not same_charset or old.octets > new.octets:
             too_long = f"LENGTH(CONVERT({sql} USING {new.charset})) > {new.octets}"
-    elif old.length > new.length or old.family not in (*_WORDS, Family.BYTES):
+    elif old.length > new.length or old.family not in (*WORDS, Family.BINARY):
         too_long = f"CHAR_LENGTH({text}) > {new.length}"
     lossy = ""
     if is_bytes:
@@ -169,8 +168,8 @@ def _includes(charset: str, other: str) -> bool:
     return charset in _UNICODE_BASIC and other not in _UNICODE
 
 
-def _for_bytes(old: Column, new: Column, sql: str) -> Condition | None:
-    if old.family is Family.OTHER:
+def _for_binary(old: Column, new: Column, sql: str) -> Condition | None:
+    if old.family in _OPAQUE or old.family in (Family.JSON, Family.YEAR):
         return None
     if old.octets and old.octets <= new.octets:
         return FITS

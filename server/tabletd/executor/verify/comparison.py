@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
+from tabletd.executor.columns import Lineage, read_columns
 from tabletd.executor.migration import Migration
 from tabletd.executor.renames import dropped_columns, renamed_columns
-from tabletd.executor.verify.columns import pair_columns, read_columns
 from tabletd.executor.verify.expressions import Side
 from tabletd.executor.verify.keys import (
     Values,
@@ -23,6 +23,7 @@ from tabletd.executor.verify.keys import (
     up_to,
 )
 from tabletd.executor.verify.matching import Matching
+from tabletd.executor.verify.pairs import pair_columns
 from tabletd.executor.verify.rows import Chunk, Difference, RowKey, VerifyOptions
 from tabletd.executor.verify.scratch import Scratch
 from tabletd.executor.verify.tables import Condition, Tables
@@ -217,12 +218,9 @@ async def _read(
     for columns, table in ((old, old_table), (new, new_table)):
         if not columns:
             raise TabletdError(Reason.TABLE_NOT_FOUND, f"there is no table {schema}.{table}")
-    pairs = pair_columns(
-        old,
-        new,
-        renamed=renamed_columns(statement.alter_options),
-        dropped=dropped_columns(statement.alter_options),
-    )
+    options = statement.alter_options
+    lineage = Lineage(old, renamed_columns(options), dropped_columns(options))
+    pairs = pair_columns(lineage, new.values())
     key = choose_key(
         pairs,
         await read_indexes(session, schema, old_table),

@@ -14,15 +14,20 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from tabletd.executor.verify.columns import Column, Family, Pair
+from tabletd.executor.columns import MOMENTS, NUMBERS, Column, Family
+from tabletd.executor.verify.pairs import Pair
 from tabletd.mysql.quote import identifier
 
 _UTC: Final = "'+00:00'"
 _SERVER_ZONE: Final = "@@global.time_zone"
-_NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL})
-_MOMENTS: Final = frozenset({Family.DATE, Family.DATETIME, Family.TIMESTAMP})
+_EXACT_NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL})
+_CHOICES: Final = frozenset({Family.ENUM, Family.SET})
 # May hold a comma.
-_FREE: Final = frozenset({Family.TEXT, Family.BINARY, Family.CHOICE, Family.OTHER})
+_FREE: Final = frozenset({Family.TEXT, Family.BINARY, *_CHOICES, Family.OTHER})
+# Their values may be longer than what a function of the server may return.
+_LONG: Final = frozenset(
+    {"text", "mediumtext", "longtext", "blob", "mediumblob", "longblob", "json"}
+)
 _DECIMAL_DIGITS_MAX: Final = 65
 # Equal to nothing. A bare UUID() makes MariaDB take all that it stands beside for a UUID.
 _NOTHING: Final = "MD5(UUID())"
@@ -77,12 +82,16 @@ def _value(pair: Pair, side: Side, function: str) -> str:
     """
     name = column_sql(column_of(pair, side).name)
     value = _whole(pair, side, name)
-    if pair.old.is_long or pair.new.is_long:
+    if _is_long(pair.old) or _is_long(pair.new):
         value = f"COALESCE({function}({value}), {_NOTHING})"
     elif {pair.old.family, pair.new.family} & _FREE:
         value = f"{function}({value})"
     is_nullable = pair.old.is_nullable or pair.new.is_nullable
     return f"IF(ISNULL({name}), 'n', {value})" if is_nullable else value
+
+
+def _is_long(column: Column) -> bool:
+    return column.data_type in _LONG or column.family in (Family.GEOMETRY, Family.OTHER)
 
 
 def read_sql(column: Column) -> str:
@@ -91,7 +100,7 @@ def read_sql(column: Column) -> str:
     match column.family:
         case Family.FLOAT:
             return f"({name} + 0e0)"
-        case Family.BIT | Family.CHOICE:
+        case Family.BIT | Family.ENUM | Family.SET:
             return f"CAST({name} AS UNSIGNED)"
         case Family.JSON | Family.OTHER:
             return f"CAST({name} AS CHAR)"
@@ -111,20 +120,20 @@ def _whole(pair: Pair, side: Side, name: str) -> str:
     column = column_of(pair, side)
     if side is Side.OLD and (converted := _converted(old, new, name)):
         return converted
-    if old.family is new.family is Family.CHOICE and _is_same(old, new):
+    if old.family in _CHOICES and _is_same(old, new):
         return f"CAST({name} AS UNSIGNED)"
     if old.family is new.family is Family.TEXT and old.charset == new.charset:
         return name
-    if new.family is Family.FLOAT and old.family in _NUMBERS | {Family.FLOAT}:
+    if new.family is Family.FLOAT and old.family in NUMBERS:
         return f"({name} + 0e0)"
     return _plain(column, name, is_bytes=Family.BINARY in (old.family, new.family))
 
 
 def _plain(column: Column, name: str, *, is_bytes: bool) -> str:
     match column.family:
-        case Family.TEXT | Family.CHOICE if not is_bytes:
+        case Family.TEXT | Family.ENUM | Family.SET if not is_bytes:
             return f"CONVERT({name} USING utf8mb4)"
-        case Family.INTEGER | Family.DECIMAL if "zerofill" in column.type:
+        case Family.INTEGER | Family.DECIMAL if "zerofill" in column.column_type:
             return f"({name} + 0)"
         case Family.BIT:
             return f"CAST({name} AS UNSIGNED)"
@@ -145,14 +154,14 @@ def _converted(old: Column, new: Column, name: str) -> str:
     """
     if _is_same(old, new):
         return ""
-    if old.family in _NUMBERS and new.family in _NUMBERS and old.scale != new.scale:
+    if old.family in _EXACT_NUMBERS and new.family in _EXACT_NUMBERS and old.scale != new.scale:
         return f"CAST({name} AS DECIMAL({_DECIMAL_DIGITS_MAX},{new.scale}))"
     if old.family is Family.TEXT and new.family is Family.JSON:
         document = f"IF(JSON_VALID({name}), CAST({name} AS JSON), NULL)"
         return f"CAST({document} AS CHAR)"
     if old.family is Family.TIME and new.family is Family.TIME:
         return f"CAST({name} AS TIME({new.fraction}))"
-    if old.family in _MOMENTS and new.family in _MOMENTS:
+    if old.family in MOMENTS and new.family in MOMENTS:
         return _moment(old, new, name)
     return ""
 
@@ -168,4 +177,4 @@ def _moment(old: Column, new: Column, name: str) -> str:
 
 
 def _is_same(old: Column, new: Column) -> bool:
-    return (old.type, old.charset) == (new.type, new.charset)
+    return (old.column_type, old.charset) == (new.column_type, new.charset)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tabletd.executor.verify.columns import Column, Family, Pair
+from tabletd.executor.columns import Column, Family
 from tabletd.executor.verify.expressions import Side, column_of, column_sql
+from tabletd.executor.verify.pairs import Pair
 from tabletd.mysql.quote import identifier
 from tabletd.mysql.session import Session
 
@@ -131,8 +132,8 @@ def _keeps_order(pair: Pair) -> bool:
     """Whether equal bounds cut both columns at the same place."""
     old, new = pair.old, pair.new
     if old.family in (Family.JSON, Family.GEOMETRY, Family.OTHER):
-        return old.type == new.type and old.family is Family.OTHER
-    if (old.type, old.collation) == (new.type, new.collation):
+        return old.column_type == new.column_type and old.family is Family.OTHER
+    if new.holds_as(old):
         return True
     if old.family is new.family is Family.TEXT:
         return old.collation == new.collation and new.data_type not in _PADDED

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.verify.columns import Pair
 from tabletd.executor.verify.expressions import Side
 from tabletd.executor.verify.keys import Values
+from tabletd.executor.verify.pairs import Pair
 from tabletd.executor.verify.rows import Difference, RowKey
 from tabletd.executor.verify.scratch import Converted, Scratch
 from tabletd.executor.verify.tables import Checksum, Condition, Row, Tables

@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tabletd.errors import TabletdError
+from tabletd.executor.columns import Column, Family
 from tabletd.executor.names import TableGCState, create_gc_uuid, gc_table_name
-from tabletd.executor.verify.columns import Column, Family, Pair
 from tabletd.executor.verify.expressions import Side, cell_sql, column_of, column_sql, digest_sql
+from tabletd.executor.verify.pairs import Pair
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import identifier, marks
@@ -230,7 +231,7 @@ def _definition(column: Column) -> str:
 
 
 def _type(column: Column) -> str:
-    return column.type.replace("%", "%%")
+    return column.column_type.replace("%", "%%")
 
 
 def _free_name(pairs: Sequence[Pair]) -> str:

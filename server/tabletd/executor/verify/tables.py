@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tabletd.executor.verify.columns import Pair
 from tabletd.executor.verify.expressions import (
     Side,
     cell_sql,
@@ -19,6 +18,7 @@ from tabletd.executor.verify.expressions import (
     read_sql,
 )
 from tabletd.executor.verify.keys import SharedKey, Values, after, force_index, one_of
+from tabletd.executor.verify.pairs import Pair
 from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 

@@ -1,4 +1,4 @@
-"""The columns and unique keys of a table and of its copy that has been altered already."""
+"""The columns of a table as the server describes them, and what an ALTER TABLE makes of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ _COLUMNS_SQL: Final = (
     " FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
     " ORDER BY ordinal_position"
 )
-_KEYS_SQL: Final = (
-    "SELECT index_name AS name, column_name, sub_part FROM information_schema.statistics"
-    " WHERE table_schema = %s AND table_name = %s AND non_unique = 0"
-    " ORDER BY index_name, seq_in_index"
-)
 _MEMBER: Final = re.compile(r"'((?:[^']|'')*)'")
 
 
@@ -33,29 +28,45 @@ class Family(StrEnum):
     DECIMAL = "decimal"
     FLOAT = "float"
     TEXT = "text"
-    BYTES = "bytes"
+    BINARY = "binary"
     ENUM = "enum"
     SET = "set"
     DATE = "date"
     DATETIME = "datetime"
+    TIMESTAMP = "timestamp"
     TIME = "time"
+    YEAR = "year"
+    BIT = "bit"
+    JSON = "json"
+    GEOMETRY = "geometry"
     OTHER = "other"
 
 
+NUMBERS: Final = frozenset({Family.INTEGER, Family.DECIMAL, Family.FLOAT})
+WORDS: Final = frozenset({Family.TEXT, Family.ENUM, Family.SET})
+MOMENTS: Final = frozenset({Family.DATE, Family.DATETIME, Family.TIMESTAMP})
 _FAMILIES: Final[Mapping[str, Family]] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint"), Family.INTEGER),
     "decimal": Family.DECIMAL,
     **dict.fromkeys(("float", "double"), Family.FLOAT),
-    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), Family.TEXT),
     **dict.fromkeys(
-        ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), Family.BYTES
+        ("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), Family.TEXT
     ),
-    "enum": Family.ENUM,
-    "set": Family.SET,
-    "date": Family.DATE,
-    **dict.fromkeys(("datetime", "timestamp"), Family.DATETIME),
-    "time": Family.TIME,
-}
+    **dict.fromkeys(
+        ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), Family.BINARY
+    ),
+    **{
+        name: Family(name)
+        for name in ("enum", "set", "date", "datetime", "timestamp", "time", "year", "bit", "json")
+    },
+    **dict.fromkeys(
+        (
+            "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
+            "multipolygon", "geometrycollection", "geomcollection",
+        ),
+        Family.GEOMETRY,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,51 +135,16 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class UniqueKey:
-    """A unique key; `parts` are (column, characters of a prefix or None), no column: an expression.
-
-    Attributes:
-        name: `PRIMARY` for the primary key.
-        parts: in order.
-    """
-
-    name: str
-    parts: tuple[tuple[str, int | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """Columns by folded name, in order, and unique keys."""
-
-    columns: Mapping[str, Column]
-    unique_keys: tuple[UniqueKey, ...]
-
-    def column(self, name: str) -> Column | None:
-        """Return a column by its name in any letters."""
-        return self.columns.get(name.casefold())
-
-    @property
-    def row_key(self) -> tuple[str, ...]:
-        """Columns that tell a row from all others: of the primary key first; empty for none."""
-        for key in sorted(self.unique_keys, key=lambda key: key.name != "PRIMARY"):
-            found = [self.column(name) for name, prefix in key.parts if prefix is None]
-            whole = [column for column in found if column is not None and not column.is_nullable]
-            if len(whole) == len(key.parts):
-                return tuple(column.name for column in whole)
-        return ()
-
-
-@dataclass(frozen=True, slots=True)
 class Lineage:
     """Which column of a table becomes which of the altered one.
 
     Attributes:
-        old: the table.
+        old: the table's columns by folded name.
         renamed: former names by new ones.
         dropped: names of columns that go, even if others of that name come.
     """
 
-    old: Definition
+    old: Mapping[str, Column]
     renamed: Mapping[str, str]
     dropped: Collection[str]
 
@@ -177,22 +153,15 @@ class Lineage:
         folded = name.casefold()
         for new, was in self.renamed.items():
             if new.casefold() == folded:
-                return self.old.column(was)
+                return self.old.get(was.casefold())
         gone = {was.casefold() for was in (*self.renamed.values(), *self.dropped)}
-        return None if folded in gone else self.old.column(name)
+        return None if folded in gone else self.old.get(folded)
 
 
-async def read_definition(session: Session, schema: str, table: str) -> Definition:
-    """Ask the server for a table's columns and unique keys."""
-    place = (schema, table)
-    columns = [_column(row) for row in (await session.execute(_COLUMNS_SQL, place)).dicts()]
-    parts: dict[str, list[tuple[str, int | None]]] = {}
-    for name, column, prefix in (await session.execute(_KEYS_SQL, place)).rows:
-        parts.setdefault(str(name), []).append((str(column or ""), prefix))
-    return Definition(
-        columns={column.name.casefold(): column for column in columns},
-        unique_keys=tuple(UniqueKey(name, tuple(found)) for name, found in parts.items()),
-    )
+async def read_columns(session: Session, schema: str, table: str) -> dict[str, Column]:
+    """Read a table's columns by folded name, in their order; none where there is no such table."""
+    rows = (await session.execute(_COLUMNS_SQL, (schema, table))).dicts()
+    return {column.name.casefold(): column for column in map(_column, rows)}
 
 
 def _column(row: Mapping[str, Any]) -> Column:
