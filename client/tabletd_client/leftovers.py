@@ -27,12 +27,9 @@ class LeftoverKind(StrEnum):
 
 
 _KINDS: Final[Mapping[int, LeftoverKind]] = {
-    migrations_pb2.Leftover.KIND_PROCESS: LeftoverKind.PROCESS,
-    migrations_pb2.Leftover.KIND_TRIGGER: LeftoverKind.TRIGGER,
-    migrations_pb2.Leftover.KIND_TABLE: LeftoverKind.TABLE,
-    migrations_pb2.Leftover.KIND_ACCOUNT: LeftoverKind.ACCOUNT,
-    migrations_pb2.Leftover.KIND_DIRECTORY: LeftoverKind.DIRECTORY,
-    migrations_pb2.Leftover.KIND_SOCKET: LeftoverKind.SOCKET,
+    number: LeftoverKind[name.removeprefix("KIND_")]
+    for name, number in migrations_pb2.Leftover.Kind.items()
+    if number != migrations_pb2.Leftover.KIND_UNSPECIFIED
 }
 
 

@@ -9,12 +9,7 @@ from tabletd.executor.leftover import Kind, Leftover
 from tabletd_pb import migrations_pb2 as pb
 
 _KINDS: Final[Mapping[Kind, pb.Leftover.Kind.ValueType]] = {
-    Kind.PROCESS: pb.Leftover.KIND_PROCESS,
-    Kind.TRIGGER: pb.Leftover.KIND_TRIGGER,
-    Kind.TABLE: pb.Leftover.KIND_TABLE,
-    Kind.ACCOUNT: pb.Leftover.KIND_ACCOUNT,
-    Kind.DIRECTORY: pb.Leftover.KIND_DIRECTORY,
-    Kind.SOCKET: pb.Leftover.KIND_SOCKET,
+    kind: pb.Leftover.Kind.Value(f"KIND_{kind.name}") for kind in Kind
 }
 
 
