@@ -18,7 +18,8 @@ OURS = sorted(
     if GENERATED not in path.parents
 )
 SLEEPERS = {
-    # Commands and fixtures: there is no event loop to hold up.
+    # Commands, fixtures, a program: there is no event loop to hold up.
+    "server/tabletd/processes/wrapper.py",
     "server/tabletd/sandbox/sandbox.py",
     "server/tabletd/sandbox/servers.py",
     "server/tabletd/sandbox/daemons.py",
