@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from tabletd.clock import Clock
 from tabletd.errors import Reason, TabletdError
-from tabletd.heartbeat.lag import Lag, LagState, lag_between_ns
+from tabletd.heartbeat.beats import Beats, Look
+from tabletd.heartbeat.exchange import Suspensions, WriterDaemon, steady_ns
+from tabletd.heartbeat.judging import clock_lag, wall_lag
+from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag, LagState, lag_between_ns
+from tabletd.heartbeat.look_plan import next_look_ns
 from tabletd.heartbeat.settings import HeartbeatSettings
-from tabletd.heartbeat.sql import SELECT_TIMESTAMP
+from tabletd.heartbeat.sql import SELECT_BEAT
 from tabletd.heartbeat.ticker import Ticker
+from tabletd.heartbeat.writer_link import WriterLink
 from tabletd.loops import ThrottledLogger
 from tabletd.mysql.pool import Pool
 from tabletd.telemetry.vars import Registry
@@ -19,10 +28,42 @@ LAG_CUTOFFS_NS = (0, 10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
 LAG_CUTOFF_LABELS = ("0", "1ms", "10ms", "100ms", "1s", "10s", "100s", "1000s", ">1000s")
 _STALE_ERROR = "no heartbeat received in over 2x the heartbeat interval"
 _STALE_INTERVALS = 2
-# A beat of an idle pair has arrived by then; read later, its age would pass for lag.
+# Without the writer's time: a beat of an idle pair has arrived by then.
 _LOOK_AFTER_SECONDS_MAX = 0.025
+# A daemon that is started again begins another series: until it was asked the old figure holds.
+_OUTLIVES_SECONDS_MAX: Final = 5.0
+# A beat that is later than this has its writer's daemon asked.
+_LATE_NS: Final = 10_000_000
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The heartbeat's row; all but `ts` is 0 where another make's daemon wrote it."""
+
+    ts: int
+    series: int
+    sequence: int
+    sent_ns: int
+
+    @property
+    def beat(self) -> tuple[int, int]:
+        return self.series, self.sequence
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found since the reader was opened."""
+
+    row: _Row | None = None
+    is_ours: bool = False
+    others_beat: tuple[int, int] | None = None
+    held: Lag | None = None
+    wall_lag_ns: int = 0
+    looked_monotonic: float = 0.0
+    counted_monotonic: float = float("-inf")
+    error: str = ""
 
 
 class Reader:
@@ -31,24 +72,46 @@ class Reader:
     Args:
         pool: connections to the server beside us.
         settings: whose heartbeat, how often.
-        clock: the wall clock that heartbeats are compared with, and the schedule's own.
+        clock: the monotonic clock that all is timed on, and the wall clock that heartbeats are
+            compared with where their writer's time is not known.
         registry: gets the `Heartbeat*` instruments of reading.
+        daemon: who writes the heartbeats; None: it cannot be asked.
+        suspensions: tells when this machine stood still.
     """
 
     def __init__(
-        self, pool: Pool, settings: HeartbeatSettings, *, clock: Clock, registry: Registry
+        self,
+        pool: Pool,
+        settings: HeartbeatSettings,
+        *,
+        clock: Clock,
+        registry: Registry,
+        daemon: WriterDaemon | None = None,
+        suspensions: Suspensions | None = None,
     ) -> None:
         self._pool = pool
         self._settings = settings
         self._clock = clock
+        self._interval_ns = round(settings.interval_seconds * NANOSECONDS_PER_SECOND)
         self._ticker = Ticker(
             settings.interval_seconds,
             self.read,
             clock,
             phase_seconds=min(_LOOK_AFTER_SECONDS_MAX, settings.interval_seconds / 10),
+            due_after=self._next_look,
         )
+        self._beats = Beats()
+        self._link = WriterLink(
+            daemon,
+            self._beats,
+            interval_seconds=settings.interval_seconds,
+            clock=clock,
+            registry=registry,
+        )
+        self._suspensions = suspensions or Suspensions()
         # The name is the one that operators of Vitess search their logs for.
         self._log = ThrottledLogger("HeartbeatReporter", logger=_logger, clock=clock)
+        self._looks = registry.counter("LagLooks", "looks at the heartbeat, found or not")
         self._reads = registry.counter("HeartbeatReads", "heartbeats read")
         self._errors = registry.counter("HeartbeatReadErrors", "reads of heartbeats that failed")
         self._cumulative_lag_ns = registry.counter(
@@ -63,8 +126,7 @@ class Reader:
             LAG_CUTOFFS_NS,
             LAG_CUTOFF_LABELS,
         )
-        self._lag: Lag | None = None
-        self._error = ""
+        self._found = _Found()
 
     @property
     def is_open(self) -> bool:
@@ -75,53 +137,129 @@ class Reader:
         """Read once, then at each interval; nothing happens when it is open."""
         if not self._ticker.is_started:
             self._forget()
+            self._link.open()
             await self.read()
             self._ticker.start(at_once=False)
 
     async def close(self) -> None:
         """Read no more, and forget what was read: an old lag must not look like a new one."""
+        self._link.close()
         await self._ticker.stop()
         self._forget()
 
     async def run(self) -> None:
         """Read when open; never returns."""
-        await self._ticker.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ticker.run(), name="looks at the heartbeat")
+            tasks.create_task(self._link.run(), name="questions to the writer's daemon")
+
+    def want_heartbeats(self) -> None:
+        """Somebody needs the lag: have heartbeats written, where that is done on demand."""
+        self._link.want_heartbeats()
 
     async def read(self) -> None:
-        """Read the heartbeat within one interval; a failure is remembered, counted and logged."""
+        """Look once, within one interval; a failure is remembered, counted and logged."""
+        self._looks.add()
+        if self._suspensions.noticed():
+            self._link.forget()
+        asked_ns = steady_ns(self._clock)
         try:
-            written_wall_ns = await self._read_timestamp()
+            row = await self._read_row()
         except TabletdError as error:
-            self._error = str(error)
+            self._found.error = str(error)
             self._errors.add()
-            self._log.error(self._error)
+            self._log.error(self._found.error)
             return
-        lag_ns = lag_between_ns(written_wall_ns, self._clock.wall_ns())
-        self._lag = Lag(LagState.MEASURED, lag_ns, self._clock.monotonic_seconds())
-        self._error = ""
-        self._reads.add()
-        self._cumulative_lag_ns.add(lag_ns)
-        self._current_lag_ns.set(lag_ns)
-        self._histogram.add(lag_ns)
+        self._found.error = ""
+        wall_ns = self._clock.wall_ns()
+        self._measure(row, asked_ns, steady_ns(self._clock))
+        self._count(row, lag_between_ns(row.ts, wall_ns))
+        self._found.row = row
 
     def status(self) -> Lag:
         """Return the lag, and whether it can be trusted.
 
         A read that fails changes nothing at once: the figure is good until it is two intervals old.
         """
-        if self._lag is None:
-            return Lag(LagState.UNKNOWN, error=self._error or "no heartbeat was read yet")
-        measured = self._lag.measured_monotonic or 0.0
+        lag = self._measured()
+        if lag is None:
+            return Lag(LagState.UNKNOWN, error=self._found.error or "no heartbeat was read yet")
+        measured = self._found.looked_monotonic
         age_seconds = self._clock.monotonic_seconds() - measured
         if age_seconds <= _STALE_INTERVALS * self._settings.interval_seconds:
-            return self._lag
-        error = f"{_STALE_ERROR}: {self._error}" if self._error else _STALE_ERROR
-        return Lag(LagState.STALE, self._lag.lag_ns, measured, measured, error)
+            return lag
+        error = f"{_STALE_ERROR}: {self._found.error}" if self._found.error else _STALE_ERROR
+        return replace(lag, state=LagState.STALE, since_monotonic=measured, error=error)
 
-    async def _read_timestamp(self) -> int:
+    def _measure(self, row: _Row, asked_ns: int, answered_ns: int) -> None:
+        """Take what was seen; ask the writer's daemon where that leaves a question open."""
+        self._found.looked_monotonic = answered_ns / NANOSECONDS_PER_SECOND
+        before = self._found.row
+        if before is not None and before.beat == row.beat and before.ts != row.ts:
+            # Another make's daemon wrote, and left the columns that it does not know as they were.
+            self._found.others_beat = row.beat
+        self._found.is_ours = row.series != 0 and row.beat != self._found.others_beat
+        if not self._found.is_ours:
+            return
+        self._beats.note_look(Look(asked_ns, answered_ns, row.series, row.sequence, row.sent_ns))
+        held = clock_lag(self._beats, self._link.news, self._interval_ns)
+        self._found.held = held or self._found.held
+        if held is None or self._is_late(answered_ns):
+            self._link.ask_soon()
+
+    def _is_late(self, now_ns: int) -> bool:
+        """Return whether the next beat is due, and nobody has said that it was written."""
+        seen = self._beats.seen_commit()
+        return (
+            seen is not None
+            and self._beats.next_commit() is None
+            and now_ns > seen.low_ns + self._interval_ns + _LATE_NS
+        )
+
+    def _count(self, row: _Row, lag_ns: int) -> None:
+        """Count a heartbeat when it is seen first, and one that stays each interval."""
+        self._found.wall_lag_ns = lag_ns
+        self._current_lag_ns.set(lag_ns)
+        passed_seconds = self._found.looked_monotonic - self._found.counted_monotonic
+        if row == self._found.row and passed_seconds < self._settings.interval_seconds:
+            return
+        self._found.counted_monotonic = self._found.looked_monotonic
+        self._reads.add()
+        self._cumulative_lag_ns.add(lag_ns)
+        self._histogram.add(lag_ns)
+
+    def _measured(self) -> Lag | None:
+        if self._found.row is None:
+            return None
+        if self._found.is_ours:
+            lag = clock_lag(self._beats, self._link.news, self._interval_ns)
+            if lag is not None:
+                return lag
+            held = self._found.held
+            if held is not None and held.measured_monotonic is not None:
+                outlived_seconds = self._found.looked_monotonic - held.measured_monotonic
+                if outlived_seconds <= _OUTLIVES_SECONDS_MAX:
+                    return held
+        return wall_lag(
+            self._found.wall_lag_ns,
+            self._found.looked_monotonic,
+            self._interval_ns,
+            self._link.news.error,
+        )
+
+    def _next_look(self, now: float) -> float | None:
+        if self._found.error or not self._found.is_ours:
+            return None
+        now_ns = round(now * NANOSECONDS_PER_SECOND)
+        due_ns = next_look_ns(self._beats, self._interval_ns, now_ns)
+        if due_ns is None:
+            return None
+        return min(due_ns / NANOSECONDS_PER_SECOND, now + self._settings.interval_seconds)
+
+    async def _read_row(self) -> _Row:
         try:
             found = await self._pool.execute(
-                SELECT_TIMESTAMP,
+                SELECT_BEAT,
                 (self._settings.keyspace_shard,),
                 timeout_seconds=self._settings.interval_seconds,
             )
@@ -134,15 +272,19 @@ class Reader:
                 "failed to read heartbeat: writer query did not result in 1 row. "
                 f"Got {len(found.rows)}"
             )
-        ts: object = found.rows[0][0]
-        if not isinstance(ts, int) or ts > _INT64_MAX:
-            raise _unusable(f"{ts!r} is no signed number of 64 bits")
-        return ts
+        return _row_of(found.dicts()[0])
 
     def _forget(self) -> None:
-        self._lag = None
-        self._error = ""
+        self._found = _Found()
         self._current_lag_ns.set(0)
+
+
+def _row_of(cells: Mapping[str, Any]) -> _Row:
+    ts: object = cells.get("ts")
+    if not isinstance(ts, int) or ts > _INT64_MAX:
+        raise _unusable(f"{ts!r} is no signed number of 64 bits")
+    numbers = [cells.get(name) or 0 for name in ("series", "seq", "sentNs")]
+    return _Row(ts, *(number if isinstance(number, int) else 0 for number in numbers))
 
 
 def _unusable(cause: str) -> TabletdError:

@@ -9,6 +9,7 @@ from typing import Final
 
 INTERVAL_SECONDS_DEFAULT: Final = 0.25
 INTERVAL_SECONDS_MAX: Final = 1.0
+LEASE_SECONDS_DEFAULT: Final = 10.0
 
 _logger = logging.getLogger(__name__)
 
@@ -24,6 +25,17 @@ class TrackerMode(StrEnum):
     """Not at all."""
 
 
+class WriteMode(StrEnum):
+    """When a primary writes heartbeats."""
+
+    ALWAYS = "always"
+    """At each interval."""
+    ON_DEMAND = "on_demand"
+    """At each interval while somebody wants them."""
+    OFF = "off"
+    """Never."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeartbeatSettings:
     """What the writer and the reader must know.
@@ -34,6 +46,8 @@ class HeartbeatSettings:
         tablet_uid: uid part of the tablet's alias.
         mode: how lag is found out.
         interval_seconds: period of writes and reads, already bounded by `bounded_interval_seconds`.
+        writes: when heartbeats are written.
+        lease_seconds: how long they are written on demand after the last time that somebody asked.
     """
 
     keyspace: str
@@ -41,6 +55,8 @@ class HeartbeatSettings:
     tablet_uid: int
     mode: TrackerMode = TrackerMode.HEARTBEAT
     interval_seconds: float = INTERVAL_SECONDS_MAX
+    writes: WriteMode = WriteMode.ALWAYS
+    lease_seconds: float = LEASE_SECONDS_DEFAULT
 
     @property
     def keyspace_shard(self) -> str:

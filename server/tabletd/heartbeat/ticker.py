@@ -53,6 +53,8 @@ class Ticker:
         clock: what the schedule is counted on: laid by the wall clock when it starts, kept by the
             monotonic one.
         phase_seconds: how long after the common ticks this schedule's are.
+        due_after: asked after each step when the next one is due, given the present moment; the
+            schedule's next tick where it says None.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Ticker:
         clock: Clock,
         *,
         phase_seconds: float = 0.0,
+        due_after: Callable[[float], float | None] = lambda _now: None,
     ) -> None:
         self._interval_seconds = interval_seconds
+        self._due_after = due_after
         self._step = step
         self._clock = clock
         self._phase_seconds = phase_seconds
@@ -108,7 +112,7 @@ class Ticker:
 
     async def _run_schedule(self, first: float, schedule: int) -> None:
         now = self._clock.monotonic_seconds()
-        due = now if self._at_once else next_tick(first, self._interval_seconds, now)
+        due = now if self._at_once else self._next_due(first, now)
         while True:
             while self._is_on(schedule) and (wait := due - self._clock.monotonic_seconds()) > 0:
                 await self._until_changed(wait)
@@ -116,7 +120,11 @@ class Ticker:
                 if not self._is_on(schedule):
                     return
                 await self._step()
-            due = next_tick(first, self._interval_seconds, self._clock.monotonic_seconds())
+            due = self._next_due(first, self._clock.monotonic_seconds())
+
+    def _next_due(self, first: float, now: float) -> float:
+        due = self._due_after(now)
+        return next_tick(first, self._interval_seconds, now) if due is None else due
 
     def _is_on(self, schedule: int) -> bool:
         return self._first is not None and self._schedule == schedule

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from tabletd.clock import Clock
 from tabletd.errors import LeaseNotHeld, NotWritable, Reason, TabletdError
-from tabletd.heartbeat.settings import HeartbeatSettings
+from tabletd.heartbeat.beats import Beat
+from tabletd.heartbeat.exchange import (
+    Suspensions,
+    WriterAnswer,
+    WriterQuestion,
+    Writing,
+    new_series,
+    steady_ns,
+)
+from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND
+from tabletd.heartbeat.settings import HeartbeatSettings, WriteMode
 from tabletd.heartbeat.sql import (
     BINLOG_FORMAT,
     LOCK_TABLE,
@@ -33,6 +44,8 @@ from tabletd.telemetry.vars import Registry
 
 # No such schema, table or column, or another number of columns: the sidecar is missing or old.
 _SIDECAR_ERRNOS: Final = frozenset({1049, 1054, 1136, 1146})
+# A reader that asks each second misses none, and one that comes anew knows the last minutes.
+_BEATS_KEPT_MAX: Final = 1024
 # Creating tables may take longer than a beat, and happens once.
 _SIDECAR_SECONDS_MAX: Final = 10.0
 
@@ -74,6 +87,11 @@ class Writer:
         self._connection_id = 0
         self._server: ServerInfo | None = None
         self._binlog_is_statements = False
+        self._suspensions = Suspensions()
+        self._series = new_series()
+        self._sequence = 0
+        self._beats: deque[Beat] = deque(maxlen=_BEATS_KEPT_MAX)
+        self._wanted_until = clock.monotonic_seconds()
 
     @property
     def is_open(self) -> bool:
@@ -82,7 +100,43 @@ class Writer:
 
     def open(self) -> None:
         """Begin to write, the first beat at once; nothing happens when it is open."""
-        self._ticker.start(at_once=True)
+        if self._settings.writes is not WriteMode.OFF:
+            self.want()
+            self._ticker.start(at_once=True)
+
+    def want(self) -> None:
+        """Take note that somebody needs heartbeats: on demand they are written for a while."""
+        self._wanted_until = self._clock.monotonic_seconds() + self._settings.lease_seconds
+
+    def answer(self, question: WriterQuestion, received_ns: int) -> WriterAnswer:
+        """Tell a reader the time here and what was written.
+
+        Args:
+            question: what it knows already.
+            received_ns: when the question came, on our monotonic clock.
+        """
+        if question.want_heartbeats:
+            self.want()
+        knows = question.after_sequence if question.after_series == self._series else 0
+        return WriterAnswer(
+            received_ns=received_ns,
+            sent_ns=steady_ns(self._clock),
+            series=self._series,
+            writing=self._writing(),
+            interval_ns=round(self._settings.interval_seconds * NANOSECONDS_PER_SECOND),
+            beats=tuple(beat for beat in self._beats if beat.sequence > knows),
+        )
+
+    def _writing(self) -> Writing:
+        if not self.is_open:
+            return Writing.NONE
+        return Writing.REGULARLY if self._is_wanted() else Writing.IDLE
+
+    def _is_wanted(self) -> bool:
+        """Return whether a beat that is due is to be written."""
+        if self._settings.writes is WriteMode.ON_DEMAND:
+            return self._clock.monotonic_seconds() <= self._wanted_until
+        return True
 
     async def close(self) -> None:
         """Write no more: on return no statement is on its way."""
@@ -95,6 +149,8 @@ class Writer:
     async def write(self) -> None:
         """Write one heartbeat within one interval; a failure is counted and logged."""
         if self._fence is not None and not self._fence.is_held:
+            return
+        if not self._is_wanted():
             return
         try:
             await self._write_or_create()
@@ -157,19 +213,26 @@ class Writer:
         return self._server
 
     async def _upsert(self, session: Session) -> None:
-        uid, ts = self._settings.tablet_uid, self._clock.wall_ns()
-        values = (self._settings.keyspace_shard, uid, ts, uid, ts)
+        if self._suspensions.noticed():
+            self._series = new_series()
+            self._beats.clear()
+        self._sequence += 1
+        series, sequence = self._series, self._sequence
+        sent_ns = steady_ns(self._clock)
+        renewed = (self._settings.tablet_uid, self._clock.wall_ns(), series, sequence, sent_ns)
+        values = (self._settings.keyspace_shard, *renewed, *renewed)
         if self._binlog_is_statements:
             await _upsert_under_lock(session, values, self._fence)
         elif self._fence is not None:
             await _upsert_if_held(session, values, self._fence)
         elif (await session.execute(UPSERT_IF_WRITABLE, values)).rows_affected == 0:
             raise NotWritable
+        self._beats.append(Beat(sequence, sent_ns, steady_ns(self._clock)))
 
 
 async def _upsert_if_held(session: Session, values: tuple[str | int, ...], fence: Fence) -> None:
     term = fence.check()
-    all_values = (*values[:3], *term.values, *values[3:])
+    all_values = (*values[:6], *term.values, *values[6:])
     if (await session.execute(UPSERT_IF_HELD, all_values)).rows_affected == 0:
         await raise_if_over(session, fence, term)
         raise NotWritable

@@ -1,0 +1,138 @@
+"""Asks the writer's daemon for its time and for what it has written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from tabletd.clock import Clock
+from tabletd.errors import TabletdError
+from tabletd.heartbeat.beats import Beats
+from tabletd.heartbeat.exchange import (
+    WriterDaemon,
+    WriterQuestion,
+    Writing,
+    steady_ns,
+)
+from tabletd.heartbeat.judging import WriterNews
+from tabletd.heartbeat.writer_time import TimeSample
+from tabletd.telemetry.vars import Registry
+
+# The first questions confine the writer's time; each later one follows its drift.
+_FIRST_QUESTIONS: Final = 5
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_PAUSE_SECONDS: Final = 1.0
+_IDLE_PAUSE_SECONDS: Final = 5.0
+_ANSWER_SECONDS_MAX: Final = 1.0
+
+
+class WriterLink:
+    """Keeps what the writer's daemon told, while it is open.
+
+    Args:
+        daemon: who writes the heartbeats; None: it cannot be asked.
+        beats: told of each exchange.
+        interval_seconds: of the heartbeats; nobody is asked more often than that.
+        clock: times the exchanges.
+        registry: gets `LagExchanges`, `LagExchangeErrors` and `LagClockErrorNs`.
+    """
+
+    def __init__(
+        self,
+        daemon: WriterDaemon | None,
+        beats: Beats,
+        *,
+        interval_seconds: float,
+        clock: Clock,
+        registry: Registry,
+    ) -> None:
+        self.news = WriterNews()
+        self._daemon = daemon
+        self._beats = beats
+        self._interval_seconds = interval_seconds
+        self._clock = clock
+        self._exchanges = registry.counter("LagExchanges", "answers of the writer's daemon")
+        self._errors = registry.counter("LagExchangeErrors", "questions that it did not answer")
+        registry.gauge(
+            "LagClockErrorNs",
+            "how wrong the writer's time may be here, nanoseconds; -1: it is not known",
+            self._clock_error_ns,
+        )
+        self._is_open = False
+        self._is_wanted = False
+        self._answers = 0
+        self._asked_monotonic = float("-inf")
+        self._asking = asyncio.Event()
+
+    def open(self) -> None:
+        """Ask from now on."""
+        self._is_open = True
+        self._asking.set()
+
+    def close(self) -> None:
+        """Ask no more, and forget what was told."""
+        self._is_open = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: what was told does not hold any more."""
+        self.news = WriterNews()
+        self._answers = 0
+        self._beats.forget()
+
+    def ask_soon(self) -> None:
+        """Something is to be known: ask now, unless that was done within the interval."""
+        passed = self._clock.monotonic_seconds() - self._asked_monotonic
+        if self._daemon is not None and passed >= self._interval_seconds:
+            self._asking.set()
+
+    def want_heartbeats(self) -> None:
+        """Somebody needs the lag: the next question says so; it is put now if none are written."""
+        self._is_wanted = True
+        if self.news.writing is not Writing.REGULARLY:
+            self.ask_soon()
+
+    async def run(self) -> None:
+        """Ask while it is open; never returns."""
+        while True:
+            try:
+                async with asyncio.timeout(self._pause_seconds()):
+                    await self._asking.wait()
+            except TimeoutError:
+                pass
+            self._asking.clear()
+            if self._is_open and self._daemon is not None:
+                await self._ask(self._daemon)
+
+    def _pause_seconds(self) -> float | None:
+        if not self._is_open or self._daemon is None:
+            return None
+        if self.news.writing is Writing.IDLE:
+            return _IDLE_PAUSE_SECONDS
+        return _FIRST_PAUSE_SECONDS if 0 < self._answers < _FIRST_QUESTIONS else _PAUSE_SECONDS
+
+    async def _ask(self, daemon: WriterDaemon) -> None:
+        self._asked_monotonic = self._clock.monotonic_seconds()
+        is_wanted, self._is_wanted = self._is_wanted, False
+        question = WriterQuestion(self._beats.series, self._beats.newest_sequence, is_wanted)
+        asked_ns = steady_ns(self._clock)
+        try:
+            answer = await daemon.ask(question, timeout_seconds=_ANSWER_SECONDS_MAX)
+        except TabletdError as error:
+            self._is_wanted = self._is_wanted or is_wanted
+            self._errors.add()
+            self.news = WriterNews(self.news.asked_ns, self.news.writing, str(error))
+            return
+        heard_ns = steady_ns(self._clock)
+        if not self._is_open:
+            return
+        self._exchanges.add()
+        self._answers += 1
+        self.news = WriterNews(asked_ns, answer.writing)
+        if answer.writing is not Writing.NONE:
+            sample = TimeSample(asked_ns, answer.received_ns, answer.sent_ns, heard_ns)
+            self._beats.note_exchange(answer.series, sample, answer.beats)
+
+    def _clock_error_ns(self) -> int:
+        error_ns = self._beats.clock_error_ns(steady_ns(self._clock))
+        return -1 if error_ns is None else error_ns
