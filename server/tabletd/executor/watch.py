@@ -20,6 +20,7 @@ from tabletd.executor.watch_rows import (
     WatchedMigration,
 )
 from tabletd.loops import every
+from tabletd.streams import Stream
 
 POLL_SECONDS: Final = 1.0
 WHOLE_LOOK_SECONDS: Final = 15.0
@@ -103,65 +104,35 @@ class Wish:
         return news.ended_sequence > after
 
 
-class Subscription:
+class Subscription(Stream[News]):
     """News for one watcher: the state, then what changes, with a sign of life in between.
 
     Iteration ends with a TabletdError: SLOW_READER when more than `BUFFER_MAX` changes wait to be
-    read, NOT_PRIMARY, SHUTTING_DOWN. What came before that is still given.
+    read, NOT_PRIMARY, SHUTTING_DOWN.
     """
 
     def __init__(self, watch: Watch, wish: Wish, first: Collection[News]) -> None:
+        super().__init__(BUFFER_MAX, _too_slow)
         self._watch = watch
         self._wish = wish
         self._first = deque(first)
-        self._waiting: deque[News] = deque()
-        self._end: TabletdError | None = None
-        self._changed = asyncio.Event()
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether nothing more will be put."""
-        return self._end is not None
-
-    def put(self, news: Changed | Removed) -> None:
-        """Add news if it is wanted, or end the stream when its reader is too slow."""
-        if not self._wish.covers(news, news.sequence - 1):
-            return
-        if len(self._waiting) >= BUFFER_MAX:
-            self.end(
-                TabletdError(
-                    Reason.SLOW_READER,
-                    f"{BUFFER_MAX} changes of migrations wait to be read",
-                    hint="read faster, or watch fewer migrations; resume after the last number",
-                )
-            )
-            return
-        self._waiting.append(news)
-        self._changed.set()
-
-    def end(self, error: TabletdError) -> None:
-        """Let the stream end with an error."""
-        self._end = error
-        self._changed.set()
-
-    def __aiter__(self) -> Subscription:
-        return self
+    def tell(self, news: Changed | Removed) -> None:
+        """Put news if it is wanted."""
+        if self._wish.covers(news, news.sequence - 1):
+            self.put(news)
 
     async def __anext__(self) -> News:
         if self._first:
             return self._first.popleft()
-        while not self._waiting:
-            if self._end is not None:
-                raise self._end
-            self._changed.clear()
+        while True:
             try:
                 async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
-                    await self._changed.wait()
+                    return await super().__anext__()
             except TimeoutError:
                 # Silence, while the server is away, is what a watcher has to know.
                 if self._watch.is_current:
                     return UpToDate(self._watch.sequence)
-        return self._waiting.popleft()
 
 
 class Watch:
@@ -361,7 +332,7 @@ class Watch:
 
     def _tell(self, news: Changed | Removed) -> None:
         for subscription in list(self._subscriptions):
-            subscription.put(news)
+            subscription.tell(news)
             if subscription.is_ended:
                 self._subscriptions.discard(subscription)
 
@@ -381,6 +352,14 @@ class Watch:
         """Let those look again who wait for a look at the table."""
         self._looked.set()
         self._looked = asyncio.Event()
+
+
+def _too_slow() -> TabletdError:
+    return TabletdError(
+        Reason.SLOW_READER,
+        f"{BUFFER_MAX} changes of migrations wait to be read",
+        hint="read faster, or watch fewer migrations; resume after the last number",
+    )
 
 
 def _not_primary() -> TabletdError:

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.streams import Stream
 from tabletd.tablet.health import Health
 
 
-class Subscription:
+class Subscription(Stream[Health]):
     """The health of a tablet as a stream: the present state first, then every broadcast.
 
     Iteration ends with a TabletdError: SHUTTING_DOWN, or SLOW_READER when the reader fell behind by
-    more than the buffer. What was broadcast before that is still given.
+    more than the buffer.
     """
 
     def __init__(self, first: Health, buffer_max: int) -> None:
-        self._waiting = deque([first])
-        self._buffer_max = buffer_max
-        self._end: TabletdError | None = None
-        self._changed = asyncio.Event()
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether nothing more will be put."""
-        return self._end is not None
-
-    def put(self, health: Health) -> None:
-        """Add a broadcast, or end the stream when its reader is too slow."""
-        if len(self._waiting) >= self._buffer_max:
-            self.end(
-                TabletdError(
-                    Reason.SLOW_READER,
-                    "stream health buffer overflowed. "
-                    "client should reconnect for up-to-date status",
-                )
-            )
-            return
-        self._waiting.append(health)
-        self._changed.set()
-
-    def end(self, error: TabletdError) -> None:
-        """Let the stream end with an error."""
-        self._end = error
-        self._changed.set()
-
-    def __aiter__(self) -> Subscription:
-        return self
-
-    async def __anext__(self) -> Health:
-        while not self._waiting:
-            if self._end is not None:
-                raise self._end
-            self._changed.clear()
-            await self._changed.wait()
-        return self._waiting.popleft()
+        super().__init__(buffer_max, _too_slow)
+        self.put(first)
 
 
 class HealthStreams:
@@ -100,6 +62,13 @@ class HealthStreams:
         for subscription in self._subscriptions:
             subscription.end(_shut_down())
         self._subscriptions.clear()
+
+
+def _too_slow() -> TabletdError:
+    return TabletdError(
+        Reason.SLOW_READER,
+        "stream health buffer overflowed. client should reconnect for up-to-date status",
+    )
 
 
 def _shut_down() -> TabletdError:
