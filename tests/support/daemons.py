@@ -26,7 +26,7 @@ from tabletd.sandbox.vexec_client import VExecClient, vexec_client
 from tabletd.sandbox.workload import Workload, load, verify_table
 from tabletd_pb import tabletmanagerdata_pb2, tabletmanagerservice_pb2_grpc
 from tests.support.servers import Pair, RealServer
-from tests.support.waiting import eventually, eventually_blocking
+from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
 # A run that is ended by force takes its daemons along: they die with the thread that started them,
@@ -143,7 +143,9 @@ class TabletPair:
             found += [f"run_nonce {nonce}"] if nonce else []
         return found
 
-    async def leaves_no_trace(self, migration_uuid: str = "", within_seconds: float = 15.0) -> None:
+    async def leaves_no_trace(
+        self, migration_uuid: str = "", within_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Wait until nothing is left of a migration.
 
         Raises:
@@ -304,7 +306,7 @@ async def connected(daemon: Daemon) -> AsyncGenerator[VExecClient]:
         yield client
 
 
-def wait_until_serving(pair: TabletPair, within_seconds: float = 20.0) -> None:
+def wait_until_serving(pair: TabletPair, within_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until both daemons serve and the primary's has made its tables."""
     for daemon in (pair.primary, pair.replica):
         eventually_blocking(partial(_is_serving, daemon), within_seconds, f"{daemon.alias} serves")
@@ -320,7 +322,7 @@ def wait_until_serving(pair: TabletPair, within_seconds: float = 20.0) -> None:
 
 def _is_serving(daemon: Daemon) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{daemon.http}/healthz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{daemon.http}/healthz", timeout=60) as answer:
             return bool(answer.status == HTTPStatus.OK)
     except OSError:
         return False
@@ -377,7 +379,7 @@ async def command(tablets: TabletPair, migration_uuid: str, words: str) -> None:
     )
     async with grpc.aio.insecure_channel(tablets.primary.grpc) as channel:
         stub = tabletmanagerservice_pb2_grpc.TabletManagerStub(channel)
-        answer = await stub.ExecuteQuery(request, timeout=10)
+        answer = await stub.ExecuteQuery(request, timeout=60)
     assert answer.result.rows_affected == 1, words
 
 
@@ -389,7 +391,7 @@ async def copying(client: VExecClient, migration_uuid: str) -> None:
         assert record["migration_status"] in {"queued", "ready", "running"}, record["message"]
         return int(record["rows_copied"] or 0) > 0
 
-    await eventually(has_copied, 25)
+    await eventually(has_copied)
 
 
 def columns(server: RealServer, table: str) -> dict[str, str]:

@@ -151,7 +151,7 @@ class FakeEngine:
         """Wait for the n-th run and until it is written into its row."""
         await eventually(lambda: len(self.runs) >= number)
         run = self.runs[number - 1]
-        await asyncio.wait_for(run.begun.wait(), 10)
+        await asyncio.wait_for(run.begun.wait(), 60)
         return run
 
 

@@ -244,7 +244,7 @@ async def grpc_bench(
 async def failure(call: Awaitable[Any]) -> grpc.aio.AioRpcError:
     """Return the error that a call ends with."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             answer = await call
     except grpc.aio.AioRpcError as error:
         return error

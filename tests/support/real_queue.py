@@ -76,7 +76,7 @@ class RealQueue:
 
     async def end_of(self, uuid: str) -> Row:
         """Wait for the end of a migration and return its row."""
-        await eventually(lambda: self.row(uuid)["migration_status"] in TERMINAL, 60, "its end")
+        await eventually(lambda: self.row(uuid)["migration_status"] in TERMINAL, what="its end")
         return self.row(uuid)
 
     def row(self, uuid: str) -> Row:

@@ -113,7 +113,7 @@ class RealServer:
             database=database,
             charset="utf8mb4",
             autocommit=autocommit,
-            connect_timeout=10,
+            connect_timeout=60,
             ssl_disabled=True,  # reading the certificates of the system takes 20 ms
             read_timeout=60,
         )
@@ -207,7 +207,7 @@ class RealServer:
         rows = self.records("SHOW SLAVE STATUS")
         return rows[0] if rows else None
 
-    def catch_up(self, within_seconds: float = 20.0) -> None:
+    def catch_up(self, within_seconds: float = 60.0) -> None:
         """Wait until this replica has applied all that its primary has now.
 
         Raises:
@@ -305,7 +305,7 @@ class Pair:
         self.replica = replica
         self._directory = directory
 
-    def catch_up(self, within_seconds: float = 20.0) -> None:
+    def catch_up(self, within_seconds: float = 60.0) -> None:
         """Wait until the replica has all that the primary has now."""
         self.replica.catch_up(within_seconds)
 

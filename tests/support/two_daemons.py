@@ -45,7 +45,7 @@ class TwoDaemons:
         server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
         self._common = {**_SETTINGS, "run_directory": str(directory / "run")}
         self.first = self._start(directory / "first", first_settings)
-        eventually_blocking(lambda: variables(self.first)["LeaseHeld"], 20, "the first one acts")
+        eventually_blocking(lambda: variables(self.first)["LeaseHeld"], what="the first one acts")
         self.second = self._start(directory / "second", {})
 
     def _start(self, directory: Path, settings: Mapping[str, str]) -> Daemon:
@@ -88,12 +88,12 @@ class TwoDaemons:
 
 def variables(daemon: Daemon) -> dict[str, Any]:
     """Return what a daemon shows at /debug/vars; blocks."""
-    with urllib.request.urlopen(f"http://{daemon.http}/debug/vars", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{daemon.http}/debug/vars", timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
 
 
-async def acts(daemon: Daemon, within_seconds: float = 40.0) -> dict[str, Any]:
+async def acts(daemon: Daemon, within_seconds: float = 60.0) -> dict[str, Any]:
     """Wait until a daemon acts for its server; return its variables."""
 
     async def found() -> dict[str, Any] | None:
@@ -103,7 +103,7 @@ async def acts(daemon: Daemon, within_seconds: float = 40.0) -> dict[str, Any]:
     return await eventually(found, within_seconds, "it acts") or {}
 
 
-async def waits(daemon: Daemon, within_seconds: float = 40.0) -> dict[str, Any]:
+async def waits(daemon: Daemon, within_seconds: float = 60.0) -> dict[str, Any]:
     """Wait until a daemon knows that another one acts; return its variables."""
 
     async def found() -> dict[str, Any] | None:

@@ -79,7 +79,7 @@ class TwoShards:
     def wait_until_serving(self) -> None:
         """Wait until both tablets serve."""
         for daemon in self.daemons.values():
-            eventually_blocking(partial(is_serving, daemon.http), 20, "tablets serve")
+            eventually_blocking(partial(is_serving, daemon.http), what="tablets serve")
 
     def restart(self, shard: str) -> None:
         """Start the daemon of a shard again."""
@@ -128,7 +128,7 @@ class Client:
         request = pb.GetSchemaMigrationsRequest(keyspace=KEYSPACE, **filters)
         return list((await self.stub.GetSchemaMigrations(request)).migrations)
 
-    async def ended(self, uuid: str, within_seconds: float = 25.0) -> list[pb.SchemaMigration]:
+    async def ended(self, uuid: str, within_seconds: float = 60.0) -> list[pb.SchemaMigration]:
         """Wait until a migration has ended on both shards."""
 
         async def found() -> list[pb.SchemaMigration]:
@@ -138,7 +138,7 @@ class Client:
 
         return await eventually(found, within_seconds, f"{uuid} ends")
 
-    async def completed(self, uuid: str, within_seconds: float = 25.0) -> list[pb.SchemaMigration]:
+    async def completed(self, uuid: str, within_seconds: float = 60.0) -> list[pb.SchemaMigration]:
         """Wait until a migration is complete on both shards.
 
         Raises:

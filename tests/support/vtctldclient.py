@@ -133,7 +133,7 @@ class VtctldClient:
         """Return the status of a migration on each shard."""
         return [row["status"] for row in self.show(uuid)]
 
-    def wait(self, uuid: str, status: str, within_seconds: float = 45.0) -> list[dict[str, Any]]:
+    def wait(self, uuid: str, status: str, within_seconds: float = 60.0) -> list[dict[str, Any]]:
         """Wait until a migration has a status on both shards; return its rows in their order.
 
         Raises:
@@ -150,7 +150,7 @@ class VtctldClient:
 
         return eventually_blocking(found, within_seconds, f"{uuid} is {status}", _PAUSE_SECONDS)
 
-    def wait_until_ready(self, uuid: str, within_seconds: float = 45.0) -> None:
+    def wait_until_ready(self, uuid: str, within_seconds: float = 60.0) -> None:
         """Wait until both shards could complete a migration."""
         is_ready = partial(self._is_ready, uuid)
         eventually_blocking(is_ready, within_seconds, f"{uuid} is ready", _PAUSE_SECONDS)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, overload
 
+# Nobody waits so long but where something is wrong: a machine may be as slow as it likes.
+PATIENCE_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.02
 
 T = TypeVar("T")
@@ -15,14 +17,14 @@ T = TypeVar("T")
 
 @overload
 async def eventually(
-    condition: Callable[[], Awaitable[T]], within_seconds: float = 10.0, what: str = ""
+    condition: Callable[[], Awaitable[T]], within_seconds: float = PATIENCE_SECONDS, what: str = ""
 ) -> T: ...
 @overload
 async def eventually(
-    condition: Callable[[], T], within_seconds: float = 10.0, what: str = ""
+    condition: Callable[[], T], within_seconds: float = PATIENCE_SECONDS, what: str = ""
 ) -> T: ...
 async def eventually(
-    condition: Callable[[], Any], within_seconds: float = 10.0, what: str = ""
+    condition: Callable[[], Any], within_seconds: float = PATIENCE_SECONDS, what: str = ""
 ) -> Any:
     """Poll a condition, plain or async, until it is true; return its value.
 
@@ -45,7 +47,7 @@ async def eventually(
 
 def eventually_blocking(
     condition: Callable[[], T],
-    within_seconds: float = 10.0,
+    within_seconds: float = PATIENCE_SECONDS,
     what: str = "",
     pause_seconds: float = _PAUSE_SECONDS,
 ) -> T:

@@ -44,7 +44,7 @@ def test_a_bug_ends_the_daemon_with_1_and_its_traceback_in_the_log(
         [sys.executable, "-c", PROGRAM, *(f"{name}={value}" for name, value in flags.items())],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert answer.returncode == 1, answer.stderr
     assert "a bug of the test" in answer.stderr

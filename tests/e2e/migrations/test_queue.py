@@ -31,8 +31,7 @@ async def test_migrations_of_one_table_run_one_after_the_other_in_order(
             for n in range(3)
         ]
         records = [
-            await client.wait(migration_uuid, until={"complete"}, within_seconds=25)
-            for migration_uuid in submitted
+            await client.wait(migration_uuid, until={"complete"}) for migration_uuid in submitted
         ]
         for earlier, later in pairwise(records):
             completed, started = earlier["completed_timestamp"], later["started_timestamp"]

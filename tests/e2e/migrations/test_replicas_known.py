@@ -20,6 +20,6 @@ async def test_the_lag_of_the_replicas_is_shown_without_a_topology_file(
                 "zone1-0000000101": ("replica", True),
             }
 
-        await eventually(known, 20, "both are known and serve")
+        await eventually(known, what="both are known and serve")
         replica = (await client.tablets("shop"))[1]
         assert replica.grpc_address == mariadb_tablets.replica.grpc

@@ -22,7 +22,6 @@ from tests.support.daemons import (
 )
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 PT_OSC = "pt-osc"
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
 _ROWS: Final = 300
@@ -63,7 +62,7 @@ async def begun(case: Case, client: VExecClient, change: str, options: str = "")
 
 async def fails(case: Case, client: VExecClient, migration_uuid: str) -> str:
     """Wait for the end, which leaves the table as it was and nothing else; returns the message."""
-    record = await client.wait(migration_uuid, until={"failed", "complete"}, within_seconds=60)
+    record = await client.wait(migration_uuid, until={"failed", "complete"})
     message = record["message"] or ""
     assert record["migration_status"] == "failed", message
     await case.tablets.leaves_no_trace(migration_uuid)
@@ -106,7 +105,7 @@ async def test_without_comparing_what_was_planted_goes_through(
     uuid, copy = await begun(case, client, ADD_COLUMN, "--verify=false")
     primary.script(f"DELETE FROM `{copy}` WHERE id = 5", database=KEYSPACE)
     await command(case.tablets, uuid, "unthrottle")
-    await client.wait(uuid, until={"complete"}, within_seconds=60)
+    await client.wait(uuid, until={"complete"})
     assert not primary.query("SELECT * FROM orders WHERE id = 5", database=KEYSPACE)
     await case.tablets.leaves_no_trace(uuid)
 
@@ -125,7 +124,7 @@ async def test_the_next_daemon_compares_and_nothing_is_ready_to_complete_before(
             return True
         return False
 
-    await eventually(is_let_go, 30, "the next daemon lets the tool go on")
+    await eventually(is_let_go, what="the next daemon lets the tool go on")
     async with connected(case.tablets.primary) as again:
         assert "id = 5: lost" in await fails(case, again, uuid)
         record = await again.migration(uuid)
@@ -136,7 +135,7 @@ async def test_under_writes_what_is_equal_is_released(case: Case, client: VExecC
     async with live_table(case.tablets, "orders", 3000) as table:
         change = "ALTER TABLE orders MODIFY amount DECIMAL(14,4) NOT NULL, ADD COLUMN extra INT"
         uuid = await client.submit("orders", change, PT_OSC)
-        record = await client.wait(uuid, until={"complete"}, within_seconds=60)
+        record = await client.wait(uuid, until={"complete"})
         assert "not compared" not in str(record["message"])
         await table.equals_its_book()
         await case.tablets.leaves_no_trace(uuid)

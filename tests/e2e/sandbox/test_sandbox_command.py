@@ -21,8 +21,6 @@ from tabletd.sandbox.vexec_client import vexec_client
 from tabletd.topology import read_layout
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
-
 
 class RunTabletd(Protocol):
     """Run `tabletd sandbox ...` in a directory for temporary files of the test's own."""
@@ -93,7 +91,7 @@ def test_start_prints_every_tablet_as_json_and_stop_leaves_nothing(
         *("alias", "type", "shard", "mysql_host", "mysql_port", "mysql_socket", "grpc", "http"),
     }
     for tablet in record["tablets"]:
-        with urllib.request.urlopen(f"http://{tablet['http']}/debug/vars", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{tablet['http']}/debug/vars", timeout=60) as answer:
             assert answer.status == 200
     status = json.loads(sandbox("status", "--json").stdout)
     assert [tablet["tabletd_running"] for tablet in status[0]["tablets"]] == [True, True]
@@ -178,7 +176,7 @@ async def test_stop_in_the_middle_of_a_migration_leaves_nothing(
         )
         await client.wait(migration_uuid, until={"running"})
         directory = servers_directory / "sandboxes"
-        await eventually(lambda: any("pt-online" in each for each in processes_in(directory)), 30)
+        await eventually(lambda: any("pt-online" in each for each in processes_in(directory)))
 
     stopped = await asyncio.to_thread(sandbox, "stop")
 

@@ -65,7 +65,7 @@ def _harsh(name: ReleaseName, directory: Path, runs: Path) -> Iterator[tuple[Rea
         launcher=_LAUNCHER,
     )
     try:
-        eventually_blocking(HarshCase(server, daemon, "").is_serving, 20, "the daemon serves")
+        eventually_blocking(HarshCase(server, daemon, "").is_serving, what="the daemon serves")
         yield server, daemon
     finally:
         daemon.terminate()

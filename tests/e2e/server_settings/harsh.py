@@ -69,7 +69,7 @@ class HarshCase:
     def is_serving(self) -> bool:
         """Whether the daemon says that it is healthy."""
         try:
-            with urllib.request.urlopen(f"http://{self.daemon.http}/healthz", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.daemon.http}/healthz", timeout=60) as answer:
                 return bool(answer.status == HTTPStatus.OK)
         except OSError:
             return False

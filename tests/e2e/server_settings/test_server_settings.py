@@ -112,16 +112,16 @@ async def test_the_daemon_goes_on_after_a_time_without_connections_and_after_a_r
             for (connection_id,) in cursor.fetchall():
                 cursor.execute(f"KILL {connection_id}")
             taken += await asyncio.to_thread(case.takes_all_connections)
-            await eventually(lambda: "Too many connections" in case.daemon.log_tail(200), 20)
+            await eventually(lambda: "Too many connections" in case.daemon.log_tail(200))
         finally:
             cursor.execute(f"SET GLOBAL max_connections = {limit}")
             for connection in taken:
                 connection.close()
-    await eventually(case.is_serving, 30, "the daemon serves again")
+    await eventually(case.is_serving, what="the daemon serves again")
     await asyncio.to_thread(case.server.shut_down)
-    await eventually(lambda: not case.is_serving(), 30, "the daemon notices")
+    await eventually(lambda: not case.is_serving(), what="the daemon notices")
     await asyncio.to_thread(case.server.restart)
     case.prepare()
     case.create(KEYSPACE, "orders")
-    await eventually(case.is_serving, 30, "the daemon serves again")
+    await eventually(case.is_serving, what="the daemon serves again")
     await _carries_out(case, client, (KEYSPACE, "orders"))

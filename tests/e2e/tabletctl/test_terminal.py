@@ -60,13 +60,13 @@ class Terminal:
 
     async def shows(self, text: str) -> None:
         """Wait until something was drawn."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while text not in self.text:
                 await asyncio.sleep(0.02)
 
     async def ends(self) -> int:
         """Wait for the end and return the exit code."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             code = await self.process.wait()
         await asyncio.sleep(0.05)
         return code

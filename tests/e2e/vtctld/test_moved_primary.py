@@ -22,7 +22,6 @@ from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient, missing_program
 from tests.support.waiting import eventually, eventually_blocking
 
-pytestmark = pytest.mark.timeout(120)
 UIDS: Final = (100, 101)
 
 
@@ -67,7 +66,7 @@ class MovingShard:
             for alias, (grpc, http), server in zip(aliases, ports, self.servers, strict=True)
         ]
         for daemon in self.daemons:
-            eventually_blocking(partial(is_serving, daemon.http), 30, f"{daemon.alias} serves")
+            eventually_blocking(partial(is_serving, daemon.http), what=f"{daemon.alias} serves")
 
     def move(self, old: RealServer, new: RealServer) -> None:
         """Make the replica the primary, and the primary its replica."""
@@ -103,7 +102,7 @@ async def shard(start_server: StartServer, tmp_path: Path) -> AsyncIterator[Movi
 
 async def _complete(events: AsyncIterator[Event], uuid: str) -> str:
     """Wait until a migration is told to be complete; return the tablet that ran it."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         async for event in events:
             if isinstance(event, Changed) and event.migration.uuid == uuid:
                 assert event.migration.status not in (Status.FAILED, Status.CANCELLED), event
@@ -142,7 +141,7 @@ async def test_clients_go_on_with_a_primary_that_has_moved_and_moves_back(
         for number, roles in ((1, ["replica", "primary"]), (2, ["primary", "replica"])):
             await asyncio.to_thread(shard.move, old, new)
             old, new = new, old
-            await eventually(partial(are, roles), 30, "the roles are seen")
+            await eventually(partial(are, roles), what="the roles are seen")
             uuids.append(await _submit(client, f"c{number}"))
             tablet = await _complete(events, uuids[-1])
             assert tablet.endswith(str(UIDS[roles.index("primary")]))

@@ -250,4 +250,4 @@ async def test_a_daemon_that_is_down_is_named_and_found_again(
         except grpc.aio.AioRpcError:
             return False
 
-    await eventually(answers, 15, "the shard is found again")
+    await eventually(answers, what="the shard is found again")

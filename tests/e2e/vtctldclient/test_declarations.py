@@ -12,7 +12,6 @@ from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient
 
 ZERO: Final = "0000-00-00 00:00:00"
-pytestmark = pytest.mark.timeout(120)
 
 
 def test_a_declared_view_becomes_what_has_to_be_changed(fleet: Fleet, client: VtctldClient) -> None:

@@ -15,7 +15,6 @@ from tests.support.two_shards import KEYSPACE, SHARDS
 from tests.support.vtctldclient import VtctldClient, apply_arguments, on_each_shard
 from tests.support.waiting import eventually_blocking
 
-pytestmark = pytest.mark.timeout(120)
 LOW, HIGH = SHARDS
 
 
@@ -221,7 +220,7 @@ def test_a_forced_cut_over_ends_who_holds_the_table(
     with _held(fleet, table, how) as alive:
         client.verb("complete", uuid)
         eventually_blocking(
-            lambda: all("FORCE_CUTOVER" in row["message"] for row in client.show(uuid)), 20
+            lambda: all("FORCE_CUTOVER" in row["message"] for row in client.show(uuid))
         )
         assert alive() == len(SHARDS)
         assert client.verb("force-cutover", uuid) == on_each_shard(1)
@@ -260,10 +259,10 @@ def test_what_is_kept_is_cleaned_up_for_one_and_for_all(fleet: Fleet, client: Vt
         return all(row["cleaned_up_at"] for row in client.show(uuid))
 
     assert client.verb("cleanup", first) == on_each_shard(1)
-    eventually_blocking(lambda: is_clean(first), 20, "the first is cleaned up")
+    eventually_blocking(lambda: is_clean(first), what="the first is cleaned up")
     assert not is_clean(second)
     client.verb("cleanup", "all")
-    eventually_blocking(lambda: is_clean(second), 20, "the second is cleaned up")
+    eventually_blocking(lambda: is_clean(second), what="the second is cleaned up")
 
 
 def test_a_declaration_becomes_what_has_to_be_changed(fleet: Fleet, client: VtctldClient) -> None:

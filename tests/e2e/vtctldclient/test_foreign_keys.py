@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import pytest
-
 from tabletd.executor.names import create_uuid
 from tests.e2e.vtctldclient.conftest import Fleet
 from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient, apply_arguments
 
 ALLOWED: Final = "--unsafe-allow-foreign-keys"
-pytestmark = pytest.mark.timeout(120)
 
 
 class Family:

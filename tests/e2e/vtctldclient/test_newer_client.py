@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import Final
 
-import pytest
-
 from tests.e2e.vtctldclient.conftest import Fleet
 from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient, on_each_shard
 from tests.support.waiting import eventually_blocking
 
-pytestmark = pytest.mark.timeout(120)
 NUMBER: Final = {"gh-ost": 1, "pt-osc": 2}
 
 
@@ -26,7 +23,7 @@ def test_a_migration_is_submitted_throttled_completed_and_shown(
     newer.wait_until_ready(uuid)
     assert json.loads(newer.run("OnlineDDL", "throttle", KEYSPACE, uuid)) == {}
     eventually_blocking(
-        lambda: all(row["user_throttle_ratio"] == 1 for row in newer.show(uuid)), 10, "the rule"
+        lambda: all(row["user_throttle_ratio"] == 1 for row in newer.show(uuid)), what="the rule"
     )
     assert json.loads(newer.run("OnlineDDL", "unthrottle", KEYSPACE, uuid)) == {}
     assert newer.verb("complete", uuid) == on_each_shard(1)

@@ -12,7 +12,6 @@ from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient, on_each_shard
 
 KEPT: Final = "--retain-artifacts=1h"
-pytestmark = pytest.mark.timeout(120)
 
 
 class Reverts:

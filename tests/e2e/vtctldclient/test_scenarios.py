@@ -19,7 +19,6 @@ from tests.support.two_shards import KEYSPACE, SHARDS
 from tests.support.vtctldclient import VtctldClient, on_each_shard
 from tests.support.waiting import eventually_blocking
 
-pytestmark = pytest.mark.timeout(120)
 ROWS: Final = 9
 NO_KEY: Final = {
     "gh-ost": "no PRIMARY nor UNIQUE key found",
@@ -295,7 +294,7 @@ def test_a_migration_is_throttled_and_goes_on(fleet: Fleet, client: VtctldClient
         rows = client.show(uuid)
         return all(row["user_throttle_ratio"] == 1 and row["last_throttled_at"] for row in rows)
 
-    eventually_blocking(is_held, 20, "the migration is held by the rule")
+    eventually_blocking(is_held, what="the migration is held by the rule")
     assert json.loads(client.run("OnlineDDL", "unthrottle", KEYSPACE, uuid)) == {}
     client.wait(uuid, "COMPLETE")
 

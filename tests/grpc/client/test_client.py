@@ -256,13 +256,14 @@ async def test_a_server_that_gives_no_reason_gets_one_by_its_code(
 async def test_a_server_that_is_not_there_is_told_at_once(fleet: FakeFleet) -> None:
     address = fleet.address
     await fleet.tablets[100].stop()
-    started = time.monotonic()
-    async with tabletd_client.connect(address) as client:
+    async with (
+        asyncio.timeout(60),
+        tabletd_client.connect(address, timeout_seconds=3600) as client,
+    ):
         with pytest.raises(TabletdClientError, match="does not answer") as caught:
             await client.show(COMMERCE)
     assert caught.value.reason == "NOT_REACHABLE"
     assert caught.value.not_reachable
-    assert time.monotonic() - started < 5
 
 
 async def test_a_server_that_hangs_is_given_up_in_time() -> None:

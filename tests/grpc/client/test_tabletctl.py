@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 
 async def _watched(fleet: FakeFleet) -> None:
-    await eventually(lambda: all(fleet.tablets[uid].watchers for uid in (100, 200)), 15)
+    await eventually(lambda: all(fleet.tablets[uid].watchers for uid in (100, 200)))
 
 
 async def test_apply_prints_one_uuid_a_line(fleet: FakeFleet) -> None:

@@ -26,7 +26,7 @@ def watch(bench: GrpcBench, **fields: Any) -> AsyncIterator[pb.WatchResponse]:
 
 
 async def read(stream: AsyncIterator[pb.WatchResponse], count: int) -> list[pb.WatchResponse]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [await anext(stream) for _ in range(count)]
 
 

@@ -182,5 +182,5 @@ async def test_a_hundred_watchers_are_all_told() -> None:
         streams = [stub.StreamHealth(query_pb2.StreamHealthRequest()) for _ in range(100)]
         await asyncio.gather(*(stream.read() for stream in streams))
         bench.tablet.tell(SERVING)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.gather(*(stream.read() for stream in streams))

@@ -163,7 +163,7 @@ class Rig:
             task = tasks.create_task(engine.run(migration, record, stop, controls))
             try:
                 is_there = until or _copies
-                await eventually(lambda: task.done() or is_there(record), 30, "it is there")
+                await eventually(lambda: task.done() or is_there(record), what="it is there")
                 assert not task.done(), task.result()
                 yield Running(engine, record, stop, task, controls)
             finally:
@@ -247,7 +247,7 @@ async def abandon(
     record = Record(migration)
     engine = rig.engine(strategy, callback_url=callback_url)
     task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event(), LiveControls()))
-    await eventually(lambda: task.done() or _copies(record), 30, "rows are copied")
+    await eventually(lambda: task.done() or _copies(record), what="rows are copied")
     assert not task.done(), task.result()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -20,7 +20,6 @@ from tests.integration.engines.callbacks import CallbackServer, callback_server
 from tests.integration.engines.rig import Record, Rig, abandon
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 PT_OSC = Strategy.PT_OSC
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT"
 BRIEF = {
@@ -151,7 +150,7 @@ async def test_a_tool_asks_and_reports_where_the_next_daemon_answers(
         async with asyncio.TaskGroup() as group:
             run = group.create_task(is_seen_through())
             waits = partial(says_why_it_waits, again, "429", "replica r1 lags 9 s")
-            await eventually(waits, 30, "the tool waits for what it is told at the new address")
+            await eventually(waits, what="the tool waits for what it is told at the new address")
             server.throttle_status = 200
         outcome = run.result()
     assert outcome.status is Status.COMPLETE, outcome.message

@@ -20,7 +20,6 @@ from tests.support.pools import pool_of
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually, eventually_blocking
 
-pytestmark = pytest.mark.timeout(60)
 WAITING = "SELECT id FROM information_schema.processlist WHERE user = %s AND state LIKE %s"
 
 
@@ -67,7 +66,7 @@ def waiting_swap(server: RealServer, database: str) -> Generator[None]:
         finally:
             for (number,) in server.query(WAITING, ("mover", "%")):
                 server.query(f"KILL {number}")
-            thread.join(10)
+            thread.join(60)
 
 
 async def is_waiting(server: RealServer, user: str = "mover") -> bool:
@@ -117,7 +116,7 @@ async def test_a_holder_is_ended_and_named(
         assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
         assert str(ending.ended[0]).startswith(f"{number_of(holder)} (app@localhost, ")
         assert (ending.spared, ending.unseen) == ((), "")
-        await eventually(lambda: has_gone_on(server, database), 30)
+        await eventually(lambda: has_gone_on(server, database))
         bystander.ping(reconnect=False)
 
 
@@ -162,7 +161,7 @@ async def test_who_waits_behind_the_swap_is_not_ended(
         await eventually(lambda: is_waiting(server, "app"))
         ending = await end(server, database)
         assert ending is not None
-        thread.join(20)
+        thread.join(60)
 
         assert [blocker.id for blocker in ending.ended] == [number_of(holder)]
         assert server.scalar("SELECT note FROM orders WHERE id = 1", database=database) == 7
@@ -253,4 +252,4 @@ def running(server: RealServer, database: str, statement: str) -> Generator[Conn
         finally:
             with suppress(MySQLError):
                 server.query(f"KILL {number_of(connection)}")
-            thread.join(10)
+            thread.join(60)

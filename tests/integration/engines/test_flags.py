@@ -9,7 +9,6 @@ from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tests.integration.engines.rig import Rig
 
-pytestmark = pytest.mark.timeout(60)
 GH_OST, PT_OSC = Strategy.GH_OST, Strategy.PT_OSC
 ADD_EXTRA = "ALTER TABLE orders ADD COLUMN extra INT"
 

@@ -23,7 +23,6 @@ from tests.integration.engines.callbacks import callback_server
 from tests.integration.engines.rig import Record, Rig, abandon
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 GH_OST = Strategy.GH_OST
 SLOW = "--chunk-size=10 --nice-ratio=50"
 
@@ -211,7 +210,7 @@ async def test_a_cut_over_that_waits_for_a_lock_does_not_happen_after_the_stop(
         async with asyncio.TaskGroup() as tasks:
             run = rig.engine(GH_OST).run(migration, record, stop, LiveControls())
             task = tasks.create_task(run)
-            await eventually(lambda: any(name.endswith("_del") for name in rig.tables()), 30)
+            await eventually(lambda: any(name.endswith("_del") for name in rig.tables()))
             stop.set()
             await task
     assert task.result().status is Status.CANCELLED
@@ -227,7 +226,7 @@ async def test_a_server_that_becomes_read_only_fails_no_migration(mysql_rig: Rig
     task = asyncio.ensure_future(
         rig.engine(GH_OST).run(migration, record, asyncio.Event(), LiveControls())
     )
-    await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+    await eventually(lambda: any(p.rows_copied for p in record.reported))
     rig.server.query("SET GLOBAL read_only = 1")
     record.is_lost = True
     outcome = await task
@@ -280,7 +279,6 @@ async def test_the_tool_waits_while_the_throttler_says_no(mysql_rig: Rig) -> Non
             task = tasks.create_task(engine.run(migration, record, asyncio.Event(), LiveControls()))
             await eventually(
                 lambda: [p for p in record.reported if "http=429" in p.throttle_reason],
-                30,
             )
             assert not task.done()
             server.throttle_status = 200

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from tabletd.executor.controls import LiveControls
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
@@ -13,7 +11,6 @@ from tabletd.sandbox.workload import Workload, load, verify_table
 from tests.integration.engines.rig import POSTPONED, Record, Rig, is_ready
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 GH_OST = Strategy.GH_OST
 
 
@@ -72,7 +69,7 @@ async def test_heavy_writes_and_unique_swaps_are_no_losses(mysql_rig: Rig) -> No
         tasks.create_task(workload.run(stop))
         run = rig.engine(GH_OST).run(migration, record, asyncio.Event(), controls)
         task = tasks.create_task(run)
-        await eventually(lambda: task.done() or is_ready(record), 60, "it is compared")
+        await eventually(lambda: task.done() or is_ready(record), what="it is compared")
         assert not task.done(), task.result()
         controls.want(type(POSTPONED)())
         outcome = await task

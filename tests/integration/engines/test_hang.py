@@ -6,15 +6,12 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tabletd.processes.runner import attach
 from tests.integration.engines.rig import Rig
 
 
-@pytest.mark.timeout(90)
 async def test_a_gh_ost_that_hangs_after_its_cut_over_timed_out_is_ended_and_queued_again(
     mysql_rig: Rig,
 ) -> None:

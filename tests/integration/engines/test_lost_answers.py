@@ -25,7 +25,6 @@ from tabletd.mysql.errors import MySQLError
 from tests.integration.engines.rig import Record, Rig
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 GH_OST, PT_OSC = Strategy.GH_OST, Strategy.PT_OSC
 ADD_EXTRA = "ALTER TABLE orders ADD COLUMN extra INT"
 ROWS = 200
@@ -119,9 +118,9 @@ async def test_a_connection_killed_at_its_rename_leaves_one_definition(
             )
             if strategy is PT_OSC:
                 # gh-ost's rename waits by itself; this one has to be kept waiting.
-                await eventually(lambda: "comparing" in "".join(record.stages), 30)
+                await eventually(lambda: "comparing" in "".join(record.stages))
                 holder.cursor().execute("SELECT * FROM orders LIMIT 1")
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(60):
                 while not kill_a_rename():
                     await asyncio.sleep(0.005)
             holder.rollback()
@@ -194,7 +193,7 @@ async def test_a_swap_in_two_steps_that_ended_between_them_is_undone(mysql_rig: 
 async def _kill_when_said(record: Record, said: str, is_over: Callable[[], bool]) -> None:
     """Kill the real run's tool, as soon as its log has these words."""
     async with asyncio.timeout(60):
-        await eventually(lambda: is_over() or record.migration.log_file != "", 30)
+        await eventually(lambda: is_over() or record.migration.log_file != "")
         log_file = Path(record.migration.log_file)
         process = Path(record.migration.run_directory) / "run" / "process.json"
         while not is_over():

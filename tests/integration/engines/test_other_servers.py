@@ -14,7 +14,7 @@ from tabletd.executor.states import Status
 from tests.conftest import StartServer
 from tests.integration.engines.rig import Rig, rig_on
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 ADD = "ALTER TABLE orders ADD COLUMN extra INT"
 
 

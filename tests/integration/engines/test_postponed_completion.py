@@ -17,7 +17,6 @@ from tests.faults.disks import Disk, why_no_disks
 from tests.integration.engines.rig import POSTPONED, Record, Rig, is_ready
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 ADD_EXTRA = "ALTER TABLE orders ADD COLUMN extra INT NOT NULL DEFAULT 7"
 POSTPONED_STAGE = "ready to complete, completion is postponed"
 
@@ -35,7 +34,7 @@ async def test_it_waits_ready_until_it_is_told_to_complete(
         assert "extra" not in rig.columns()
 
         running.controls.want(Wanted())
-        outcome = await asyncio.wait_for(running.task, 30)
+        outcome = await asyncio.wait_for(running.task, 60)
 
     assert outcome.status is Status.COMPLETE, outcome
     assert "extra" in rig.columns()
@@ -56,7 +55,7 @@ async def test_a_run_that_copies_can_still_be_told_to_wait(
     )
     async with rig.running(strategy, ADD_EXTRA, slow, until=is_copying) as running:
         running.controls.want(POSTPONED)
-        await eventually(lambda: running.record.is_ready or running.task.done(), 40)
+        await eventually(lambda: running.record.is_ready or running.task.done())
         assert not running.task.done(), running.task.result()
 
         running.controls.want(Wanted(completion_waits_for="the earlier migration"))
@@ -64,7 +63,7 @@ async def test_a_run_that_copies_can_still_be_told_to_wait(
             lambda: running.record.stages[-1].endswith("waits for the earlier migration")
         )
         running.controls.want(Wanted())
-        outcome = await asyncio.wait_for(running.task, 30)
+        outcome = await asyncio.wait_for(running.task, 60)
     assert outcome.status is Status.COMPLETE, outcome
     assert rig.leftovers(outcome.old_table) == []
 
@@ -76,7 +75,7 @@ async def test_a_cancel_of_a_waiting_run_leaves_nothing(
     rig.create_orders(50)
     async with rig.running(strategy, ADD_EXTRA, "", POSTPONED, is_ready) as running:
         running.stop.set()
-        outcome = await asyncio.wait_for(running.task, 40)
+        outcome = await asyncio.wait_for(running.task, 60)
     assert outcome.status is Status.CANCELLED
     assert "extra" not in rig.columns()
     assert rig.leftovers() == []
@@ -92,7 +91,7 @@ async def test_a_complete_before_the_copy_began_is_not_forgotten(mysql_rig: Rig)
 
     async with rig.running(Strategy.GH_OST, ADD_EXTRA, "", POSTPONED, runs) as running:
         running.controls.want(Wanted())
-        outcome = await asyncio.wait_for(running.task, 40)
+        outcome = await asyncio.wait_for(running.task, 60)
     assert outcome.status is Status.COMPLETE, outcome
 
 
@@ -109,10 +108,10 @@ async def test_the_connections_of_a_waiting_pt_osc_stay_alive(
         ids = connections(rig, user)
         assert ids
         until = time.monotonic() + 11
-        await eventually(lambda: time.monotonic() > until or connections(rig, user) != ids, 15)
+        await eventually(lambda: time.monotonic() > until or connections(rig, user) != ids)
         assert connections(rig, user) == ids
         running.controls.want(Wanted())
-        outcome = await asyncio.wait_for(running.task, 30)
+        outcome = await asyncio.wait_for(running.task, 60)
     assert outcome.status is Status.COMPLETE, outcome
 
 
@@ -126,7 +125,7 @@ async def test_a_waiting_pt_osc_survives_the_loss_of_its_connections(mariadb_rig
             rig.server.query(f"KILL {number}")
         await eventually(lambda: not lost & connections(rig, user))
         running.controls.want(Wanted())
-        outcome = await asyncio.wait_for(running.task, 30)
+        outcome = await asyncio.wait_for(running.task, 60)
     assert outcome.status is Status.COMPLETE, outcome
     assert rig.leftovers(outcome.old_table) == []
 
@@ -141,11 +140,11 @@ async def test_a_full_disk_does_not_keep_it_secret_that_pt_osc_waits(mariadb_rig
         async with rig.running(Strategy.PT_OSC, ADD_EXTRA, slow, POSTPONED, is_copying) as running:
             directory = Path(running.record.migration.run_directory)
             disk.fill()
-            await eventually(lambda: any(directory.glob("report.holding*")), 30)
+            await eventually(lambda: any(directory.glob("report.holding*")))
             disk.relieve()
-            await eventually(lambda: running.record.is_ready, 30)
+            await eventually(lambda: running.record.is_ready)
             running.controls.want(Wanted())
-            outcome = await asyncio.wait_for(running.task, 30)
+            outcome = await asyncio.wait_for(running.task, 60)
     finally:
         disk.unmount()
     assert outcome.status is Status.COMPLETE, outcome

@@ -79,9 +79,9 @@ async def test_mysql_80_alters_instantly(mysql80: RealServer, tmp_path: Path) ->
 
 async def test_an_instant_change_waits_for_its_completion(queue: RealQueue) -> None:
     uuid = await queue.submit(ADD, strategy="pt-osc", options=f"{FLAG} --postpone-completion")
-    await eventually(lambda: queue.row(uuid)["ready_to_complete"] == 1, 10, "it is ready")
+    await eventually(lambda: queue.row(uuid)["ready_to_complete"] == 1, what="it is ready")
     stage = "pt-osc: ready to complete, completion is postponed"
-    await eventually(lambda: queue.row(uuid)["stage"] == stage, 10, "it says so")
+    await eventually(lambda: queue.row(uuid)["stage"] == stage, what="it says so")
     assert queue.columns("t") == ["id", "a"]
     assert queue.kept() == set()
     await queue.executor.execute_statement(f"ALTER VITESS_MIGRATION '{uuid}' COMPLETE")

@@ -13,8 +13,6 @@ from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tests.integration.engines.rig import Record, Rig
 
-pytestmark = pytest.mark.timeout(120)
-
 ToolAndRig = tuple[Strategy, Rig]
 
 

@@ -23,7 +23,6 @@ from tests.integration.engines.callbacks import callback_server
 from tests.integration.engines.rig import Record, Rig, abandon, rig_on
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 PT_OSC = Strategy.PT_OSC
 SLOW = "--chunk-size 50 --sleep 0.2"
 ADD_EXTRA = "ALTER TABLE orders ADD COLUMN extra INT NOT NULL DEFAULT 7"
@@ -213,7 +212,6 @@ async def test_the_tool_waits_while_the_throttler_says_no(any_rig: Rig) -> None:
             task = tasks.create_task(engine.run(migration, record, asyncio.Event(), LiveControls()))
             await eventually(
                 lambda: [p for p in record.reported if p.throttle_reason == "replica r1 lags 9 s"],
-                30,
             )
             assert not task.done()
             server.throttle_status = 200
@@ -286,12 +284,12 @@ async def test_a_swap_that_waits_for_a_lock_does_not_happen_after_the_stop(any_r
     async with callback_server() as server, asyncio.TaskGroup() as tasks:
         engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
         task = tasks.create_task(engine.run(migration, record, stop, LiveControls()))
-        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        await eventually(lambda: any(p.rows_copied for p in record.reported))
         with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
             holder.cursor().execute("SELECT * FROM orders LIMIT 1")
-            await eventually(lambda: _renames(rig), 30)
+            await eventually(lambda: _renames(rig))
             stop.set()
-            await eventually(lambda: not _renames(rig), 30)
+            await eventually(lambda: not _renames(rig))
     assert task.result().status is Status.CANCELLED
     assert "extra" not in rig.columns()
     assert rig.leftovers() == []
@@ -323,7 +321,7 @@ async def test_a_server_that_becomes_read_only_leaves_the_run_to_be_recovered(
         stop = asyncio.Event()
         engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
         task = asyncio.ensure_future(engine.run(migration, record, stop, LiveControls()))
-        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        await eventually(lambda: any(p.rows_copied for p in record.reported))
         rig.server.query("SET GLOBAL read_only = 1")
         stop.set()
         assert (await task).status is Status.CANCELLED
@@ -350,7 +348,7 @@ async def test_a_tool_that_meets_read_only_by_itself_fails_no_migration(any_rig:
         record = Record(migration)
         engine = rig.engine(PT_OSC, callback_url=lambda: server.url)
         task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event(), LiveControls()))
-        await eventually(lambda: any(p.rows_copied for p in record.reported), 30)
+        await eventually(lambda: any(p.rows_copied for p in record.reported))
         rig.server.query("SET GLOBAL read_only = 1")
         with pytest.raises(NotWritable):
             await task

@@ -38,7 +38,7 @@ async def _stopped(pool: Pool, killers: Pool, sql: str) -> TabletdError | None:
     stop = asyncio.Event()
     stop.set()
     forcing = Forcing(killers, MIGRATION, LiveControls())
-    async with asyncio.timeout(15), pool.session() as session:
+    async with asyncio.timeout(60), pool.session() as session:
         return await execute_until_stopped(killers, session, sql, "nonce", stop, forcing)
 
 

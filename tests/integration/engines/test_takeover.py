@@ -14,7 +14,6 @@ from tabletd.processes.runner import attach
 from tests.integration.engines.callbacks import callback_server
 from tests.integration.engines.rig import Record, Rig, abandon
 
-pytestmark = pytest.mark.timeout(60)
 PT_OSC = Strategy.PT_OSC
 
 

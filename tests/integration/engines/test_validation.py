@@ -14,7 +14,6 @@ from tests.conftest import StartServer
 from tests.integration.engines.rig import Record, Rig, rig_on
 from tests.support.pools import pool_of
 
-pytestmark = pytest.mark.timeout(60)
 GH_OST, PT_OSC = Strategy.GH_OST, Strategy.PT_OSC
 ADD = "ALTER TABLE orders ADD COLUMN extra INT"
 

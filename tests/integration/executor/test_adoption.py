@@ -14,7 +14,6 @@ from tests.support.engines import ALIAS, ExecutorInTest, FakeRun, executor_on
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(60)
 DYING = ExecutorSettings(close_grace_seconds=0.01)
 
 
@@ -99,10 +98,11 @@ async def test_a_run_that_has_not_begun_keeps_no_daemon_from_ending_and_starts_a
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with executor_on(mariadb, database, script=asks_for_ever) as test:
+    patient = ExecutorSettings(close_grace_seconds=3600)
+    async with executor_on(mariadb, database, script=asks_for_ever, settings=patient) as test:
         uuid = await submit(test)
         await test.engine.next_run()
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(60):
             await test.executor.close(detach=True)
         assert test.row(uuid)["migration_status"] == "running"
     async with executor_on(mariadb, database) as test:

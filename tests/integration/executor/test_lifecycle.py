@@ -150,7 +150,7 @@ async def test_a_cancelled_migration_is_not_started_again_while_its_run_is_clean
         run = await test.engine.next_run()
         run.may_clean.clear()
         assert await test.executor.cancel(uuid) == 1
-        await asyncio.wait_for(run.cleaning.wait(), 5)
+        await asyncio.wait_for(run.cleaning.wait(), 60)
         await run.record.add_artifacts("_late_gho")
         await run.record.progress(Progress("gh-ost: copying rows", percent=50.0))
         row = test.row(uuid)
@@ -174,7 +174,7 @@ async def test_a_swap_that_was_faster_than_the_cancel_ends_complete(
         run = await test.engine.next_run()
         run.may_clean.clear()
         await test.executor.cancel(uuid)
-        await asyncio.wait_for(run.cleaning.wait(), 5)
+        await asyncio.wait_for(run.cleaning.wait(), 60)
         await test.executor.retry(uuid)
         run.finish()
         run.may_clean.set()
@@ -307,7 +307,7 @@ async def test_a_server_that_went_away_leaves_the_run_to_recovery(
         await eventually(lambda: test.engine.runs)
         test.engine.script = completed
         assert test.row(uuid)["migration_status"] == "running"
-        await eventually(lambda: test.engine.recoveries, within_seconds=15)
+        await eventually(lambda: test.engine.recoveries)
         await test.until(uuid, Status.COMPLETE)
 
 
@@ -320,7 +320,7 @@ async def test_a_role_change_stops_the_tool_and_leaves_the_row_to_the_next_prima
         mariadb.query("SET GLOBAL read_only = 1")
         before = mariadb.gtid_executed()
         await test.executor.make_non_primary()
-        await asyncio.wait_for(run.cleaning.wait(), 5)
+        await asyncio.wait_for(run.cleaning.wait(), 60)
         assert mariadb.gtid_executed() == before
         assert test.row(uuid)["migration_status"] == "running"
         mariadb.query("SET GLOBAL read_only = 0")
@@ -338,7 +338,7 @@ async def test_a_promoted_replica_settles_the_former_primarys_run_and_retries_it
         run = await former.engine.next_run()
         await asyncio.to_thread(primary.query, "SET GLOBAL read_only = 1")
         await former.executor.make_non_primary()
-        await asyncio.wait_for(run.cleaning.wait(), 5)
+        await asyncio.wait_for(run.cleaning.wait(), 60)
         await asyncio.to_thread(any_pair.catch_up)
     await asyncio.to_thread(replica.script, "STOP SLAVE", "SET GLOBAL read_only = 0")
     async with executor_on(replica, database, tablet="zone1-0000000102") as test:
@@ -397,7 +397,7 @@ async def test_a_row_cancelled_behind_our_back_is_stopped(
         run = await test.engine.next_run()
         mariadb.query("UPDATE _vt.schema_migrations SET migration_status = 'cancelled'")
         await submit(test, "u")
-        await asyncio.wait_for(run.stop.wait(), 5)
+        await asyncio.wait_for(run.stop.wait(), 60)
 
 
 async def test_an_unsupported_strategy_in_a_foreign_row_fails_it(

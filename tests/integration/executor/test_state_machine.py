@@ -111,7 +111,6 @@ class Walk(RuleBasedStateMachine):
         assert unsettled == failures == ()
 
 
-@pytest.mark.timeout(120)
 def test_a_random_walk_over_the_states(mariadb: RealServer) -> None:
     class WalkOnServer(Walk):
         def __init__(self) -> None:

@@ -148,7 +148,6 @@ async def test_what_does_not_fit_is_refused_and_not_cut(any_server: RealServer) 
         assert (await store.read(uuid)).run_nonce == ""
 
 
-@pytest.mark.timeout(90)
 async def test_a_tick_reads_pending_rows_only_whatever_has_finished(
     any_server: RealServer,
 ) -> None:

@@ -15,7 +15,6 @@ from tests.support.pools import pool_of
 from tests.support.servers import RealServer
 from tests.support.two_tables import TwoTables, compare
 
-pytestmark = pytest.mark.timeout(120)
 ORDERS = (
     "id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, code VARCHAR(40) NOT NULL, amount DECIMAL(12,2)"
     " NOT NULL, note VARCHAR(120), UNIQUE KEY (code)"

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import pytest
-
 from tests.support.servers import RealServer
 from tests.support.two_tables import TwoTables, compare
-
-pytestmark = pytest.mark.timeout(120)
 
 
 @dataclass(frozen=True)

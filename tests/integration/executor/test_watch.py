@@ -34,7 +34,7 @@ async def submit(test: ExecutorInTest) -> str:
 
 
 async def until(subscription: Subscription, status: Status, stage: str = "") -> WatchedMigration:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for news in subscription:
             if not isinstance(news, Changed) or stage not in news.migration.stage:
                 continue
@@ -44,7 +44,7 @@ async def until(subscription: Subscription, status: Status, stage: str = "") -> 
 
 
 async def first(subscription: Subscription) -> list[News]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         news = [await anext(subscription)]
         while not isinstance(news[-1], UpToDate):
             news.append(await anext(subscription))

@@ -49,7 +49,7 @@ async def test_a_known_end_is_written_when_the_lease_turns_out_to_be_ours_still(
             run = await test.engine.next_run()
             mariadb.script("DELETE FROM _vt.lease")
             run.finish(Status.FAILED, "the tool ended with 1")
-            await eventually(lambda: not lease.is_held, 20, "the write finds the row gone")
+            await eventually(lambda: not lease.is_held, what="the write finds the row gone")
             renewing = tasks.create_task(lease.run())
             row = await test.until(uuid, Status.FAILED)
             assert row["message"] == "the tool ended with 1"

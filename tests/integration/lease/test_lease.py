@@ -114,12 +114,12 @@ async def test_a_renewed_lease_outlasts_its_length_and_a_silent_one_is_taken_ove
         second_run = tasks.create_task(second.run())
         await second.make_primary()
         renewals = "SELECT renewals FROM _vt.lease"
-        await eventually(lambda: int(str(any_server.scalar(renewals))) >= 6, 20)
+        await eventually(lambda: int(str(any_server.scalar(renewals))) >= 6)
         assert first.is_held
         assert not second.is_held
 
         first_run.cancel()
-        await eventually(lambda: second.is_held, 20, "the lease is taken over")
+        await eventually(lambda: second.is_held, what="the lease is taken over")
         assert not first.is_held
         assert second.check().epoch == 2
         second_run.cancel()
@@ -205,7 +205,7 @@ async def test_a_holder_whose_row_is_gone_puts_it_back_and_lets_go_of_nothing(
         former = lease.check()
         any_server.script(damage)
         running = tasks.create_task(lease.run())
-        await eventually(lambda: lease.is_held and lease.check().epoch > former.epoch, 20)
+        await eventually(lambda: lease.is_held and lease.check().epoch > former.epoch)
         await mark(pool, "goes on", lease)
         await other.make_primary()
         assert not other.is_held

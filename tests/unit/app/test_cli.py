@@ -22,7 +22,7 @@ def tabletd(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env={**clean, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 

@@ -73,7 +73,7 @@ async def proven(told: Told, file: Path, applied: Sequence[int] | None = None) -
     proof = Proof(opening, None if applied is None else Settled(applied), file)
     assert proof.is_due
     proof.begin()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await proof.run()
     return proof
 

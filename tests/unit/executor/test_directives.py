@@ -60,6 +60,6 @@ def test_what_is_no_hexadecimal_text_is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("filling", [" ", "a", "a=", '"', "a ", '="'])
 def test_a_long_comment_is_read_quickly(filling: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert read_directives(f"/*vt+ {filling * 300_000} */ drop table t") is None
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 5

@@ -23,7 +23,7 @@ from tests.support.watched import FakeTable, watch_over, watched
 
 
 async def _next(subscription: Subscription) -> News:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await anext(subscription)
 
 
