@@ -15,11 +15,18 @@ import grpc.aio
 import psutil
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from tabletd.sandbox.releases import ReleaseName, find_release
 from tests.support.servers import Pair, RealServer, missing_release
 
 _DIRECTORY_PREFIX = "tabletd-tests-"
+
+# The same examples everywhere, for as long as a machine takes for them.
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 # A shell ignores SIGINT for what it starts in the background, and programs that tests start and
 # interrupt would inherit that.
