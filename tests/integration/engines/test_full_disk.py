@@ -18,7 +18,6 @@ from tabletd.executor.states import Status
 from tests.integration.engines.rig import POSTPONED, Record, Rig, is_ready
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
 GH_OST, PT_OSC = Strategy.GH_OST, Strategy.PT_OSC
 ADD_EXTRA = "ALTER TABLE orders ADD COLUMN extra INT"
 
@@ -62,7 +61,7 @@ async def test_what_is_wanted_of_a_tool_is_written_when_there_is_room_again(
         scratch = directory / f"swap.{os.getpid()}.tmp"
         scratch.symlink_to("/dev/full")
         running.controls.want(Wanted(cutover_threshold_seconds=7))
-        await eventually(lambda: "No space left on device" in caplog.text, 20, "it is tried")
+        await eventually(lambda: "No space left on device" in caplog.text, what="it is tried")
         assert not running.task.done()
         scratch.unlink()
         outcome = await running.task
