@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tabletd.sandbox.releases import ReleaseName
 from tests.faults.kinds import KINDS, kind_named
 from tests.faults.plan import TOOLS, Plan, draw
 from tests.faults.run import Report, run
 from tests.faults.stage import real_program
-from tests.faults.tally import read_logs, table
+from tests.faults.tally import read_logs, table, without_directories
+from tests.support.servers import missing_release
 
 _RESULTS = Path(__file__).parent / "results"
 
@@ -34,6 +36,7 @@ def main() -> int:
         reasons = [fault.kind.why_not for fault in plan.faults]
         if real_program(plan.tool) is None:
             reasons.append(f"{plan.tool} is not installed")
+        reasons.append(missing_release(plan.server))
         if reason := "; ".join(filter(None, reasons)):
             say(f"skipped {plan}: {reason}")
             continue
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=1, help="how many, each with the next seed")
     parser.add_argument("--seed", type=int, help="of the first run; default: a random one, shown")
     parser.add_argument("--tool", choices=TOOLS, help="default: drawn")
+    parser.add_argument("--server", choices=[*ReleaseName], help="default: drawn")
     parser.add_argument("--kind", action="append", default=[], help="this fault; once or twice")
     parser.add_argument("--all", action="store_true", help="every kind with each tool, once")
     parser.add_argument("--brief", action="store_true", help="each fault lasts as short as can be")
@@ -68,15 +72,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plans(options: argparse.Namespace, seed: int) -> Iterator[Plan]:
+    server = ReleaseName(options.server) if options.server else None
     if options.all:
         tools = [options.tool] if options.tool else TOOLS
         pairs = [(tool, kind) for kind in KINDS for tool in tools]
         for number, (tool, kind) in enumerate(pairs, seed):
-            yield draw(number, tool=tool, kinds=[kind], is_brief=options.brief)
+            yield draw(number, tool=tool, server=server, kinds=[kind], is_brief=options.brief)
         return
     kinds = [kind_named(name) for name in options.kind]
     for number in range(seed, seed + options.runs):
-        yield draw(number, tool=options.tool, kinds=kinds, is_brief=options.brief)
+        yield draw(number, tool=options.tool, server=server, kinds=kinds, is_brief=options.brief)
 
 
 def _line(report: Report) -> str:
@@ -87,7 +92,7 @@ def _line(report: Report) -> str:
     cells = [
         *(str(plan.seed), plan.tool, str(plan.server), faults, phases, report.status),
         "missed" if report.missed else "hit",
-        *(f"{report.seconds:.1f}", " ".join(verdict.split())[:400]),
+        *(f"{report.seconds:.1f}", without_directories(" ".join(verdict.split()))[:400]),
     ]
     return "\t".join(cells) + "\n"
 

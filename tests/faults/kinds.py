@@ -48,6 +48,8 @@ class Target(StrEnum):
 
 GONE: Final = "gone"
 _BOTH_SERVERS: Final = frozenset({Target.SERVER, Target.REPLICA, Target.REPLICA_PRIMARY})
+# A tool goes on without them.
+_NOT_NEEDED: Final = frozenset({Target.DAEMON, Target.REPLICA})
 _SURVIVES: Final = frozenset({"complete"})
 _MAY_FAIL: Final = frozenset({"complete", "failed"})
 _STOP_SECONDS: Final = (5.0, 40.0)
@@ -70,6 +72,7 @@ class Kind:
         ends: the states that the migration may end in; `gone`: its row was taken away.
         words: what the message says where it fails, as a regular expression.
         needs: what the stage must have.
+        keeps_run: the run of the tool goes on, and none is begun anew.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Kind:
     ends: frozenset[str] = _SURVIVES
     words: str = "."
     needs: frozenset[Need] = frozenset()
+    keeps_run: bool = False
 
     @property
     def why_not(self) -> str:
@@ -126,6 +130,7 @@ def _signal_kinds() -> list[Kind]:
                 phases,
                 possible,
                 words,
+                keeps_run=target in _NOT_NEEDED or (stops and target is not Target.SERVER),
             )
             for target, begin, end, phases, possible, words in ways
         ]
@@ -154,6 +159,7 @@ def _connection_kinds() -> list[Kind]:
                     (0.0, 0.0) if trouble is Trouble.RESET else _BREAK_SECONDS,
                     AT_WORK if is_tools else EVERY_PHASE,
                     _MAY_FAIL if is_tools else _SURVIVES,
+                    keeps_run=not is_tools,
                 )
             )
     kill = acts.kill_connections
@@ -221,7 +227,14 @@ def _table_kinds() -> list[Kind]:
         ("queue-key-dropped", f"ALTER TABLE {queue} DROP KEY uuid_idx", _SURVIVES),
     )
     return [
-        Kind(name, Family.TABLES, Target.SIDECAR, acts.run_on_primary(statement), ends=possible)
+        Kind(
+            name,
+            Family.TABLES,
+            Target.SIDECAR,
+            acts.run_on_primary(statement),
+            ends=possible,
+            keeps_run=possible is _SURVIVES,
+        )
         for name, statement, possible in touches
     ]
 
@@ -245,6 +258,7 @@ KINDS: Final = (
         acts.stop_replication,
         acts.start_replication,
         (3.0, 15.0),
+        keeps_run=True,
     ),
     *_disk_kinds(),
     *_program_kinds(),
@@ -264,6 +278,7 @@ KINDS: Final = (
         acts.start_rival,
         acts.stop_rival,
         (5.0, 20.0),
+        keeps_run=True,
     ),
     *_table_kinds(),
 )

@@ -71,13 +71,19 @@ class Plan:
 
 
 def draw(
-    seed: int, *, tool: str | None = None, kinds: Sequence[Kind] = (), is_brief: bool = False
+    seed: int,
+    *,
+    tool: str | None = None,
+    server: ReleaseName | None = None,
+    kinds: Sequence[Kind] = (),
+    is_brief: bool = False,
 ) -> Plan:
     """Draw a run from a seed.
 
     Args:
         seed: the same seed and arguments give the same plan.
         tool: the strategy; None draws it.
+        server: what the pair is; None draws it.
         kinds: the faults; empty draws them.
         is_brief: each fault lasts as short as its kind allows.
     """
@@ -87,11 +93,12 @@ def draw(
     is_mysql = source.random() < 0.25
     alteration = source.choice(_ALTERATIONS)
     chosen = tuple(kinds) or _draw_kinds(source)
+    # gh-ost does not work on this MariaDB.
+    usual = ReleaseName.MYSQL_57 if tool == "gh-ost" or is_mysql else ReleaseName.MARIADB
     return Plan(
         seed=seed,
         tool=tool,
-        # gh-ost does not work on this MariaDB.
-        server=ReleaseName.MYSQL_57 if tool == "gh-ost" or is_mysql else ReleaseName.MARIADB,
+        server=server or usual,
         alteration=alteration,
         faults=tuple(_draw_moment(kind, source, is_brief=is_brief) for kind in chosen),
     )

@@ -461,7 +461,12 @@ async def _serves(daemon: Daemon) -> bool:
 def _end_processes(directory: Path) -> None:
     """End by force, twice: what is ended first may have been about to start something."""
     for _ in range(2):
-        for process in processes_of(directory):
+        found = processes_of(directory)
+        for process in found:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
                 os.kill(process.pid, signal.SIGCONT)
+        for process in found:
+            with suppress(ChildProcessError):
+                # Else it would stay a zombie for as long as this process makes runs.
+                os.waitpid(process.pid, 0)

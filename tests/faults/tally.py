@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ _COLUMNS: Final = (
     "seed", "tool", "server", "faults", "phases", "status", "hit", "seconds", "verdict",
 )  # fmt: skip
 TWO_AT_ONCE: Final = "two at once"
+_DIRECTORIES: Final = re.compile(r"/(?:[^\s/\"',:]+/)+")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Line:
     def row(self) -> str:
         """The row of the table that it counts in."""
         return self.faults[0] if len(self.faults) == 1 else TWO_AT_ONCE
+
+
+def without_directories(text: str) -> str:
+    """Leave of each absolute path its last part: a log is read on other machines."""
+    return _DIRECTORIES.sub("", text)
 
 
 def read_logs(paths: Iterable[Path]) -> list[Line]:

@@ -12,6 +12,7 @@ from tests.faults.general_log import Span, overlaps, spans
 from tests.faults.kinds import KINDS, Family, Target, kind_named, may_join
 from tests.faults.phases import Phase, is_reached, phase_of
 from tests.faults.plan import draw
+from tests.faults.tally import without_directories
 
 ONE, OTHER = (f"01234567_89ab_11f1_8123_02fc00000001_2026112310000{n}" for n in (1, 2))
 MYSQL_LOG = f"""mysqld, Version: 5.7.22-log (MySQL Community Server (GPL)). started with:
@@ -48,6 +49,26 @@ def test_a_seed_gives_the_same_plan_again() -> None:
     plans = [draw(seed) for seed in range(200)]
     assert plans == [draw(seed) for seed in range(200)]
     assert len({str(plan) for plan in plans}) == 200
+
+
+def test_another_server_changes_nothing_else_of_a_plan() -> None:
+    plans = [draw(seed, tool="pt-osc", server=ReleaseName.MYSQL_80) for seed in range(50)]
+    assert {plan.server for plan in plans} == {ReleaseName.MYSQL_80}
+    drawn = [draw(seed, tool="pt-osc") for seed in range(50)]
+    assert [plan.faults for plan in plans] == [plan.faults for plan in drawn]
+
+
+def test_a_line_of_the_log_names_no_directory_of_the_machine() -> None:
+    text = (
+        'File "/home/me/tests/faults/run.py", line 108: left /tmp/a-b/run-0/x_1, and/or y'
+    )
+    assert without_directories(text) == 'File "run.py", line 108: left x_1, and/or y'
+
+
+def test_what_a_tool_does_not_need_does_not_restart_it() -> None:
+    kept = {kind.name for kind in KINDS if kind.keeps_run}
+    assert {"daemon-kill", "daemon-server-cut", "hook-daemon-stall", "replica-kill"} <= kept
+    assert not kept & {"tool-kill", "server-kill", "role-change", "read-only", "sidecar-dropped"}
 
 
 def test_every_kind_tool_and_phase_is_drawn_by_some_seed() -> None:

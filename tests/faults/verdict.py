@@ -109,6 +109,7 @@ class Verdict:
         self._the_end_is_one_that_may_be(status, row, has_begun=has_begun)
         await self._both_servers_are_right(status)
         await self._no_two_runs_at_a_time()
+        self._the_run_went_on()
         return self.complaints
 
     def _complain(self, text: str) -> None:
@@ -164,6 +165,16 @@ class Verdict:
         for host in self._stage.hosts:
             found = await asyncio.to_thread(overlapping_runs, host.general_log)
             self.complaints += [f"{host.name}: two runs at once: {text}" for text in found]
+
+    def _the_run_went_on(self) -> None:
+        if not all(fault.kind.keeps_run for fault in self._plan.faults):
+            return
+        # The log of each run stays.
+        runs = [
+            log for host in self._stage.hosts for log in (host.run_directory / "logs").glob("*")
+        ]
+        if len(runs) > 1:
+            self._complain(f"{len(runs)} runs were begun: the first was to go on")
 
     async def _daemons_serve(self) -> None:
         for host in self._stage.hosts:
