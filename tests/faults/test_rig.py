@@ -59,9 +59,7 @@ def test_another_server_changes_nothing_else_of_a_plan() -> None:
 
 
 def test_a_line_of_the_log_names_no_directory_of_the_machine() -> None:
-    text = (
-        'File "/home/me/tests/faults/run.py", line 108: left /tmp/a-b/run-0/x_1, and/or y'
-    )
+    text = 'File "/home/me/tests/faults/run.py", line 108: left /tmp/a-b/run-0/x_1, and/or y'
     assert without_directories(text) == 'File "run.py", line 108: left x_1, and/or y'
 
 
