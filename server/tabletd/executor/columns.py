@@ -160,12 +160,11 @@ class Lineage:
 
 async def read_columns(session: Session, schema: str, table: str) -> dict[str, Column]:
     """Read a table's columns by folded name, in their order; none where there is no such table."""
-    rows = (await session.execute(_COLUMNS_SQL, (schema, table))).dicts()
+    rows = (await session.execute(_COLUMNS_SQL, (schema, table))).lower_dicts()
     return {column.name.casefold(): column for column in map(_column, rows)}
 
 
-def _column(row: Mapping[str, Any]) -> Column:
-    cells = {name.lower(): value for name, value in row.items()}
+def _column(cells: Mapping[str, Any]) -> Column:
     return Column(
         name=_text(cells["name"]),
         data_type=_text(cells["data_type"]).lower(),

@@ -66,6 +66,13 @@ class ResultSet:
         names = [column.name for column in self.columns]
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
+    def lower_dicts(self) -> list[dict[str, Any]]:
+        """Return each row by column name in lower case.
+
+        MySQL 8 gives those of information_schema in upper case.
+        """
+        return [{name.lower(): cell for name, cell in row.items()} for row in self.dicts()]
+
     def one(self) -> dict[str, Any] | None:
         """Return the only row by column name, None when there is none.
 

@@ -7,6 +7,7 @@ Where neither tells, only connections whose running statement names the table ar
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from tabletd.mysql.flavor import ServerInfo, server_info
 from tabletd.mysql.session import Session
 
 _STATEMENT_CHARACTERS_MAX: Final = 60
+_NAMED_MAX: Final = 10
 _UNKNOWN_THREAD: Final = 1094
 _NOT_OWNER: Final = frozenset({1095, 1227})
 _ENDS: Final = ("", "'", '"', "`", "*/")
@@ -126,7 +128,7 @@ async def find_blockage(session: Session, schema: str, table: str, user: str) ->
     Raises:
         TabletdError: MISSING_GRANT without PROCESS, or another MySQLError.
     """
-    rows = [_lower(row) for row in (await session.execute(_PROCESSES)).dicts()]
+    rows = (await session.execute(_PROCESSES)).lower_dicts()
     naming = [row for row in rows if _names(row, schema, table)]
     if not any(row["user"] == user and row["state"] == _WAITING for row in naming):
         return None
@@ -220,6 +222,39 @@ async def _blocker(session: Session, info: ServerInfo, number: int, row: dict[st
     return Blocker(number, f"{row['user']}@{row['host']}", int(row["age"]), statement)
 
 
+class Endings:
+    """Who was ended because a cut-over, or a statement, was forced.
+
+    Attributes:
+        ended: those that are gone, by number.
+        spared: those that tabletd's account may not end, by number.
+    """
+
+    def __init__(self) -> None:
+        self.ended: dict[int, Blocker] = {}
+        self.spared: dict[int, Blocker] = {}
+
+    @property
+    def lack(self) -> str:
+        """Who may not be ended and what for, in words; empty for nobody."""
+        if not self.spared:
+            return ""
+        return (
+            f"it may not end {names_of(self.spared.values())}: tabletd's account needs "
+            "CONNECTION ADMIN (before MySQL 8.0 and MariaDB 10.5: SUPER)"
+        )
+
+    async def end(self, session: Session, blockers: Iterable[Blocker]) -> None:
+        """End connections.
+
+        Raises:
+            MySQLError: another refusal than that of a right.
+        """
+        for blocker in blockers:
+            is_ended = await end_blocker(session, blocker)
+            (self.ended if is_ended else self.spared).setdefault(blocker.id, blocker)
+
+
 async def end_blocker(session: Session, blocker: Blocker) -> bool:
     """End a connection; returns False where the account may not."""
     try:
@@ -232,6 +267,9 @@ async def end_blocker(session: Session, blocker: Blocker) -> bool:
     return True
 
 
-def _lower(row: dict[str, Any]) -> dict[str, Any]:
-    """MySQL 8 gives information_schema's columns in upper case."""
-    return {name.lower(): value for name, value in row.items()}
+def names_of(blockers: Collection[Blocker]) -> str:
+    """Name connections in words, the first ten of them."""
+    named = [str(blocker) for blocker in list(blockers)[:_NAMED_MAX]]
+    more = len(blockers) - len(named)
+    noun = "connection" if len(blockers) == 1 else "connections"
+    return f"{noun} {', '.join(named)}" + (f" and {more} more" if more else "")

@@ -8,7 +8,7 @@ from typing import Final
 
 from tabletd.errors import TabletdError
 from tabletd.executor.engines.base import RunControls
-from tabletd.executor.engines.blockers import Blocker, end_blocker, find_blockage
+from tabletd.executor.engines.blockers import Endings, find_blockage, names_of
 from tabletd.executor.migration import Migration
 from tabletd.mysql.pool import Pool
 
@@ -30,23 +30,15 @@ class Forcing:
         self._pool = pool
         self._migration = migration
         self._controls = controls
-        self._ended: dict[int, Blocker] = {}
-        self._spared: dict[int, Blocker] = {}
+        self._endings = Endings()
         self._unseen = ""
 
     @property
     def message(self) -> str:
         """Who was ended and who could not be; empty where nobody stood in the way."""
-        ended, spared = (
-            ", ".join(str(blocker) for blocker in blockers.values())
-            for blockers in (self._ended, self._spared)
-        )
-        parts = (
-            f"ended by force: {ended}" if ended else "",
-            f"not ended, for lack of a privilege: {spared}" if spared else "",
-            self._unseen,
-        )
-        return "; ".join(part for part in parts if part)
+        ended = self._endings.ended.values()
+        by_force = f"ended by force: {names_of(ended)}" if ended else ""
+        return "; ".join(filter(None, (by_force, self._endings.lack, self._unseen)))
 
     async def run(self) -> None:
         """Look after the statement until cancelled."""
@@ -71,6 +63,4 @@ class Forcing:
             if blockage is None:
                 return
             self._unseen = blockage.unseen
-            for blocker in blockage.blockers:
-                is_ended = await end_blocker(session, blocker)
-                (self._ended if is_ended else self._spared).setdefault(blocker.id, blocker)
+            await self._endings.end(session, blockage.blockers)

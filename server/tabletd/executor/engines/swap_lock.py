@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
-from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.base import CutOver, RunControls
-from tabletd.executor.engines.blockers import Blockage, Blocker, end_blocker, find_blockage
+from tabletd.executor.engines.blockers import (
+    Blockage,
+    Blocker,
+    Endings,
+    find_blockage,
+    names_of,
+)
 from tabletd.executor.engines.tool import RunPlan
 from tabletd.mysql.pool import Pool
-
-_NAMED_MAX: Final = 10
 
 _logger = logging.getLogger(__name__)
 
@@ -36,16 +38,14 @@ class SwapLock:
         self._holders: tuple[Blocker, ...] = ()
         self._past = ""
         self._way_out = ""
-        self._ended: dict[int, Blocker] = {}
-        self._spared: dict[int, Blocker] = {}
+        self._endings = Endings()
         self._unseen = ""
 
     @property
     def ended(self) -> str:
         """Who was ended, in words; empty where nobody was."""
-        if not self._ended:
-            return ""
-        return f"the forced cut-over ended {_names(self._ended.values())}"
+        ended = self._endings.ended.values()
+        return f"the forced cut-over ended {names_of(ended)}" if ended else ""
 
     @property
     def is_waited_for(self) -> bool:
@@ -60,20 +60,13 @@ class SwapLock:
     @property
     def trouble(self) -> str:
         """Who is waited for, was ended and could not be, in words; empty where nobody is."""
-        parts = [self.ended] if self._ended else []
-        if self._spared:
-            parts.append(
-                f"it may not end {_names(self._spared.values())}: tabletd's account needs "
-                "CONNECTION ADMIN (before MySQL 8.0 and MariaDB 10.5: SUPER)"
+        waiting = ""
+        if self._holders and not self._endings.spared:
+            waiting = (
+                f"it waits for the table's lock, held by {names_of(self._holders)}; it goes on "
+                f"when that has ended{self._way_out}"
             )
-        elif self._holders:
-            parts.append(
-                f"it waits for the table's lock, held by {_names(self._holders)}; it goes on when "
-                f"that has ended{self._way_out}"
-            )
-        if self._unseen:
-            parts.append(self._unseen)
-        return "; ".join(parts)
+        return "; ".join(filter(None, (self.ended, self._endings.lack, waiting, self._unseen)))
 
     async def look(self, cut_over: CutOver) -> bool:
         """Look who is waited for, and end them where that is wanted.
@@ -95,7 +88,7 @@ class SwapLock:
             if blockage is not None:
                 await self._face(blockage, cut_over)
             elif cut_over is CutOver.AHEAD and self.is_waited_for:
-                held = f", held by {_names(self._holders)}" if self._holders else ""
+                held = f", held by {names_of(self._holders)}" if self._holders else ""
                 self._past = f"it waited for the table's lock{held}"
                 self._holders, self._unseen = (), ""
         except TabletdError as error:
@@ -114,9 +107,7 @@ class SwapLock:
             return
         self._holders = ()
         async with self._pool.session(writable=True) as session:
-            for blocker in blockage.blockers:
-                is_ended = await end_blocker(session, blocker)
-                (self._ended if is_ended else self._spared).setdefault(blocker.id, blocker)
+            await self._endings.end(session, blockage.blockers)
 
     def _is_forced(self, cut_over: CutOver) -> bool:
         if cut_over is not CutOver.UNDER_WAY or self._ready_at_seconds is None:
@@ -127,11 +118,4 @@ class SwapLock:
     def _known(self) -> tuple[object, ...]:
         """What the message says, but for the ages, which only grow."""
         holders = [blocker.id for blocker in self._holders]
-        return holders, list(self._ended), list(self._spared), self._unseen
-
-
-def _names(blockers: Collection[Blocker]) -> str:
-    named = [str(blocker) for blocker in list(blockers)[:_NAMED_MAX]]
-    more = len(blockers) - len(named)
-    noun = "connection" if len(blockers) == 1 else "connections"
-    return f"{noun} {', '.join(named)}" + (f" and {more} more" if more else "")
+        return holders, list(self._endings.ended), list(self._endings.spared), self._unseen

@@ -242,11 +242,11 @@ async def lock_instrument(session: Session, variables: Mapping[str, str]) -> boo
 
 async def _table(session: Session, schema: str, table: str) -> Table | None:
     place = (schema, table)
-    found = (await session.execute(_TABLE_SQL, place)).one()
-    if found is None:
+    found = (await session.execute(_TABLE_SQL, place)).lower_dicts()
+    if not found:
         return None
-    row = _lower(found)
-    key_rows = (await session.execute(_KEYS_SQL, place)).dicts()
+    row = found[0]
+    key_rows = (await session.execute(_KEYS_SQL, place)).lower_dicts()
     triggers = await session.execute(_TRIGGERS_SQL, place)
     foreign = await session.execute(_FOREIGN_KEYS_SQL, place)
     children = await session.execute(_CHILDREN_SQL, place, timeout_seconds=_CATALOGUE_SECONDS_MAX)
@@ -256,7 +256,7 @@ async def _table(session: Session, schema: str, table: str) -> Table | None:
         engine=str(row["engine"] or "").upper(),
         rows=int(row["table_rows"] or 0),
         size_bytes=int(row["data_length"] or 0) + int(row["index_length"] or 0),
-        keys=_keys([_lower(key_row) for key_row in key_rows]),
+        keys=_keys(key_rows),
         triggers=tuple(str(name) for (name,) in triggers.rows),
         foreign_keys=tuple(f"{name} -> {referenced}" for name, referenced in foreign.rows),
         children=tuple(f"{child_schema}.{child}" for child_schema, child in children.rows),
@@ -300,12 +300,12 @@ def _keys(rows: list[dict[str, Any]]) -> tuple[Key, ...]:
 
 
 async def _filters(session: Session, server: ServerInfo) -> tuple[str, ...]:
-    rows = (await session.execute(show_primary_status_sql(server))).dicts()
+    rows = (await session.execute(show_primary_status_sql(server))).lower_dicts()
     words = {"binlog_do_db": "binlog-do-db", "binlog_ignore_db": "binlog-ignore-db"}
     return tuple(
         f"{words[name]}={value}"
         for row in rows
-        for name, value in _lower(row).items()
+        for name, value in row.items()
         if name in words and value
     )
 
@@ -337,8 +337,3 @@ def _disk_free_bytes(variables: Mapping[str, str]) -> int | None:
     except OSError:
         return None
     return space.f_bavail * space.f_frsize
-
-
-def _lower(row: dict[str, Any]) -> dict[str, Any]:
-    """MySQL 8 gives information_schema's columns in upper case."""
-    return {name.lower(): value for name, value in row.items()}
