@@ -178,6 +178,14 @@ class Config(BaseModel):
     heartbeat_interval: NotNegative = Field(
         1.0, description="Period of heartbeat writes and reads (duration; 0: 250ms, at most 1s)."
     )
+    heartbeat_writes: Literal["always", "on_demand", "off"] = Field(
+        "always",
+        description="When a primary writes heartbeats; on_demand: while somebody asks for lag.",
+    )
+    heartbeat_lease: Positive = Field(
+        10.0,
+        description="How long heartbeats on demand go on after the last question (duration).",
+    )
     health_check_interval: Positive = Field(
         20.0, description="Longest time between two health broadcasts (duration)."
     )

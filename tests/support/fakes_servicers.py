@@ -20,6 +20,7 @@ from tabletd.executor.leftover import Leftover, Swept
 from tabletd.executor.watch import Watch
 from tabletd.mysql.result import ResultSet
 from tabletd.servicers.interceptors import CallLimits
+from tabletd.servicers.lag import LagService
 from tabletd.servicers.migrations import Migrations
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import GrpcServer, build_server
@@ -32,6 +33,7 @@ from tabletd.telemetry.vars import Registry
 from tabletd.throttler import AppRules
 from tabletd.topology import Layout, StaticTopology, Topology
 from tabletd.vtctld.vtctld import build_vtctld
+from tests.support.fakes_lag import FakeLag
 from tests.support.fakes_throttler import FakeShard
 from tests.support.watched import FakeTable, running
 
@@ -186,6 +188,7 @@ class GrpcBench:
     watch: Watch
     explainer: FakeExplainer
     sweeper: FakeSweeper
+    lag: FakeLag
     address: str = field(default="")
 
 
@@ -202,7 +205,7 @@ async def grpc_bench(
     app_rules, throttler = await shard.primary()
     vtctld = build_vtctld(topology or StaticTopology(Layout(()), clock=SystemClock()))
     watch, explainer = Watch(table, clock=SystemClock()), FakeExplainer()
-    sweeper = FakeSweeper()
+    sweeper, lag = FakeSweeper(), FakeLag()
     built = build_server(
         tablet_manager=TabletManager(
             tablet=tablet, executor=executor, admin=admin, throttler=throttler
@@ -210,6 +213,7 @@ async def grpc_bench(
         query=Query(tablet=tablet, executor=executor, admin=admin),
         throttling=Throttling(app_rules=app_rules),
         migrations=Migrations(watch=watch, explainer=explainer, sweeper=sweeper),
+        lag=LagService(tablet=tablet, tracker=lag, clock=lag.clock),
         vtctld=VtctldService(vtctld),
         vtctl=VtctlService(vtctld.commands),
         host="127.0.0.1",
@@ -234,6 +238,7 @@ async def grpc_bench(
                 watch,
                 explainer,
                 sweeper,
+                lag,
                 address,
             )
     finally:

@@ -80,6 +80,7 @@ def build_own_vtctld(
     *,
     manager: object,
     throttling: object,
+    lag: object,
     rows: Pool,
 ) -> Vtctld:
     """Make the vtctld of this daemon.
@@ -89,6 +90,7 @@ def build_own_vtctld(
         topology: who is there.
         manager: the servicer of our `TabletManager`.
         throttling: the servicer of our `Throttling`.
+        lag: the servicer of our `Lag`.
         rows: raw connections, for the migrations of our server.
     """
 
@@ -99,7 +101,7 @@ def build_own_vtctld(
     return build_vtctld(
         topology,
         own_alias=str(TabletAlias.parse(config.tablet_alias)),
-        own_tablet=own_tablet(manager, throttling),
+        own_tablet=own_tablet(manager, throttling, lag),
         own_rows=own_rows,
         online=Strategy(online) if online else None,
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 from tabletd import __version__
 from tabletd.admin.tablet_admin import TabletAdmin
 from tabletd.app.address import Address
+from tabletd.app.primary import PrimaryDaemon
 from tabletd.app.queue import Queue, build_queue
 from tabletd.clock import Clock, SystemClock
 from tabletd.config import Config
@@ -20,7 +21,12 @@ from tabletd.executor.executor import Executor
 from tabletd.executor.watch import Watch
 from tabletd.executor.watch_rows import MigrationReader
 from tabletd.heartbeat.repl_tracker import ReplTracker
-from tabletd.heartbeat.settings import HeartbeatSettings, TrackerMode, bounded_interval_seconds
+from tabletd.heartbeat.settings import (
+    HeartbeatSettings,
+    TrackerMode,
+    WriteMode,
+    bounded_interval_seconds,
+)
 from tabletd.lease import Lease
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
@@ -77,6 +83,8 @@ class Components:
         app_rules: what people tell the throttler.
         admin: operators' statements.
         tracker: measures lag.
+        primary: the daemon that heartbeats come from.
+        clock: what all of them measure by.
         watcher: the replicas' daemons.
         topology: the tablets of the whole cluster; empty until our own ports are known.
         pools: connections, to be opened first and closed last.
@@ -91,6 +99,8 @@ class Components:
     app_rules: AppRules
     admin: TabletAdmin
     tracker: ReplTracker
+    primary: PrimaryDaemon
+    clock: Clock
     watcher: ReplicaWatcher
     topology: StaticTopology
     pools: Pools
@@ -138,6 +148,10 @@ def build_components(config: Config, http: Address) -> Components:
     pools = _build_pools(config, registry)
     alias = TabletAlias.parse(config.tablet_alias)
     lease = _build_lease(config, pools, registry)
+    topology = StaticTopology(
+        Layout(()), clock=clock, health_check_interval_seconds=config.health_check_interval
+    )
+    primary = PrimaryDaemon(topology, keyspace=config.keyspace, shard=config.shard)
     tracker = ReplTracker(
         write_pool=pools.heartbeat_write,
         read_pool=pools.heartbeat_read,
@@ -145,11 +159,9 @@ def build_components(config: Config, http: Address) -> Components:
         clock=clock,
         registry=registry,
         fence=lease,
+        daemon=primary,
     )
     watcher = ReplicaWatcher(_watcher_settings(config), clock=clock)
-    topology = StaticTopology(
-        Layout(()), clock=clock, health_check_interval_seconds=config.health_check_interval
-    )
     app_rules = AppRules(RuleStore(pools.admin), clock=clock)
     throttler = Throttler(
         own_lag=tracker.status,
@@ -181,6 +193,8 @@ def build_components(config: Config, http: Address) -> Components:
         app_rules=app_rules,
         admin=_build_admin(pools, config.database),
         tracker=tracker,
+        primary=primary,
+        clock=clock,
         watcher=watcher,
         topology=topology,
         pools=pools,
@@ -284,6 +298,8 @@ def _heartbeat_settings(config: Config, alias: TabletAlias) -> HeartbeatSettings
         tablet_uid=alias.uid,
         mode=TrackerMode(config.replication_tracker_mode),
         interval_seconds=bounded_interval_seconds(config.heartbeat_interval),
+        writes=WriteMode(config.heartbeat_writes),
+        lease_seconds=config.heartbeat_lease,
     )
 
 

@@ -23,6 +23,7 @@ from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.health import follow_health, set_serving
 from tabletd.servicers.interceptors import CallLimits
+from tabletd.servicers.lag import LagService
 from tabletd.servicers.migrations import Migrations
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import SERVICE_NAMES, GrpcServer, build_server
@@ -96,6 +97,7 @@ class _Daemon:
             http = HttpServer(build_application(self._web_ports(parts)), listener)
             grpc, vtctld = self._grpc_server(parts)
             stack.push_async_callback(vtctld.clients.close)
+            parts.primary.clients = vtctld.clients
             self._ports = (grpc.port, http_address.port)
             parts.topology.replace(self._layout(parts))
             parts.watcher.on_named = partial(self._reload_topology, parts)
@@ -169,11 +171,13 @@ class _Daemon:
             throttler=parts.throttler,
         )
         throttling = Throttling(app_rules=parts.app_rules)
+        lag = LagService(tablet=parts.tablet, tracker=parts.tracker, clock=parts.clock)
         vtctld = build_own_vtctld(
             config,
             parts.topology,
             manager=manager,
             throttling=throttling,
+            lag=lag,
             rows=parts.pools.vexec,
         )
         server = build_server(
@@ -185,6 +189,7 @@ class _Daemon:
                 explainer=parts.queue.explainer,
                 sweeper=parts.queue.sweeper,
             ),
+            lag=lag,
             vtctld=VtctldService(vtctld),
             vtctl=VtctlService(vtctld.commands),
             host=config.grpc_bind,

@@ -1,11 +1,13 @@
 """Replication lag: written on the primary, read on the replicas, told as a `Lag`."""
 
-from tabletd.heartbeat.lag import Lag, LagState
+from tabletd.heartbeat.exchange import WriterAnswer, WriterDaemon, WriterQuestion, Writing
+from tabletd.heartbeat.lag import Lag, LagMethod, LagState
 from tabletd.heartbeat.reader import Reader
-from tabletd.heartbeat.repl_tracker import ReplTracker
+from tabletd.heartbeat.repl_tracker import LagSample, ReplTracker
 from tabletd.heartbeat.settings import (
     HeartbeatSettings,
     TrackerMode,
+    WriteMode,
     bounded_interval_seconds,
 )
 from tabletd.heartbeat.writer import Writer
@@ -13,10 +15,17 @@ from tabletd.heartbeat.writer import Writer
 __all__ = [
     "HeartbeatSettings",
     "Lag",
+    "LagMethod",
+    "LagSample",
     "LagState",
     "Reader",
     "ReplTracker",
     "TrackerMode",
+    "WriteMode",
     "Writer",
+    "WriterAnswer",
+    "WriterDaemon",
+    "WriterQuestion",
+    "Writing",
     "bounded_interval_seconds",
 ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from tabletd.clock import Clock
-from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag, LagState
+from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag, LagMethod, LagState
 from tabletd.mysql.replication import ReplicationStatus, ThreadState
 
 NOT_RUNNING: Final = "replication is not running"
@@ -47,7 +47,9 @@ class Poller:
         self._stopped_since = None
         if status is not None and status.lag_seconds is not None:
             lag_ns = int(status.lag_seconds * NANOSECONDS_PER_SECOND)
-            self._measured = Lag(LagState.MEASURED, lag_ns, now)
+            self._measured = Lag(
+                LagState.MEASURED, lag_ns, now, lower_ns=lag_ns, method=LagMethod.SERVER
+            )
 
     def note_failure(self, error: str) -> None:
         """Take note that the server could not be asked."""

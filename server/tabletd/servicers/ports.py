@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from tabletd.executor.leftover import Leftover, Swept
+from tabletd.heartbeat import Lag, LagSample, WriterAnswer, WriterQuestion
 from tabletd.mysql.result import ResultSet
 from tabletd.tablet import Health, TabletAlias, TabletType
 
@@ -29,6 +30,15 @@ class Sweeping(Protocol):
     async def sweep(self) -> tuple[Sequence[Swept], Sequence[Leftover]]:
         """Return what was to be removed and what became of it, and what is left alone."""
         ...
+
+
+class LagTracking(Protocol):
+    """Measures the lag of this tablet, and writes the heartbeats of a primary."""
+
+    def want_heartbeats(self) -> None: ...
+    def status(self) -> Lag: ...
+    def history(self) -> Sequence[LagSample]: ...
+    def answer(self, question: WriterQuestion, received_monotonic: float, /) -> WriterAnswer: ...
 
 
 class TabletPort(Protocol):

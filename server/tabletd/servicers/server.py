@@ -21,6 +21,8 @@ from tabletd.servicers.sizes import MESSAGE_BYTES_MAX
 from tabletd.telemetry.rpc import RpcTelemetry
 from tabletd.telemetry.vars import Registry
 from tabletd_pb import (
+    lag_pb2,
+    lag_pb2_grpc,
     migrations_pb2,
     migrations_pb2_grpc,
     queryservice_pb2,
@@ -56,6 +58,7 @@ _DECLARED: Final = (
     vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctl"],
     throttling_pb2.DESCRIPTOR.services_by_name["Throttling"],
     migrations_pb2.DESCRIPTOR.services_by_name["Migrations"],
+    lag_pb2.DESCRIPTOR.services_by_name["Lag"],
 )
 
 
@@ -83,6 +86,7 @@ def build_server(
     query: queryservice_pb2_grpc.QueryServicer,
     throttling: throttling_pb2_grpc.ThrottlingServicer,
     migrations: migrations_pb2_grpc.MigrationsServicer,
+    lag: lag_pb2_grpc.LagServicer,
     vtctld: vtctlservice_pb2_grpc.VtctldServicer,
     vtctl: vtctlservice_pb2_grpc.VtctlServicer,
     host: str,
@@ -98,6 +102,7 @@ def build_server(
         query: serves `queryservice.Query`.
         throttling: serves `tabletd.v1.Throttling`.
         migrations: serves `tabletd.v1.Migrations`.
+        lag: serves `tabletd.v1.Lag`.
         vtctld: serves `vtctlservice.Vtctld`.
         vtctl: serves `vtctlservice.Vtctl`.
         host: address to listen on.
@@ -124,6 +129,7 @@ def build_server(
     queryservice_pb2_grpc.add_QueryServicer_to_server(query, server)
     throttling_pb2_grpc.add_ThrottlingServicer_to_server(throttling, server)
     migrations_pb2_grpc.add_MigrationsServicer_to_server(migrations, server)
+    lag_pb2_grpc.add_LagServicer_to_server(lag, server)
     vtctlservice_pb2_grpc.add_VtctldServicer_to_server(vtctld, server)
     vtctlservice_pb2_grpc.add_VtctlServicer_to_server(vtctl, server)
     health = health_aio.HealthServicer()

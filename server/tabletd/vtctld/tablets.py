@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.topology import TabletPlace
+from tabletd_pb.lag_pb2_grpc import LagStub
 from tabletd_pb.tabletmanagerservice_pb2_grpc import TabletManagerStub
 from tabletd_pb.throttling_pb2_grpc import ThrottlingStub
 
@@ -63,22 +64,29 @@ class TabletStub:
     Attributes:
         manager: its `TabletManager`.
         throttling: its throttler's settings.
+        lag: its replication lag, and the time of its heartbeats.
     """
 
-    def __init__(self, manager: TabletManagerStub, throttling: ThrottlingStub) -> None:
+    def __init__(
+        self, manager: TabletManagerStub, throttling: ThrottlingStub, lag: LagStub
+    ) -> None:
         self.manager = manager
         self.throttling = throttling
+        self.lag = lag
 
 
-def own_tablet(manager: object, throttling: object) -> TabletStub:
+def own_tablet(manager: object, throttling: object, lag: object) -> TabletStub:
     """Return the stub of the tablet in this process: its servicers are called without a network.
 
     Args:
         manager: the servicer of `TabletManager`.
         throttling: the servicer of `Throttling`.
+        lag: the servicer of `Lag`.
     """
     return TabletStub(
-        cast(TabletManagerStub, _InProcess(manager)), cast(ThrottlingStub, _InProcess(throttling))
+        cast(TabletManagerStub, _InProcess(manager)),
+        cast(ThrottlingStub, _InProcess(throttling)),
+        cast(LagStub, _InProcess(lag)),
     )
 
 
@@ -145,7 +153,7 @@ class TabletClients:
         if stub is None:
             channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
             self._channels[address] = channel
-            stub = TabletStub(TabletManagerStub(channel), ThrottlingStub(channel))
+            stub = TabletStub(TabletManagerStub(channel), ThrottlingStub(channel), LagStub(channel))
             self._stubs[address] = stub
         return stub
 

@@ -45,6 +45,7 @@ async def test_reflection_lists_every_service() -> None:
             "queryservice.Query",
             "vtctlservice.Vtctld",
             "vtctlservice.Vtctl",
+            "tabletd.v1.Lag",
             "tabletd.v1.Migrations",
             "tabletd.v1.Throttling",
             "grpc.health.v1.Health",

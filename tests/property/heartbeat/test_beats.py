@@ -45,8 +45,8 @@ class World:
     beats_count: int
     lag_ns_max: int
     network_ns_max: int
-    commits: list[tuple[int, int]] = field(default_factory=list)
-    beats: list[tuple[int, int, int, int]] = field(default_factory=list)
+    commits: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    beats: list[tuple[int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int]])
 
     def __post_init__(self) -> None:
         self.end_ns = (self.beats_count + 2) * self.interval_ns + self.lag_ns_max

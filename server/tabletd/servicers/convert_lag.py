@@ -1,0 +1,122 @@
+"""Between the domain and the wire: lag figures, and what daemons tell each other of heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tabletd.heartbeat import (
+    Lag,
+    LagMethod,
+    LagSample,
+    LagState,
+    WriterAnswer,
+    WriterQuestion,
+    Writing,
+)
+from tabletd.heartbeat.beats import Beat
+from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND
+from tabletd_pb import lag_pb2 as pb
+
+_STATES: Final[Mapping[LagState, pb.LagFigure.State.ValueType]] = {
+    state: pb.LagFigure.State.Value(f"STATE_{state.name}") for state in LagState
+}
+_STATES_BACK: Final = {number: state for state, number in _STATES.items()}
+_METHODS: Final[Mapping[LagMethod, pb.LagFigure.Method.ValueType]] = {
+    method: pb.LagFigure.Method.Value(f"METHOD_{method.name}") for method in LagMethod
+}
+_METHODS_BACK: Final = {number: method for method, number in _METHODS.items()}
+_WRITING: Final[Mapping[Writing, pb.ExchangeResponse.Writing.ValueType]] = {
+    writing: pb.ExchangeResponse.Writing.Value(f"WRITING_{writing.name}") for writing in Writing
+}
+_WRITING_BACK: Final = {number: writing for writing, number in _WRITING.items()}
+
+
+def lag_to_proto(lag: Lag, now_monotonic: float) -> pb.LagFigure:
+    """Return a lag on the wire, where moments are ages."""
+    return pb.LagFigure(
+        state=_STATES[lag.state],
+        method=_METHODS[lag.method],
+        lag_ns=lag.lag_ns,
+        lower_ns=lag.lower_ns,
+        upper_ns=lag.upper_ns,
+        age_ns=lag.age_ns(now_monotonic),
+        held_ns=lag.held_ns(now_monotonic),
+        delay_ns=lag.delay_ns,
+        error=lag.error,
+        cause=lag.cause,
+    )
+
+
+def lag_from_proto(figure: pb.LagFigure, now_monotonic: float) -> Lag:
+    """Return a lag of the wire; what this version does not know is an unknown lag."""
+    return Lag(
+        _STATES_BACK.get(figure.state, LagState.UNKNOWN),
+        figure.lag_ns if figure.HasField("lag_ns") else None,
+        _moment(figure.age_ns, now_monotonic) if figure.HasField("age_ns") else None,
+        _moment(figure.held_ns, now_monotonic) if figure.HasField("held_ns") else None,
+        figure.error,
+        lower_ns=figure.lower_ns if figure.HasField("lower_ns") else None,
+        upper_ns=figure.upper_ns if figure.HasField("upper_ns") else None,
+        method=_METHODS_BACK.get(figure.method, LagMethod.NONE),
+        delay_ns=figure.delay_ns,
+        cause=figure.cause,
+    )
+
+
+def _moment(age_ns: int, now_monotonic: float) -> float:
+    return now_monotonic - age_ns / NANOSECONDS_PER_SECOND
+
+
+def sample_to_proto(sample: LagSample, now_monotonic: float) -> pb.LagPoint:
+    """Return the lag of a moment of the past."""
+    return pb.LagPoint(
+        age_ns=round((now_monotonic - sample.monotonic) * NANOSECONDS_PER_SECOND),
+        state=_STATES[sample.lag.state],
+        lag_ns=sample.lag.lag_ns,
+        lower_ns=sample.lag.lower_ns,
+        upper_ns=sample.lag.upper_ns,
+    )
+
+
+def question_to_proto(question: WriterQuestion) -> pb.ExchangeRequest:
+    """Return what a reader asks."""
+    return pb.ExchangeRequest(
+        after_series=question.after_series,
+        after_sequence=question.after_sequence,
+        want_heartbeats=question.want_heartbeats,
+    )
+
+
+def question_from_proto(request: pb.ExchangeRequest) -> WriterQuestion:
+    """Return what a reader asks."""
+    return WriterQuestion(request.after_series, request.after_sequence, request.want_heartbeats)
+
+
+def answer_to_proto(answer: WriterAnswer) -> pb.ExchangeResponse:
+    """Return what the writer's daemon tells."""
+    return pb.ExchangeResponse(
+        received_ns=answer.received_ns,
+        sent_ns=answer.sent_ns,
+        series=answer.series,
+        writing=_WRITING[answer.writing],
+        interval_ns=answer.interval_ns,
+        beats=[
+            pb.Beat(sequence=beat.sequence, sent_ns=beat.sent_ns, committed_ns=beat.committed_ns)
+            for beat in answer.beats
+        ],
+    )
+
+
+def answer_from_proto(response: pb.ExchangeResponse) -> WriterAnswer:
+    """Return what the writer's daemon tells."""
+    return WriterAnswer(
+        received_ns=response.received_ns,
+        sent_ns=response.sent_ns,
+        series=response.series,
+        writing=_WRITING_BACK.get(response.writing, Writing.NONE),
+        interval_ns=response.interval_ns,
+        beats=tuple(
+            Beat(beat.sequence, beat.sent_ns, beat.committed_ns) for beat in response.beats
+        ),
+    )
