@@ -29,6 +29,8 @@ from tests.support.servers import Pair, RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
+# An account without SUPER: a read-only server takes nothing from it.
+WRITER: Final = "writer"
 # A run that is ended by force takes its daemons along: they die with the thread that started them,
 # so this must not be one of an event loop's own, which end with the test.
 _LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
@@ -67,6 +69,9 @@ class TabletPair:
         self.tables: set[str] = set()
         servers.reset()
         servers.primary.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
+        servers.primary.script(
+            f"CREATE USER {WRITER}@'%'", f"GRANT ALL PRIVILEGES ON {KEYSPACE}.* TO {WRITER}@'%'"
+        )
         servers.catch_up()
         self._accounts = self._account_names()
         self.replica = self._start(
@@ -226,29 +231,55 @@ class LiveTable:
     """
 
     def __init__(
-        self, servers: Pair, name: str, book: Book, pool: Pool, transactions_per_second: float
+        self,
+        servers: Pair,
+        name: str,
+        book: Book,
+        group: asyncio.TaskGroup,
+        user: str,
+        transactions_per_second: float,
     ) -> None:
         self.name = name
         self.book = book
-        self.workload = Workload(
-            pool, KEYSPACE, name, book, transactions_per_second=transactions_per_second
-        )
         self._servers = servers
-        self._pool = pool
-        self._stop = asyncio.Event()
-        self._stopped = asyncio.Event()
+        self._group = group
+        self._user = user
+        self._transactions_per_second = transactions_per_second
+        self._turns = 0
+        self._begin()
 
-    async def write(self) -> None:
-        """Write until `settle`."""
+    def _begin(self) -> None:
+        """Let writers begin, on the server that is the primary now."""
+        pool = _pool_to(self._servers.primary, self._user)
+        self._turns += 1
+        self.workload = Workload(
+            pool,
+            KEYSPACE,
+            self.name,
+            self.book,
+            transactions_per_second=self._transactions_per_second,
+            seed=self._turns,
+        )
+        self._stop = asyncio.Event()
+        self._writing = self._group.create_task(self._write(pool, self.workload, self._stop))
+
+    @staticmethod
+    async def _write(pool: Pool, workload: Workload, stop: asyncio.Event) -> None:
+        await pool.open()
         try:
-            await self.workload.run(self._stop)
+            await workload.run(stop)
         finally:
-            self._stopped.set()
+            await pool.close()
 
     async def settle(self) -> None:
         """End the writers."""
         self._stop.set()
-        await self._stopped.wait()
+        await asyncio.wait({self._writing})
+
+    async def follow_primary(self) -> None:
+        """Let the writers go over to the server that is the primary now."""
+        await self.settle()
+        self._begin()
 
     async def keeps_being_written(self, commits: int = 20) -> None:
         """Wait until the writers have committed some more."""
@@ -262,7 +293,8 @@ class LiveTable:
             AssertionError: a row differs.
         """
         await self.settle()
-        on_primary = await verify_table(self._pool, KEYSPACE, self.name, self.book)
+        async with _open_pool(self._servers.primary) as primary_pool:
+            on_primary = await verify_table(primary_pool, KEYSPACE, self.name, self.book)
         assert on_primary.holds, f"primary: {on_primary}"
         await asyncio.to_thread(self._servers.catch_up)
         async with _open_pool(self._servers.replica) as replica_pool:
@@ -273,30 +305,38 @@ class LiveTable:
 
 @asynccontextmanager
 async def live_table(
-    pair: TabletPair, name: str, rows: int, *, transactions_per_second: float = 200.0
+    pair: TabletPair,
+    name: str,
+    rows: int,
+    *,
+    transactions_per_second: float = 200.0,
+    user: str = "root",
 ) -> AsyncGenerator[LiveTable]:
     """Make a table and write to it for the length of a block, or until it is settled."""
     async with _open_pool(pair.servers.primary) as pool:
         book = await load(pool, KEYSPACE, name, rows)
-        pair.tables.add(name)
-        table = LiveTable(pair.servers, name, book, pool, transactions_per_second)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(table.write())
-            try:
-                yield table
-            finally:
-                await table.settle()
+    pair.tables.add(name)
+    async with asyncio.TaskGroup() as group:
+        table = LiveTable(pair.servers, name, book, group, user, transactions_per_second)
+        try:
+            yield table
+        finally:
+            await table.settle()
 
 
 @asynccontextmanager
 async def _open_pool(server: RealServer) -> AsyncGenerator[Pool]:
-    settings = MySQLSettings(host=server.host, port=server.port, user="root", password="")
-    pool = Pool(settings, name="Writers", size_max=6)
+    pool = _pool_to(server, "root")
     await pool.open()
     try:
         yield pool
     finally:
         await pool.close()
+
+
+def _pool_to(server: RealServer, user: str) -> Pool:
+    settings = MySQLSettings(host=server.host, port=server.port, user=user, password="")
+    return Pool(settings, name="Writers", size_max=6)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from tabletd.sandbox.daemons import Daemon
 from tests.support.daemons import (
     EACH_TOOL,
     EVERY_CASE,
+    WRITER,
     Case,
     TabletPair,
     columns,
@@ -88,10 +89,13 @@ async def has_no_tools(case: Case, *, of_replica: bool) -> None:
 async def test_a_migration_survives_its_primary_and_goes_back_with_it(case: Case) -> None:
     tablets = case.tablets
     first_alias, second_alias = tablets.primary.alias, tablets.replica.alias
-    async with live_table(tablets, "orders", ROWS) as table:
+    async with live_table(
+        tablets, "orders", ROWS, transactions_per_second=50, user=WRITER
+    ) as table:
         there = await begin(case, "there")
-        await table.settle()
         await asyncio.to_thread(switch_roles, tablets)
+        await eventually(lambda: table.workload.counts.refused > 0, what="the fence holds")
+        await table.follow_primary()
         await has_no_tools(case, of_replica=True)
         await completes(tablets.primary, there)
         assert states(tablets, there) == [
@@ -103,7 +107,9 @@ async def test_a_migration_survives_its_primary_and_goes_back_with_it(case: Case
         await nothing_is_left(tablets)
 
         back = await begin(case, "back")
+        await table.keeps_being_written()
         await asyncio.to_thread(switch_roles, tablets)
+        await table.follow_primary()
         await has_no_tools(case, of_replica=True)
         await completes(tablets.primary, back)
         assert states(tablets, back) == [
