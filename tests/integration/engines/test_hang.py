@@ -6,14 +6,20 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
 from tabletd.processes.runner import attach
 from tests.integration.engines.rig import Rig
 
 
-async def test_a_gh_ost_that_hangs_after_its_cut_over_timed_out_is_ended_and_queued_again(
-    mysql_rig: Rig,
+@pytest.mark.parametrize(
+    ("hung_before", "status", "what_now"),
+    [(1, Status.QUEUED, "the migration starts again"), (2, Status.FAILED, "for the third time")],
+)
+async def test_a_gh_ost_that_hangs_after_its_cut_over_timed_out_is_ended_and_tried_thrice(
+    mysql_rig: Rig, hung_before: int, status: Status, what_now: str
 ) -> None:
     rig = mysql_rig
     rig.create_orders()
@@ -27,12 +33,17 @@ async def test_a_gh_ost_that_hangs_after_its_cut_over_timed_out_is_ended_and_que
         directory = Path(running.record.migration.run_directory)
         run = await attach(directory / "run")
         assert run is not None
+        for number in range(hung_before):
+            earlier = f"{running.record.migration.migration_uuid}-{number}.log"
+            (run.log_file.parent / earlier).write_text("2026 INFO\n# tabletd: gh-ost hung (...)\n")
         os.kill(run.tool.pid, signal.SIGSTOP)
         (directory / "gh-ost.sock").unlink()
         with run.log_file.open("a") as log:
             log.write("2026-11-23 11:00:00 ERROR timeout while waiting for events up to lock\n")
         outcome = await running.task
-    assert outcome.status is Status.QUEUED
+    assert outcome.status is status
     assert "gh-ost hung after an attempt to cut over had timed out" in outcome.message
+    assert what_now in outcome.message
+    assert "# tabletd: gh-ost hung after" in run.log_file.read_text()
     assert running.record.ended
     assert rig.leftovers() == []

@@ -21,6 +21,11 @@ _SLOW_FACTOR: Final = 5
 _logger = logging.getLogger(__name__)
 
 
+def hang_words(tool: str) -> str:
+    """Return what begins with for which a tool was ended that hung, in its row and in its log."""
+    return f"{tool} hung"
+
+
 class Supervision:
     """Follows a tool: writes its progress, passes on what is wanted, ends it when it must.
 
@@ -155,8 +160,8 @@ class Supervision:
             self._stands_still, self._stands_still_since = still, now
         elif now - self._stands_still_since > self._settings.hang_seconds:
             self.hang = (
-                f"{self._tool.strategy} hung after an attempt to cut over had timed out ({still}); "
-                "it was ended, and the migration starts again"
+                f"{hang_words(self._tool.strategy)} after an attempt to cut over had timed out "
+                f"({still}); it was ended"
             )
             _logger.warning("migration %s: %s", self._plan.callback.migration_uuid, self.hang)
 

@@ -34,10 +34,16 @@ from tabletd.executor.engines.probing import Probe
 from tabletd.executor.engines.proof import proof_of
 from tabletd.executor.engines.run_planner import PASSWORD_FILE, RunPlanner
 from tabletd.executor.engines.settings import DOUBT_PAUSE_SECONDS, EngineSettings
-from tabletd.executor.engines.supervision import Supervision
+from tabletd.executor.engines.supervision import Supervision, hang_words
 from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import RunPlan, Swap, Tool
-from tabletd.executor.engines.workspace import Phase, Workspace, find_workspace, read_log
+from tabletd.executor.engines.workspace import (
+    Phase,
+    Workspace,
+    count_runs_that_say,
+    find_workspace,
+    read_log,
+)
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.preflight.facts import Facts
 from tabletd.executor.states import Status
@@ -49,6 +55,9 @@ from tabletd.telemetry.tracing import span
 
 # Errors 1290, 1792 and 1836 of MySQL and MariaDB.
 _READ_ONLY: Final = re.compile(r"--(?:super-)?read[-_]only|in read[- ]only (?:mode|transaction)")
+
+_HANGS_MAX: Final = 3
+_HANGS_MAX_WORDS: Final = "for the third time: look for what makes its attempts time out, and retry"
 
 _logger = logging.getLogger(__name__)
 
@@ -203,7 +212,7 @@ class ToolEngine:
         if not swap.done and not end.stopped and self._met_read_only(end):
             raise NotWritable()
         if supervision.hang and not swap.done:
-            return Outcome(Status.QUEUED, supervision.hang)
+            return await self._after_hang(plan, supervision.hang)
         is_complete = outcome.status is Status.COMPLETE
         notes = [outcome.message, lock.ended if is_complete else lock.trouble]
         if is_complete:
@@ -265,6 +274,21 @@ class ToolEngine:
         )
 
     # The end
+
+    async def _after_hang(self, plan: RunPlan, hang: str) -> Outcome:
+        """Say what follows: each new run copies all rows again, so there are not many of them."""
+        migration = plan.facts.migration
+        await asyncio.to_thread(plan.workspace.write_heading, hang)
+        hangs = await asyncio.to_thread(
+            count_runs_that_say,
+            self._settings,
+            migration.migration_uuid,
+            hang_words(self.strategy),
+        )
+        # Who retries a migration allows it as many again.
+        if hangs < _HANGS_MAX * (migration.retries + 1):
+            return Outcome(Status.QUEUED, f"{hang}, and the migration starts again")
+        return Outcome(Status.FAILED, f"{hang}, {_HANGS_MAX_WORDS}")
 
     def _failure(self, phase: Phase, end: PhaseEnd) -> str:
         who = f"{self.strategy} {phase.words}"

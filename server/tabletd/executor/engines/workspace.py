@@ -21,6 +21,7 @@ from tabletd.executor.migration import Migration
 _LOG_BYTES_MAX: Final = 256 * 1024
 # A row names its directory first; who read the rows before that must not take it for a left one.
 _DIRECTORY_SECONDS_MIN: Final = 3600.0
+_OURS: Final = "# tabletd: "
 _ELSEWHERE: Final = Path("/nonexistent")
 
 
@@ -117,7 +118,7 @@ class Workspace:
         with suppress(OSError):
             descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(f"# tabletd: {text}\n")
+                file.write(f"{_OURS}{text}\n")
 
     def move_callback(self, callback: Callback) -> None:
         """Let the hooks of a run report to another address from now on.
@@ -171,6 +172,12 @@ def find_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
         f"which is not one of those in {settings.run_directory}",
         hint="was run_directory changed? put it back until this migration is cleaned up",
     )
+
+
+def count_runs_that_say(settings: EngineSettings, migration_uuid: str, heading: str) -> int:
+    """Return of how many runs of a migration the log has a line of ours that begins so."""
+    logs = settings.log_directory.glob(f"{migration_uuid}-*.log")
+    return sum(f"{_OURS}{heading}" in read_log(log) for log in logs)
 
 
 def read_log(log_file: Path, offset: int = 0) -> str:
