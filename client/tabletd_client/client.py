@@ -26,7 +26,7 @@ from tabletd_client.connection import (
     TlsOptions,
 )
 from tabletd_client.convert import from_status, listed_migration, to_plan
-from tabletd_client.health import tablet_lag
+from tabletd_client.lag import tablet_lag
 from tabletd_client.leftovers import TabletLeftovers, tablet_leftovers
 from tabletd_client.logs import read_log
 from tabletd_client.models import (
@@ -135,17 +135,21 @@ class Client:
         """Return the tablets of a keyspace, or all, in the order of their aliases."""
         return await self._places.tablets(keyspace, timeout_seconds=self._timeout_seconds)
 
-    async def lag(self, keyspace: str = "", *, timeout_seconds: float = 5.0) -> list[TabletLag]:
+    async def lag(
+        self, keyspace: str = "", *, with_history: bool = False, timeout_seconds: float = 5.0
+    ) -> list[TabletLag]:
         """Return what each tablet says of its lag; one that is silent says why in `error`.
 
         Args:
             keyspace: empty: of all.
+            with_history: that of the last minutes as well.
             timeout_seconds: how long a tablet may take to say it.
         """
 
         async def ask(tablet: Tablet) -> TabletLag:
             return await tablet_lag(
                 self._places.place(tablet),
+                with_history=with_history,
                 metadata=self._connections.metadata,
                 timeout_seconds=timeout_seconds,
             )

@@ -318,6 +318,54 @@ class Tablet:
         return f"{host}:{self.grpc_port}"
 
 
+class LagState(StrEnum):
+    """How far a figure can be trusted."""
+
+    MEASURED = "measured"
+    """It is as fresh as the interval of the heartbeats promises."""
+    STALE = "stale"
+    """There was a figure once; what has happened since then is not known."""
+    UNKNOWN = "unknown"
+    """There never was a figure, or the tablet was not heard."""
+    STOPPED = "stopped"
+    """A replication thread of the server does not run."""
+    IDLE = "idle"
+    """No heartbeats are written just now, and all that were have arrived."""
+    OFF = "off"
+    """Nobody measures: a primary has no lag, and tracking can be disabled."""
+
+
+class LagMethod(StrEnum):
+    """How a figure was found."""
+
+    NONE = "none"
+    """There is none."""
+    CLOCK = "clock"
+    """Heartbeats, in the writer's time as its daemon told it."""
+    GTID = "gtid"
+    """The primary's position at a moment, looked for on the replica."""
+    WALL = "wall"
+    """Heartbeats, by the difference of two hosts' wall clocks."""
+    SERVER = "server"
+    """The server's own whole seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LagPoint:
+    """The lag of one moment of the past.
+
+    Attributes:
+        age_ms: how long ago.
+        lag_ms: None: not known; likewise the bounds.
+    """
+
+    age_ms: float
+    state: LagState
+    lag_ms: float | None
+    lower_ms: float | None
+    upper_ms: float | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TabletLag:
     """How far a tablet is behind its primary, as it says itself.
@@ -327,6 +375,17 @@ class TabletLag:
         serving: whether it answers queries; None: it was not heard.
         lag_seconds: whole seconds behind; None: it was not heard, or it does not know.
         error: why it is not healthy or was not heard; empty: all is well.
+        state: how far the figure can be trusted.
+        method: how it was found.
+        lag_ms: of the newest heartbeat that arrived, or the age of the oldest overdue one; None:
+            not known.
+        lower_ms: it was at least this; None: not known.
+        upper_ms: it was at most this; None: not known.
+        age_ms: how long ago that was; None: never.
+        held_ms: how long the state has held; None: not told of this state.
+        delay_ms: what an operator delays this replica by; part of the figure and the bounds.
+        cause: what else a person should know of it; empty: nothing.
+        history: the last minutes, one point a second, the oldest first; where it was asked for.
     """
 
     alias: str
@@ -336,6 +395,16 @@ class TabletLag:
     serving: bool | None
     lag_seconds: int | None
     error: str
+    state: LagState = LagState.UNKNOWN
+    method: LagMethod = LagMethod.NONE
+    lag_ms: float | None = None
+    lower_ms: float | None = None
+    upper_ms: float | None = None
+    age_ms: float | None = None
+    held_ms: float | None = None
+    delay_ms: float = 0.0
+    cause: str = ""
+    history: tuple[LagPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tablets in this process, as a client sees them: Vtctld, Migrations and Query over real gRPC.
+"""Tablets in this process, as a client sees them: Vtctld, Migrations, Query and Lag over real gRPC.
 
 What they know is put in by the tests; the calls that they get are remembered.
 """
@@ -19,11 +19,13 @@ from google.protobuf.message import Message
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.status import error_status
 from tabletd_pb import (
+    lag_pb2,
     migrations_pb2,
     query_pb2,
     topodata_pb2,
     vtctldata_pb2,
 )
+from tabletd_pb.lag_pb2_grpc import add_LagServicer_to_server
 from tabletd_pb.migrations_pb2_grpc import add_MigrationsServicer_to_server
 from tabletd_pb.queryservice_pb2_grpc import add_QueryServicer_to_server
 from tabletd_pb.vtctlservice_pb2_grpc import add_VtctldServicer_to_server
@@ -89,6 +91,7 @@ class FakeTablet:
         history_max: how many changes it remembers for those who resume.
         failing: what a method answers instead, by its name.
         silent: `Watch` says nothing at all.
+        lag: None: it is a tablet of before there were bounds.
     """
 
     def __init__(self, fleet: FakeFleet, uid: int, shard: str, kind: str) -> None:
@@ -105,6 +108,7 @@ class FakeTablet:
         self.silent = False
         self.health_error = ""
         self.lag_seconds = 0
+        self.lag: lag_pb2.GetLagResponse | None = None
         self.log = ""
         self.plans: Sequence[migrations_pb2.Plan] = ()
         self.leftovers: Sequence[migrations_pb2.Leftover] = ()
@@ -144,6 +148,7 @@ class FakeTablet:
             add_VtctldServicer_to_server,
             add_MigrationsServicer_to_server,
             add_QueryServicer_to_server,
+            add_LagServicer_to_server,
         ):
             add(cast(Any, _Servicer(self)), server)
         address = f"127.0.0.1:{self.port}"
@@ -295,7 +300,7 @@ def own_certificate(directory: Path, name: str) -> tuple[Path, Path]:
 
 
 class _Servicer:
-    """All three services of a tablet; a method that is not here is UNIMPLEMENTED."""
+    """All services of a tablet; a method that is not here is UNIMPLEMENTED."""
 
     def __init__(self, tablet: FakeTablet) -> None:
         self._tablet = tablet
@@ -349,6 +354,11 @@ class _Servicer:
             ),
         )
         await asyncio.Event().wait()
+
+    async def GetLag(self, _: Any, context: Any) -> Any:
+        if self._tablet.lag is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no method GetLag")
+        return self._tablet.lag
 
     def _Explain(self, _: Any) -> Any:
         return migrations_pb2.ExplainResponse(plans=self._tablet.plans)

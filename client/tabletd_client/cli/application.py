@@ -105,7 +105,11 @@ _COMMANDS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         ("tabletctl explain --strategy gh-ost 'ALTER TABLE orders ADD note TEXT'",),
     ),
     "tablets": ("look", "List the tablets.", ("tabletctl tablets",)),
-    "lag": ("look", "Say how far each tablet is behind its primary.", ("tabletctl lag",)),
+    "lag": (
+        "lag",
+        "Say how far each tablet is behind its primary, and how sure that is.",
+        ("tabletctl lag", "tabletctl lag --watch", "tabletctl lag --watch --json"),
+    ),
     "logs": (
         "look",
         "Print the log of a migration.",

@@ -14,7 +14,7 @@ from tabletd_client.cli.following import conclude, follow, in_full
 from tabletd_client.cli.near import context_missing, existing, naming_near
 from tabletd_client.cli.options import Options, WrongUsage, duration
 from tabletd_client.cli.session import EXIT_DONE, answer, keyspace_of, run, terminal_width
-from tabletd_client.cli.text import lag_table, migrations_text, tablets_table
+from tabletd_client.cli.text import migrations_text, tablets_table
 from tabletd_client.models import Order, Status
 
 if TYPE_CHECKING:
@@ -131,17 +131,6 @@ def tablets(options: Options) -> None:
     async def work(client: Client) -> int:
         found = await client.tablets(options.keyspace or "")
         answer(options, found, lambda: tablets_table(found, terminal_width()))
-        return EXIT_DONE
-
-    run(options, work)
-
-
-def lag(options: Options) -> None:
-    """Say how far each tablet is behind."""
-
-    async def work(client: Client) -> int:
-        found = await client.lag(options.keyspace or "")
-        answer(options, found, lambda: lag_table(found, terminal_width()))
         return EXIT_DONE
 
     run(options, work)

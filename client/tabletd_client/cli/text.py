@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tabletd_client.cli.words import bytes_text, seconds_text
-from tabletd_client.models import EtaState, Migration, Plan, Status, Tablet, TabletLag
+from tabletd_client.models import EtaState, Migration, Plan, Status, Tablet
 
 _GAP: Final = "  "
 _INDENT: Final = "    "
@@ -246,25 +246,6 @@ def tablets_table(tablets: Sequence[Tablet], width: int | None = None) -> str:
                 _time(one.primary_since),
             )
             for one in tablets
-        ],
-        width,
-    )
-
-
-def lag_table(lags: Sequence[TabletLag], width: int | None = None) -> str:
-    """Return the lag of tablets, one a line; `width` as of `table`."""
-    return table(
-        ("ALIAS", "SHARD", "TYPE", "SERVING", "LAG", "WHY"),
-        [
-            (
-                one.alias,
-                one.shard,
-                one.type,
-                {True: "yes", False: "no", None: "?"}[one.serving],
-                "unknown" if one.lag_seconds is None else f"{one.lag_seconds}s",
-                one.error,
-            )
-            for one in lags
         ],
         width,
     )

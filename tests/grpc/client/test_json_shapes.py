@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
 
-from tabletd_pb import migrations_pb2, vttime_pb2
+from tabletd_pb import lag_pb2, migrations_pb2, vttime_pb2
 from tests.support.fake_fleet import UUID, FakeFleet, state
 from tests.support.tabletctl import run, run_json
 
+TABLETCTL: Final = Path(sys.executable).with_name("tabletctl")
 PAGE: Final = Path(__file__).parents[3] / "docs" / "tabletctl-json.md"
 
 
@@ -46,6 +50,7 @@ TYPES: Final[dict[str, Callable[[Any], bool]]] = {
     "list of locks": _is_list_of(
         lambda one: one.keys() == {"object", "blocks", "phase", "seconds_max"}
     ),
+    "list of lag points": _is_list_of(lambda one: one.keys() == _documented("LagPoint").keys()),
     "list of leftovers": _is_list_of(lambda one: one.keys() == _documented("Leftover").keys()),
     "object": lambda one: one.keys() == {"reason", "message", "code", "facts"},
 }
@@ -95,6 +100,17 @@ def filled(fleet: FakeFleet) -> FakeFleet:
         migrations_pb2.Leftover(kind=migrations_pb2.Leftover.KIND_TABLE, name="_t_gho"),
     ]
     fleet.tablets[200].plans = [migrations_pb2.Plan(estimated_seconds=-1)]
+    fleet.tablets[101].lag = lag_pb2.GetLagResponse(
+        lag=lag_pb2.LagFigure(
+            state=lag_pb2.LagFigure.STATE_MEASURED,
+            method=lag_pb2.LagFigure.METHOD_CLOCK,
+            lag_ns=800_000,
+            lower_ns=0,
+            upper_ns=26_000_000,
+            age_ns=5_000_000,
+        ),
+        history=[lag_pb2.LagPoint(age_ns=10**9, lag_ns=700_000)],
+    )
     return fleet
 
 
@@ -141,6 +157,23 @@ async def test_a_watch_prints_the_events_that_are_documented(filled: FakeFleet) 
         assert event.keys() == {"event", *fields}
         if "migration" in event:
             _check(event["migration"], "Migration")
+
+
+async def test_watched_lag_is_one_documented_object_a_line(filled: FakeFleet) -> None:
+    arguments = ("lag", "--watch", "--json", "--server", filled.address)
+    process = await asyncio.create_subprocess_exec(
+        str(TABLETCTL), *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(25):
+        lines = [await process.stdout.readline() for _ in range(2 * len(filled.tablets))]
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    printed = [json.loads(line) for line in lines]
+    assert [one["alias"] for one in printed[:4]] == [one["alias"] for one in printed[4:]]
+    for one in printed:
+        _check(one, "Lag")
+    assert printed[1]["history"][0]["lag_ms"] == 0.7
 
 
 async def test_an_error_is_printed_as_documented(filled: FakeFleet) -> None:

@@ -245,21 +245,9 @@ async def test_explain_says_what_would_happen_and_fails_when_refused(fleet: Fake
     assert "\ntable" not in (await run(fleet, "explain", "alter tabl orders")).stdout
 
 
-async def test_tablets_and_lag_are_tables(fleet: FakeFleet) -> None:
-    fleet.tablets[201].health_error = "no heartbeat"
+async def test_tablets_are_a_table(fleet: FakeFleet) -> None:
     tablets = (await run(fleet, "tablets")).stdout.splitlines()
     assert tablets[1].split()[:4] == ["zone1-0000000100", "commerce", "-80", "primary"]
-    lag = (await run(fleet, "lag")).stdout.splitlines()
-    assert lag[1].split() == ["zone1-0000000100", "-80", "primary", "yes", "0s"]
-    assert lag[4].split() == [
-        "zone1-0000000201",
-        "80-",
-        "replica",
-        "no",
-        "unknown",
-        "no",
-        "heartbeat",
-    ]
 
 
 async def test_logs_name_the_shard_when_there_are_several(fleet: FakeFleet) -> None:

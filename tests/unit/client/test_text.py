@@ -7,7 +7,6 @@ from typing import Any, Final
 import pytest
 
 from tabletd_client.cli.text import (
-    lag_table,
     migration_in_full,
     migrations_text,
     plan_text,
@@ -16,7 +15,7 @@ from tabletd_client.cli.text import (
     wrapped,
 )
 from tabletd_client.convert import to_plan, watched_migration
-from tabletd_client.models import Migration, Tablet, TabletLag
+from tabletd_client.models import Migration, Tablet
 from tabletd_pb import migrations_pb2
 from tests.support.fake_fleet import OTHER_UUID, UUID, state
 
@@ -61,22 +60,6 @@ def test_a_tablet_is_told_within_80_columns() -> None:
     text = tablets_table([one], WIDTH)
     assert _fits(text)
     assert "\n    mysql: db1.internal.example.net:3306" in text
-
-
-def test_the_lag_of_a_silent_tablet_is_told_within_80_columns() -> None:
-    one = TabletLag(
-        alias="zone1-0000000101",
-        keyspace="commerce",
-        shard="0",
-        type="unknown",
-        serving=None,
-        lag_seconds=None,
-        error="127.0.0.1:16101 does not answer: failed to connect to all addresses; " * 3,
-    )
-    text = lag_table([one], WIDTH)
-    assert _fits(text)
-    assert "unknown\n    why: 127.0.0.1:16101 does not answer" in text
-    assert len(lag_table([one]).splitlines()) == 2
 
 
 def test_migrations_are_told_in_blocks_where_a_line_has_no_room() -> None:
