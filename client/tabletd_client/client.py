@@ -147,12 +147,8 @@ class Client:
         """
 
         async def ask(tablet: Tablet) -> TabletLag:
-            return await tablet_lag(
-                self._places.place(tablet),
-                with_history=with_history,
-                metadata=self._connections.metadata,
-                timeout_seconds=timeout_seconds,
-            )
+            place, metadata = self._places.place(tablet), self._connections.metadata
+            return await tablet_lag(place, with_history, metadata, timeout_seconds)
 
         return await at_once(ask, await self.tablets(keyspace))
 

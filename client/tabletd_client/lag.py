@@ -21,7 +21,7 @@ _Metadata = tuple[tuple[str, str], ...]
 
 
 async def tablet_lag(
-    place: Place, *, with_history: bool, metadata: _Metadata, timeout_seconds: float
+    place: Place, with_history: bool, metadata: _Metadata, timeout_seconds: float
 ) -> TabletLag:
     """Return the lag of a tablet; when it is silent, why."""
     tablet = place.tablet
