@@ -52,6 +52,18 @@ async def test_a_primary_key_whose_values_become_one_is_refused(tool_and_rig: To
     assert "alike in the unique key PRIMARY: name = Anna and anna" in why
 
 
+async def test_a_change_that_leaves_no_key_to_compare_rows_by_needs_consent(
+    mariadb_rig: Rig,
+) -> None:
+    mariadb_rig.create_orders(10)
+    statement = (
+        "ALTER TABLE orders DROP COLUMN id, ADD COLUMN n INT NOT NULL AUTO_INCREMENT PRIMARY KEY"
+    )
+    why = await refusal(Strategy.PT_OSC, mariadb_rig, statement)
+    assert "there is no unique key without NULL whose columns are in both" in why
+    assert "--verify=false" in why
+
+
 async def test_rows_are_named_by_all_columns_of_their_key(tool_and_rig: ToolAndRig) -> None:
     strategy, rig = tool_and_rig
     rig.server.script(

@@ -131,7 +131,7 @@ async def test_a_chunk_with_too_many_differences_is_compared_again(tmp_path: Pat
     assert proof.verdict == "not proven, since they never stood still: more rows up to id = 2"
 
 
-async def test_what_cannot_be_compared_is_told_and_holds_nothing_up(tmp_path: Path) -> None:
+async def test_what_can_never_be_compared_is_not_swapped(tmp_path: Path) -> None:
     @asynccontextmanager
     async def opening() -> AsyncGenerator[Comparison]:
         raise TabletdError(Reason.PREFLIGHT_REFUSED, "there is no key")
@@ -140,8 +140,8 @@ async def test_what_cannot_be_compared_is_told_and_holds_nothing_up(tmp_path: Pa
     proof = Proof(opening, None, tmp_path / "proof")
     proof.begin()
     await proof.run()
-    assert proof.state is ProofState.EQUAL
-    assert proof.verdict == "the rows were not compared: there is no key"
+    assert proof.state is ProofState.DIFFERENT
+    assert proof.verdict == "there is no key"
 
 
 async def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
@@ -191,15 +191,27 @@ async def test_a_server_that_goes_away_at_the_end_does_not_begin_it_anew(tmp_pat
     assert told.began_after == [None]
 
 
-async def test_an_error_that_stays_is_told_in_the_end(tmp_path: Path) -> None:
+async def test_an_error_that_stays_holds_the_run_until_it_is_mended(tmp_path: Path) -> None:
+    said: list[str] = []
+
     class Broken(Told):
         async def chunks(self, after: RowKey | None = None) -> AsyncGenerator[Chunk]:
-            self.began_after.append(after)
-            raise TabletdError(Reason.MYSQL_ERROR, "the disk is full")
-            yield
+            said.append(proof.words)
+            if len(said) < 100:
+                raise TabletdError(Reason.MYSQL_ERROR, "the disk is full")
+            assert proof.is_due
+            yield chunk(2)
+            said.append(proof.words)
+            yield chunk(None)
 
-    told = Broken([])
-    proof = await proven(told, tmp_path / "proof")
-    assert proof.state is ProofState.EQUAL
-    assert proof.verdict == "the rows were not compared: the disk is full"
-    assert len(told.began_after) == 12
+    @asynccontextmanager
+    async def opening() -> AsyncGenerator[Comparison]:
+        yield cast("Comparison", Broken([]))
+
+    proof = Proof(opening, None, tmp_path / "proof")
+    proof.begin()
+    async with asyncio.timeout(60):
+        await proof.run()
+    assert "(held, since they cannot be compared: the disk is full)" in said[98]
+    assert said[-1] == "comparing rows, 2 of about 4 done"
+    assert (proof.state, proof.verdict) == (ProofState.EQUAL, "")

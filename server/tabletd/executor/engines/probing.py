@@ -27,6 +27,7 @@ from tabletd.executor.preflight.duplicates import Collision, possible_collisions
 from tabletd.executor.preflight.facts import Facts
 from tabletd.executor.preflight.narrowing import Condition, misfit
 from tabletd.executor.renames import dropped_columns, renamed_columns
+from tabletd.executor.verify import check_comparable
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.flavor import server_info
 from tabletd.mysql.pool import Pool
@@ -37,9 +38,12 @@ _NAMED_MAX: Final = 5
 _LOCK_WAIT_SECONDS: Final = 2
 _GRACE_SECONDS: Final = 5.0
 _WITH_EXECUTION_TIME: Final = (5, 7, 8)
-# A change without any of these words makes no key unique and no column narrower.
+# A change without any of these words makes no key unique, no column narrower, and keeps all keys.
 _TELLING_WORDS: Final = frozenset(
-    {"UNIQUE", "PRIMARY", "KEY", "MODIFY", "CHANGE", "CONVERT", "COLLATE", "CHARACTER", "CHARSET"}
+    {
+        *("UNIQUE", "PRIMARY", "KEY", "MODIFY", "CHANGE", "CONVERT", "COLLATE", "CHARACTER"),
+        *("CHARSET", "DROP"),
+    }
 )
 
 
@@ -59,6 +63,7 @@ class Probe:
         self._pool = pool
         self._migration = migration
         self._limit_seconds = settings.probe_seconds
+        self._is_verified = settings.verify and migration.flags.verify
         self._takes_null = NULL_TO_DEFAULT in facts.options
         self._statement = ddl.parse(migration.migration_statement)
         self._table = identifier(migration.mysql_schema, migration.mysql_table)
@@ -72,7 +77,8 @@ class Probe:
         """Find out what the rows have against the change; a stop ends it.
 
         Raises:
-            TabletdError: PREFLIGHT_REFUSED for rows that would get lost, or would end the run.
+            TabletdError: PREFLIGHT_REFUSED for rows that would get lost, or would end the run, and
+                where rows are to be compared and could not be.
         """
         if await self._read(record):
             await record.stage(f"{self._migration.engine_strategy}: probing rows")
@@ -111,6 +117,8 @@ class Probe:
                     await session.execute(f"ALTER TABLE {copy} {self._statement.alter_options}")
                     self._old = await read_definition(session, schema, table)
                     self._new = await read_definition(session, schema, name)
+                    if self._is_verified:
+                        await check_comparable(session, schema, self._statement, table, name)
             except MySQLError as error:
                 self._unknown.append(f"the change cannot be tried on a copy: {error}")
                 return False

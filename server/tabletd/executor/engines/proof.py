@@ -38,8 +38,6 @@ NULL_TO_DEFAULT: Final = "--null-to-not-null"
 _NAMED_MAX: Final = 10
 SUSPECTS_MAX: Final = 2000
 _CHUNK_ATTEMPTS_MAX: Final = 5
-# Four minutes in all for what is no matter of a server that is away: a full disk, for one.
-_ATTEMPTS_MAX: Final = 12
 _PAUSE_SECONDS: Final = 1.0
 _PAUSE_SECONDS_MAX: Final = 30.0
 _FIRST_PAUSE_SECONDS: Final = 0.25
@@ -117,7 +115,8 @@ class Proof:
 
     Attributes:
         state: where it stands.
-        verdict: what differs; of what is equal, what could not be proven, or empty.
+        verdict: what differs, or why they can never be compared; of what is equal, what could not
+            be proven, or empty.
     """
 
     def __init__(self, opening: Opening | None, settling: Settling | None, file: Path) -> None:
@@ -155,25 +154,28 @@ class Proof:
         self._may_begin.set()
 
     async def run(self) -> None:
-        """Compare, once that may begin, until it is known whether the tables are equal."""
+        """Compare, once that may begin, until it is known whether the tables are equal.
+
+        What keeps it from comparing (a full disk, a privilege that was taken away) holds the run:
+        nobody has asked for a swap that is not proven.
+        """
         if not self.is_due:
             return
         await self._may_begin.wait()
         self.state = ProofState.COMPARING
-        failures, pause_seconds = 0, _PAUSE_SECONDS
+        pause_seconds = _PAUSE_SECONDS
         while self.is_due:
             try:
                 await self._compare()
-                self._trouble = ""
             except TabletdError as error:
                 _logger.warning("rows are not compared: %s", error)
-                self._trouble = str(error)
+                if error.reason is Reason.PREFLIGHT_REFUSED:
+                    self._refuse(str(error))
+                    return
+                self._trouble = f"held, since they cannot be compared: {error}"
                 is_passing = isinstance(error, _AWAY) or error.reason in _PASSING
-                failures += 0 if is_passing else 1
-                if error.reason is Reason.PREFLIGHT_REFUSED or failures >= _ATTEMPTS_MAX:
-                    self._end(f"the rows were not compared: {error}")
-                else:
-                    await asyncio.sleep(_PAUSE_SECONDS if is_passing else pause_seconds)
+                await asyncio.sleep(_PAUSE_SECONDS if is_passing else pause_seconds)
+                if not is_passing:
                     pause_seconds = min(2 * pause_seconds, _PAUSE_SECONDS_MAX)
 
     async def _compare(self) -> None:
@@ -192,6 +194,7 @@ class Proof:
         """Compare from where it stopped; returns how often the next chunk was begun, with that."""
         async with aclosing(comparison.chunks(self._memory.after)) as chunks:
             async for chunk in chunks:
+                self._trouble = ""
                 self._suspects |= {found.key: _Suspect(found) for found in chunk.differences}
                 if chunk.too_many or len(self._suspects) >= SUSPECTS_MAX:
                     await self._examine(comparison)
@@ -245,9 +248,11 @@ class Proof:
         self._suspects.clear()
 
     def _lose(self, differences: list[Difference]) -> None:
-        self.verdict = (
-            f"the altered copy is not equal to the table: {_listed(list(map(str, differences)))}"
-        )
+        rows = _listed(list(map(str, differences)))
+        self._refuse(f"the altered copy is not equal to the table: {rows}")
+
+    def _refuse(self, verdict: str) -> None:
+        self.verdict = verdict
         self.state = ProofState.DIFFERENT
 
     def _end(self, verdict: str) -> None:

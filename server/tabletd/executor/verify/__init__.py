@@ -5,7 +5,7 @@ Knows no tool: what a difference means, and when it is looked at again, is the c
 
 from __future__ import annotations
 
-from tabletd.executor.verify.comparison import Comparison, open_comparison
+from tabletd.executor.verify.comparison import Comparison, check_comparable, open_comparison
 from tabletd.executor.verify.rows import Chunk, Difference, RowKey, VerifyOptions
 from tabletd.executor.verify.scratch import drop_scratch
 
@@ -15,6 +15,7 @@ __all__ = [
     "Difference",
     "RowKey",
     "VerifyOptions",
+    "check_comparable",
     "drop_scratch",
     "open_comparison",
 ]

@@ -210,6 +210,24 @@ async def open_comparison(
             await scratch.remove(pool)
 
 
+async def check_comparable(
+    session: Session, schema: str, statement: ddl.Statement, old_table: str, new_table: str
+) -> None:
+    """Refuse what `open_comparison` would refuse; a copy without rows will do.
+
+    Args:
+        session: to the server.
+        schema: of both.
+        statement: the ALTER TABLE.
+        old_table: the table as it is.
+        new_table: any copy that has been altered.
+
+    Raises:
+        TabletdError: PREFLIGHT_REFUSED where the two have no key by which rows are found again.
+    """
+    await _read(session, schema, statement, old_table, new_table)
+
+
 async def _read(
     session: Session, schema: str, statement: ddl.Statement, old_table: str, new_table: str
 ) -> tuple[Tables, int]:
