@@ -97,18 +97,22 @@ class WatchedMigration:
         return self.message_timestamp
 
 
-_COLUMNS: Final = ", ".join(
-    field.name for field in fields(WatchedMigration) if field.name != "backlog"
-)
+_NAMES: Final = [field.name for field in fields(WatchedMigration) if field.name != "backlog"]
+_COLUMNS: Final = ", ".join(_NAMES)
 _SELECT: Final = f"SELECT {_COLUMNS} FROM _vt.schema_migrations WHERE"
-_PENDING: Final = f"{_SELECT} migration_status IN ('queued', 'ready', 'running')"
+# A thousand rows may wait, and each write of any of them asks: only what has changed is read.
+_VALUES: Final = ", ".join(f"COALESCE({name}, '')" for name in _NAMES)
+_PENDING: Final = (
+    f"SELECT id, migration_status = 'running', CRC32(CONCAT_WS('|', {_VALUES}))"
+    " FROM _vt.schema_migrations WHERE migration_status IN ('queued', 'ready', 'running')"
+)
 _NEW: Final = f"{_SELECT} id > %s ORDER BY id LIMIT {ROWS_AT_ONCE}"
 _ENDED_LATELY: Final = (
     f"{_SELECT} migration_status IN ('complete', 'failed', 'cancelled')"
     f" AND cleanup_timestamp IS NULL AND completed_timestamp >= NOW(6) - INTERVAL"
     f" {_LATELY_SECONDS} SECOND"
 )
-# All that may change in a row that has ended. Of those that are pending each look reads the whole.
+# All that may change in a row that has ended.
 _FINGERPRINTS: Final = (
     "SELECT id, CRC32(CONCAT_WS('|', migration_status, retries, stage, message, artifacts,"
     " retain_artifacts_seconds, cleanup_timestamp, tablet_failure, special_plan))"
@@ -127,11 +131,12 @@ class MigrationReader:
     def __init__(self, pool: Pool, backlog: Callable[[str], int]) -> None:
         self._pool = pool
         self._backlog = backlog
+        self._pending: dict[int, int] = {}
 
     async def changes(
         self, pending_ids: Collection[int], newest_id: int
     ) -> tuple[list[WatchedMigration], frozenset[int]]:
-        """Read what may have changed: pending, new and lately ended rows.
+        """Read what may have changed since the last call: pending, new and lately ended rows.
 
         Args:
             pending_ids: ids of rows that were pending when they were last read.
@@ -140,12 +145,19 @@ class MigrationReader:
         Returns:
             the rows by id, and those of `pending_ids` that are no longer there.
         """
+        rows: dict[int, WatchedMigration] = {}
         async with self._pool.session() as session:
-            rows = await self._read(session, _PENDING)
+            found = (await session.execute(_PENDING)).rows
+            pending = {int(key): int(value or 0) for key, _, value in found}
+            wanted = [int(key) for key, is_running, _ in found if is_running]
+            wanted += [key for key in pending if self._pending.get(key) != pending[key]]
+            left = sorted(set(pending_ids) - pending.keys())
+            wanted = sorted({*wanted, *left})
+            for start in range(0, len(wanted), ROWS_AT_ONCE):
+                rows |= await self._by_id(session, wanted[start : start + ROWS_AT_ONCE])
             rows |= await self._read(session, _ENDED_LATELY)
             rows |= await self._read(session, _NEW, newest_id)
-            left = sorted(set(pending_ids) - rows.keys())
-            rows |= await self._by_id(session, left)
+        self._pending = pending
         return [rows[key] for key in sorted(rows)], frozenset(left) - rows.keys()
 
     async def fingerprints(self) -> dict[int, int]:

@@ -17,7 +17,8 @@ from tabletd_pb import migrations_pb2 as pb
 from tabletd_pb.migrations_pb2_grpc import MigrationsServicer
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_CONVERTED_MAX: Final = 256
+# As many as a long queue has: a new watcher is told of all of them.
+_CONVERTED_MAX: Final = 2_048
 
 
 class Migrations(MigrationsServicer):
