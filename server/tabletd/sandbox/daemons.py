@@ -24,7 +24,7 @@ from tabletd.errors import Reason, TabletdError
 from tabletd.sandbox.releases import tools_directory
 from tabletd.sandbox.servers import LOOPBACK, ProcessIdentity, Server, free_port
 
-_START_SECONDS: Final = 20.0
+_START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _GH_OST: Final = "gh-ost-1.1.10/gh-ost"
 

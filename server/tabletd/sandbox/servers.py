@@ -7,7 +7,6 @@ Everything here blocks: it serves commands and test fixtures. In an event loop c
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -22,6 +21,7 @@ from typing import Final
 import psutil
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.sandbox.ports import candidates
 from tabletd.sandbox.releases import (
     REPLICATION_PASSWORD,
     REPLICATION_USER,
@@ -30,13 +30,11 @@ from tabletd.sandbox.releases import (
     template_directory,
 )
 
-_BOOT_SECONDS: Final = 30.0
+_BOOT_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
 _START_ATTEMPTS: Final = 4
 _START_TIME_TOLERANCE: Final = 0.05
 LOOPBACK: Final = "127.0.0.1"
-# Below those of outgoing connections, any of which could take a port between the look and its use.
-_PORTS: Final = range(15_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -234,7 +232,7 @@ def free_ports(count: int) -> list[int]:
     """
     ports: list[int] = []
     with ExitStack() as stack:
-        for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+        for port in candidates():
             probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             with suppress(OSError):
                 probe.bind((LOOPBACK, port))
