@@ -72,6 +72,7 @@ def test_a_rule_holds_a_tool_back_over_a_restart_until_somebody_ends_it(
     )
     try:
         eventually_blocking(lambda: checked(tabletd.http) == (200, ""), what="lets tools go on")
+        eventually_blocking(lambda: is_serving(tabletd.http), what="acts as the primary")
         set_rule(tabletd.grpc, ratio=1.0, seconds=int(time.time()) + 3600)
         status, message = checked(tabletd.http)
         assert (status, message.split(" until ")[0]) == (417, "online-ddl is throttled")

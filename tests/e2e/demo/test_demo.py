@@ -40,7 +40,7 @@ class Demo:
         assert text in self.text, self.text
 
     def end(self) -> int:
-        return self.process.wait(90)
+        return self.process.wait(150)
 
     def traces(self) -> list[str]:
         mark = f"demo-{self.process.pid}-"

@@ -107,7 +107,7 @@ async def test_the_connections_of_a_waiting_pt_osc_stay_alive(
         user = running.record.migration.run_account.partition("@")[0]
         ids = connections(rig, user)
         assert ids
-        until = time.monotonic() + 11
+        until = time.monotonic() + 7
         await eventually(lambda: time.monotonic() > until or connections(rig, user) != ids)
         assert connections(rig, user) == ids
         running.controls.want(Wanted())
