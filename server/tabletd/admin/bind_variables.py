@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.lexer import Kind, Token, tokenize
+from tabletd.mysql.quote import marks
 
 # A list stands for the values of an IN (...), anything else for itself.
 BindValue = object
@@ -46,7 +47,7 @@ def bind(
             continue
         given = _value(tokens[position + colons].text, variables, is_list=colons == 2)
         values.extend(given)
-        holders = ", ".join(["%s"] * len(given))
+        holders = marks(given)
         parts.append(f"({holders})" if colons == 2 else holders)
         position += colons + 1
     return "".join(parts), values

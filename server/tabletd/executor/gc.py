@@ -36,7 +36,7 @@ from tabletd.executor.names import (
 from tabletd.executor.states import TERMINAL
 from tabletd.executor.store import Store
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.quote import identifier
+from tabletd.mysql.quote import identifier, marks
 
 EVAC_SECONDS: Final = 72 * 3600
 PURGE_ROWS: Final = 50
@@ -327,7 +327,7 @@ class GarbageCollector:
 
     async def _existing(self, schema: str, tables: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of the names that tables have, as the row writes them."""
-        sql = _TABLES_SQL.format(marks=", ".join(["%s"] * len(tables)))
+        sql = _TABLES_SQL.format(marks=marks(tables))
         result = await self._pool.execute(sql, (schema, *tables))
         names = {row[0] for row in result.rows}
         if any(row[1] for row in result.rows):

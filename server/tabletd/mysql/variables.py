@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tabletd.mysql.quote import marks
 from tabletd.mysql.session import Session
 
 
@@ -12,8 +13,7 @@ async def global_variables(session: Session, *names: str) -> dict[str, str]:
         session: any session.
         names: variables to read; at least one.
     """
-    marks = ", ".join(["%s"] * len(names))
-    sql = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})"
+    sql = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks(names)})"
     result = await session.execute(sql, names)
     return {as_text(name).lower(): as_text(value) for name, value in result.rows}
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.quote import identifier
+from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 from tabletd.sandbox.book import COLUMNS, SEED_EPOCH, Book, Row, Verdict
 
@@ -251,8 +251,9 @@ class _Draft:
 
     def insert(self, key: int, row: Row) -> None:
         names = ", ".join(COLUMNS)
-        marks = ", ".join(["%s"] * len(COLUMNS))
-        self._add(f"INSERT INTO {self.table} (id, {names}) VALUES (%s, {marks})", key, *row)
+        self._add(
+            f"INSERT INTO {self.table} (id, {names}) VALUES (%s, {marks(COLUMNS)})", key, *row
+        )
         self.changes[key] = row
 
     def update(self, key: int, column: str, value: object) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from tabletd.errors import Reason
 from tabletd.mysql.errors import MySQLError
-from tabletd.mysql.quote import identifier
+from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 
 ABSENT: Final = "absent"
@@ -69,7 +69,7 @@ async def kinds(session: Session, schema: str, names: Collection[str]) -> dict[s
     """Return the TABLE_TYPE of those of the names that exist, as they were asked for."""
     if not names:
         return {}
-    sql = _KINDS.format(marks=", ".join(["%s"] * len(names)))
+    sql = _KINDS.format(marks=marks(names))
     rows = (await session.execute(sql, (schema, *names))).dicts()
     exact = {str(row["name"]): str(row["type"]) for row in rows}
     if any(row["folded"] for row in rows):

@@ -15,7 +15,7 @@ from typing import Final
 from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.quote import identifier
+from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 
 LOCK_WAIT_SECONDS: Final = 3
@@ -55,10 +55,9 @@ async def existing_tables(session: Session, schema: str, names: Sequence[str]) -
     """
     if not names:
         return {}
-    marks = ", ".join(["%s"] * len(names))
     sql = (
         "SELECT table_name, table_comment, @@lower_case_table_names "  # noqa: S608  # marks only
-        f"FROM information_schema.tables WHERE table_schema = %s AND table_name IN ({marks})"
+        f"FROM information_schema.tables WHERE table_schema = %s AND table_name IN ({marks(names)})"
     )
     found = await session.execute(sql, (schema, *names), timeout_seconds=CATALOGUE_SECONDS_MAX)
     existing: dict[str, str] = {}

@@ -15,7 +15,7 @@ from tabletd.executor.ddl import Statement
 from tabletd.executor.migration import Migration
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.flavor import ServerInfo, server_info, show_primary_status_sql
-from tabletd.mysql.quote import identifier
+from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 from tabletd.mysql.variables import global_variables
 
@@ -313,10 +313,9 @@ async def _filters(session: Session, server: ServerInfo) -> tuple[str, ...]:
 async def _taken(session: Session, schema: str, names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         return ()
-    marks = ", ".join(["%s"] * len(names))
     sql = (
         "SELECT table_name FROM information_schema.tables "  # noqa: S608  # marks only
-        f"WHERE table_schema = %s AND table_name IN ({marks})"
+        f"WHERE table_schema = %s AND table_name IN ({marks(names)})"
     )
     found = await session.execute(sql, (schema, *names), timeout_seconds=_CATALOGUE_SECONDS_MAX)
     # In whatever letters it is there: a server may fold them.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tabletd.executor.columns import MOMENTS, NUMBERS, WORDS, Column, Family
+from tabletd.mysql.quote import marks
 
 _INTEGER_BITS: Final = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _FLOAT_MAX: Final = "3.402823466e38"
@@ -179,8 +180,7 @@ def _for_binary(old: Column, new: Column, sql: str) -> Condition | None:
 def _for_enum(old: Column, new: Column, sql: str) -> Condition:
     if old.family is Family.ENUM and set(old.members) <= set(new.members):
         return Condition(f"{sql} = ''") if "" not in new.members else FITS
-    marks = ", ".join(["%s"] * len(new.members))
-    return Condition(f"CAST({sql} AS CHAR) NOT IN ({marks})", new.members)
+    return Condition(f"CAST({sql} AS CHAR) NOT IN ({marks(new.members)})", new.members)
 
 
 def _for_set(old: Column, new: Column, sql: str) -> Condition:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tabletd.executor.columns import Column, Family
 from tabletd.executor.verify.expressions import Side, column_of, column_sql
 from tabletd.executor.verify.pairs import Pair
-from tabletd.mysql.quote import identifier
+from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
 
 _KEYS: Final = (
@@ -172,8 +172,7 @@ def one_of(columns: Sequence[Column], keys: Sequence[Values]) -> tuple[str, list
     """Return the condition, with its parameters, for any of some keys."""
     params = [value for key in keys for value in key]
     if len(columns) == 1:
-        marks = ", ".join(["%s"] * len(keys))
-        return f"{column_sql(columns[0].name)} IN ({marks})", params
+        return f"{column_sql(columns[0].name)} IN ({marks(keys)})", params
     one = " AND ".join(f"{column_sql(column.name)} = %s" for column in columns)
     return f"({' OR '.join([f'({one})'] * len(keys))})", params
 
