@@ -22,7 +22,7 @@ SHARDS: Final = ("-80", "80-")
 # A run that is ended by force takes its daemons along.
 _LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 _SETTINGS: Final = {
-    "heartbeat_interval": "100ms",
+    "heartbeat_interval": "250ms",
     "health_check_interval": "1s",
     "retain_artifacts": "0s",
     "table_gc_lifecycle": "drop",

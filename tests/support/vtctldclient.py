@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+
+import grpc
 
 from tabletd.sandbox.releases import tools_directory
+from tabletd_pb import vtctldata_pb2 as pb
+from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
 from tests.support.two_shards import KEYSPACE, SHARDS
-from tests.support.waiting import eventually_blocking
+from tests.support.waiting import PATIENCE_SECONDS, eventually_blocking
 
 VERSIONS: Final = ("0.21", "0.23")
 _ENDED: Final = frozenset({"COMPLETE", "FAILED", "CANCELLED"})
 _LONGEST_SECONDS: Final = 60
-# Each look starts a large program, which takes its time from what is looked at.
-_PAUSE_SECONDS: Final = 0.25
+_Migrations = list[pb.SchemaMigration]
 
 
 def program(version: str) -> Path:
@@ -59,6 +62,7 @@ class VtctldClient:
 
     def __init__(self, version: str, server: str, directory: Path) -> None:
         self.version = version
+        self._server = server
         self._command = [str(program(version)), "--server", server]
         self._environment = {**os.environ, "TMPDIR": str(directory)}
 
@@ -133,31 +137,42 @@ class VtctldClient:
         """Return the status of a migration on each shard."""
         return [row["status"] for row in self.show(uuid)]
 
-    def wait(self, uuid: str, status: str, within_seconds: float = 60.0) -> list[dict[str, Any]]:
+    def wait(self, uuid: str, status: str) -> list[dict[str, Any]]:
         """Wait until a migration has a status on both shards; return its rows in their order.
 
         Raises:
             AssertionError: it has not, or it has ended otherwise.
         """
+        wanted = pb.SchemaMigration.Status.Value(status)
 
-        def found() -> list[dict[str, Any]]:
-            rows = sorted(self.show(uuid), key=lambda row: str(row["shard"]))
-            seen = [row["status"] for row in rows]
-            assert status in _ENDED or not _ENDED & {*seen}, rows
-            ended = len(rows) == len(SHARDS) and all(one in _ENDED for one in seen)
-            assert not ended or {*seen} == {status}, rows
-            return rows if seen == [status] * len(SHARDS) else []
+        def is_there(rows: _Migrations) -> bool:
+            seen = {row.status for row in rows}
+            return seen == {wanted} or bool({*map(pb.SchemaMigration.Status.Name, seen)} & _ENDED)
 
-        return eventually_blocking(found, within_seconds, f"{uuid} is {status}", _PAUSE_SECONDS)
+        def is_over(rows: _Migrations) -> bool:
+            return all(pb.SchemaMigration.Status.Name(row.status) in _ENDED for row in rows)
 
-    def wait_until_ready(self, uuid: str, within_seconds: float = 60.0) -> None:
+        self._eventually(uuid, is_over if status in _ENDED else is_there, status)
+        rows = sorted(self.show(uuid), key=lambda row: str(row["shard"]))
+        assert [row["status"] for row in rows] == [status] * len(SHARDS), rows
+        return rows
+
+    def wait_until_ready(self, uuid: str) -> None:
         """Wait until both shards could complete a migration."""
-        is_ready = partial(self._is_ready, uuid)
-        eventually_blocking(is_ready, within_seconds, f"{uuid} is ready", _PAUSE_SECONDS)
+        self._eventually(uuid, lambda rows: all(row.ready_to_complete for row in rows), "ready")
+        assert all(row["ready_to_complete"] for row in self.show(uuid))
 
-    def _is_ready(self, uuid: str) -> bool:
-        rows = self.show(uuid)
-        return len(rows) == len(SHARDS) and all(row["ready_to_complete"] for row in rows)
+    def _eventually(self, uuid: str, condition: Callable[[_Migrations], bool], what: str) -> None:
+        """Ask without the program, whose start takes its time from what is looked at."""
+        request = pb.GetSchemaMigrationsRequest(keyspace=KEYSPACE, uuid=uuid)
+        with grpc.insecure_channel(self._server) as channel:
+            stub = cast(Any, VtctldStub)(channel)
+
+            def is_so() -> bool:
+                rows = list(stub.GetSchemaMigrations(request, timeout=PATIENCE_SECONDS).migrations)
+                return len(rows) == len(SHARDS) and condition(rows)
+
+            eventually_blocking(is_so, what=f"{uuid} is {what}", pause_seconds=0.1)
 
 
 def apply_arguments(*sql: str, strategy: str, context: str = "") -> list[str]:
