@@ -16,7 +16,7 @@ demo: setup ## watch lag and two online schema changes on throw-away servers (se
 	@.venv/bin/tabletd demo
 
 test: setup-tests ## run the tests against real servers and tools (sets itself up)
-	@.venv/bin/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@.venv/bin/pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 check: ## lint, types, import arrows, drift and compatibility of the wire contract
 	@scripts/setup.sh packages venv
