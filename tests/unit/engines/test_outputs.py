@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tabletd.executor.engines import gh_ost_status, pt_osc_output
+from tabletd.executor.engines import gh_ost_status, pt_osc, pt_osc_output
 from tabletd.executor.engines.base import CutOver, EtaState
 
 STATUS = (
@@ -187,3 +187,7 @@ def test_a_warning_of_lost_values_is_found() -> None:
         "MySQL error 1265: Data truncated for column 'n' at row 1"
     )
     assert pt_osc_output.losses("Copied rows OK.") == ""
+
+
+def test_each_step_of_pt_osc_is_tried_for_longer_than_a_transaction_waits_for_a_lock() -> None:
+    assert all(tries * pause_seconds > 50 for tries, pause_seconds in pt_osc.TRIES.values())

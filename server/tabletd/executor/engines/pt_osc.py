@@ -5,7 +5,7 @@ Observed with 3.2.1 on MariaDB 10.11 and MySQL 5.7.22.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
 
@@ -39,7 +39,14 @@ _INTERRUPTED: Final = "# Exiting on SIG"
 _SESSION_VARIABLES: Final = "lock_wait_timeout=3,wait_timeout=86400"
 _REFUSES_ZERO_IN_DATE: Final = frozenset({"NO_ZERO_DATE", "NO_ZERO_IN_DATE", "TRADITIONAL"})
 _FOREIGN_KEYS_METHOD: Final = "--alter-foreign-keys-method="
-_TRIES: Final = "create_triggers:60:1,drop_triggers:60:1,swap_tables:60:1,copy_rows:60:0.5"
+# How often each step is tried, and the seconds between two tries. A transaction that waits for a
+# row's lock, 50 s as servers come, may let each try to copy its rows end in a deadlock at once.
+TRIES: Final[Mapping[str, tuple[int, float]]] = {
+    "create_triggers": (60, 1),
+    "drop_triggers": (60, 1),
+    "swap_tables": (60, 1),
+    "copy_rows": (300, 0.5),
+}
 
 
 class PtOsc:
@@ -141,7 +148,7 @@ class PtOsc:
             "--set-vars",
             _session_variables(plan.facts),
             "--tries",
-            _TRIES,
+            ",".join(f"{step}:{tries}:{pause:g}" for step, (tries, pause) in TRIES.items()),
             *plan.facts.arguments,
             f"{server_dsn},D={_dsn_value(plan.schema)},t={_dsn_value(plan.table)}",
         ]
