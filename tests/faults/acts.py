@@ -14,6 +14,7 @@ import pymysql
 
 from tabletd.errors import TabletdError
 from tabletd.sandbox.vexec_client import vexec_client
+from tests.faults.phases import TERMINAL
 from tests.faults.processes import Found, tools_of, wrappers_of
 from tests.faults.programs import Misbehaviour
 from tests.faults.proxy import Proxy, Trouble
@@ -21,8 +22,6 @@ from tests.faults.stage import KEYSPACE, Host, Need, Stage
 from tests.support.waiting import eventually
 
 Act = Callable[[Stage], Awaitable[None]]
-_TARGET_SECONDS: Final = 10.0
-_CANCEL_SECONDS: Final = 30.0
 _HOUR_SECONDS: Final = 3600
 
 
@@ -70,10 +69,13 @@ def signal_wrapper(number: signal.Signals) -> Act:
 def _signal_found(find: Callable[[Any], list[Found]], number: signal.Signals) -> Act:
     async def act(stage: Stage) -> None:
         def found() -> list[Found]:
-            return find(stage.directory)
+            targets = find(stage.directory)
+            if not targets and _has_ended(stage):
+                raise Missed("no such process is at work any more")
+            return targets
 
         try:
-            targets = await eventually(lambda: asyncio.to_thread(found), _TARGET_SECONDS)
+            targets = await eventually(lambda: asyncio.to_thread(found))
         except AssertionError:
             raise Missed("no such process is at work") from None
         for target in targets:
@@ -81,6 +83,15 @@ def _signal_found(find: Callable[[Any], list[Found]], number: signal.Signals) ->
                 os.kill(target.pid, number)
 
     return act
+
+
+def _has_ended(stage: Stage) -> bool:
+    """Say whether the migration has ended; it has not while nobody can say."""
+    try:
+        row = stage.row()
+    except (pymysql.MySQLError, OSError):
+        return False
+    return row is not None and row["migration_status"] in TERMINAL
 
 
 async def tools_go_on(stage: Stage) -> None:
@@ -249,7 +260,7 @@ async def restore_and_cancel(stage: Stage) -> None:
             return False
         return True
 
-    await eventually(is_cancelled, _CANCEL_SECONDS, "the daemon takes a cancel")
+    await eventually(is_cancelled, what="the daemon takes a cancel")
 
 
 async def set_clock_back(stage: Stage) -> None:

@@ -46,7 +46,6 @@ DIRECTORY_PREFIX: Final = "tabletd-faults-"
 _LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 # Programs die with the thread that started them, so these threads end with this process only.
 _STARTERS: Final = ThreadPoolExecutor(4, "starter")
-_SERVING_SECONDS: Final = 30.0
 _DISK_BYTES: Final = {"data": 420 << 20, "logs": 8 << 20, "tmp": 8 << 20}
 _SETTINGS: Final = {
     "heartbeat_interval": "250ms",
@@ -440,14 +439,13 @@ async def open_stage(
         stage = await builder.build(stack, random.Random(seed))
         stack.push_async_callback(asyncio.to_thread, _end_processes, directory)
         for host in stage.hosts:
-            await eventually(partial(_serves, host.daemon), _SERVING_SECONDS, host.daemon.alias)
+            await eventually(partial(_serves, host.daemon), what=host.daemon.alias)
         await eventually(
             lambda: stage.primary.server.query(
                 "SELECT 1 FROM information_schema.tables "
                 "WHERE table_schema = '_vt' AND table_name = 'schema_migrations'"
             ),
-            _SERVING_SECONDS,
-            "the daemon of the primary makes _vt.schema_migrations",
+            what="the daemon of the primary makes _vt.schema_migrations",
         )
         await asyncio.to_thread(stage.replica.server.catch_up)
         stage.accounts = await asyncio.to_thread(stage.account_names)

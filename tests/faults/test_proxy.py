@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.faults.proxy import Proxy, Trouble, mysql_login, proxy_to
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -54,12 +54,14 @@ def _first_word(data: bytes) -> str:
 async def answer(streams: Streams, text: str) -> str:
     reader, writer = streams
     writer.write(f"{text}\n".encode())
-    return (await asyncio.wait_for(reader.readline(), 10)).decode().strip()
+    return (await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)).decode().strip()
 
 
 async def greeted(echo: Echo, owner: str) -> Streams:
     streams = await echo.connect(owner)
-    assert (await asyncio.wait_for(streams[0].readline(), 10)).decode().strip() == owner
+    assert (
+        await asyncio.wait_for(streams[0].readline(), PATIENCE_SECONDS)
+    ).decode().strip() == owner
     return streams
 
 
@@ -71,10 +73,10 @@ async def test_what_is_said_passes_both_ways(echo: Echo) -> None:
 async def test_a_cut_ends_one_owners_connections_and_takes_no_new_ones(echo: Echo) -> None:
     tool, daemon = await greeted(echo, "tool"), await greeted(echo, "daemon")
     echo.proxy.trouble(Trouble.CUT, "tool")
-    assert await asyncio.wait_for(tool[0].read(), 10) == b""
+    assert await asyncio.wait_for(tool[0].read(), PATIENCE_SECONDS) == b""
     again = await echo.connect("tool")
     with suppress(ConnectionError):
-        assert await asyncio.wait_for(again[0].read(), 10) == b""
+        assert await asyncio.wait_for(again[0].read(), PATIENCE_SECONDS) == b""
     assert await answer(daemon, "still here") == "still here"
     echo.proxy.heal("tool")
     assert await answer(await greeted(echo, "tool"), "back") == "back"
@@ -84,7 +86,7 @@ async def test_a_reset_is_an_error_to_the_peer_and_the_next_connection_passes(ec
     tool = await greeted(echo, "tool")
     echo.proxy.trouble(Trouble.RESET, "tool")
     with pytest.raises(ConnectionResetError):
-        await asyncio.wait_for(tool[0].read(), 10)
+        await asyncio.wait_for(tool[0].read(), PATIENCE_SECONDS)
     assert await answer(await greeted(echo, "tool"), "again") == "again"
 
 
@@ -96,7 +98,7 @@ async def test_what_a_stall_holds_back_arrives_after_it(echo: Echo) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(tool[0].readline(), 0.2)
     echo.proxy.heal_all()
-    assert await asyncio.wait_for(tool[0].readline(), 10) == b"late\n"
+    assert await asyncio.wait_for(tool[0].readline(), PATIENCE_SECONDS) == b"late\n"
 
 
 async def test_a_delay_is_added_on_the_way(echo: Echo) -> None:
@@ -111,7 +113,7 @@ async def test_a_delay_is_added_on_the_way(echo: Echo) -> None:
 async def test_a_client_that_leaves_is_forgotten(echo: Echo) -> None:
     tool = await greeted(echo, "tool")
     tool[1].close()
-    await eventually(lambda: not echo.proxy.owners, 10)
+    await eventually(lambda: not echo.proxy.owners)
 
 
 def test_the_user_of_a_mysql_login_is_read() -> None:
