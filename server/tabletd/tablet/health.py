@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from tabletd.heartbeat.lag import Lag, LagState
 from tabletd.tablet.identity import RUNNING_QUERIES, TabletType
 from tabletd.tablet.settings import TabletSettings
+
+# A replica that was too late serves again below this share of the threshold, not right at it.
+_WELL_AGAIN: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,11 @@ class Health:
     lag_seconds: int = 0
     health_error: str = ""
     primary_term_start_seconds: int = 0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether nothing but its lag keeps it from serving."""
+        return self.type in RUNNING_QUERIES and not self.serving and not self.health_error
 
     @property
     def state_name(self) -> str:
@@ -54,8 +63,12 @@ def assess(
     now_monotonic: float,
     server_error: str = "",
     primary_term_start_seconds: int = 0,
+    before: Health = UNINITIALIZED,
 ) -> Health:
     """Return the health of a tablet.
+
+    What is held against the threshold is the lag that a replica has at least: what it might have
+    besides ends nobody's service.
 
     Args:
         tablet_type: its present type.
@@ -64,18 +77,29 @@ def assess(
         now_monotonic: the present moment, on the clock of `lag`.
         server_error: why the MySQL server cannot serve this role; empty: it can.
         primary_term_start_seconds: Unix time; for a primary.
+        before: as it was assessed last; one that was too late must get better by a tenth.
     """
     if tablet_type is TabletType.PRIMARY:
         return Health(tablet_type, not server_error, 0, server_error, primary_term_start_seconds)
     error = server_error or lag_error(lag, settings, now_monotonic)
-    is_fresh_enough = (lag.lag_seconds or 0) <= settings.unhealthy_threshold_seconds
+    seconds_max = settings.unhealthy_threshold_seconds * (_WELL_AGAIN if before.is_late else 1)
+    is_fresh_enough = (_certain_seconds(lag) or 0) <= seconds_max
     serving = tablet_type in RUNNING_QUERIES and not error and is_fresh_enough
     return Health(tablet_type, serving, lag.whole_seconds, error)
 
 
+def _certain_seconds(lag: Lag) -> float | None:
+    """Return the lag that counts: at least so much, or the figure where nothing bounds it."""
+    if lag.state is LagState.IDLE:
+        return 0.0
+    if lag.state is LagState.STALE or lag.lower_ns is None:
+        return lag.lag_seconds
+    return lag.lower_seconds
+
+
 def lag_error(lag: Lag, settings: TabletSettings, now_monotonic: float) -> str:
     """Return why the lag makes a tablet unhealthy, whatever its figure; empty when it does not."""
-    if lag.state in {LagState.MEASURED, LagState.OFF}:
+    if lag.state in {LagState.MEASURED, LagState.IDLE, LagState.OFF}:
         return ""
     if lag.state is LagState.STOPPED and lag.lag_ns is not None:
         stood_seconds = now_monotonic - (lag.since_monotonic or now_monotonic)

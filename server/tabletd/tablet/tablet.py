@@ -341,6 +341,7 @@ class Tablet:
             now_monotonic=now,
             server_error=error,
             primary_term_start_seconds=self._acting_since_seconds(),
+            before=self._health,
         )
         due = now - self._told_monotonic >= self._settings.health_check_interval_seconds
         if force or due or health != self._health:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tabletd.heartbeat import Lag, LagState
 from tabletd.tablet import Health, HealthClass, TabletSettings, TabletType
-from tabletd.tablet.health import assess, health_class
+from tabletd.tablet.health import UNINITIALIZED, assess, health_class
 
 SETTINGS = TabletSettings()
 HOUR_NS = 3600 * 1_000_000_000
@@ -44,6 +46,39 @@ def test_only_a_lag_above_the_threshold_ends_serving_and_without_an_error(
 ) -> None:
     health = replica(measured(lag_ns))
     assert (health.serving, health.health_error) == (serving, "")
+
+
+def test_the_lag_that_a_replica_has_at_least_is_held_against_the_threshold() -> None:
+    lag = Lag(LagState.MEASURED, 3 * HOUR_NS, NOW, lower_ns=HOUR_NS, upper_ns=4 * HOUR_NS)
+    assert replica(lag).serving
+    assert not replica(replace(lag, lower_ns=2 * HOUR_NS + 1)).serving
+
+
+def test_a_replica_that_was_too_late_serves_again_when_it_is_a_tenth_better() -> None:
+    health, seen = UNINITIALIZED, list[bool]()
+    for share in (1.0, 1.01, 0.95, 0.91, 0.9, 0.95, 1.0):
+        lag = measured(int(2 * HOUR_NS * share))
+        health = assess(TabletType.REPLICA, lag, SETTINGS, now_monotonic=NOW, before=health)
+        seen.append(health.serving)
+    assert seen == [True, False, False, False, True, True, True]
+
+
+def test_a_replica_that_failed_otherwise_serves_again_right_below_the_threshold() -> None:
+    failed = Health(TabletType.REPLICA, False, 0, "MySQL is away")
+    lag = measured(2 * HOUR_NS)
+    assert assess(TabletType.REPLICA, lag, SETTINGS, now_monotonic=NOW, before=failed).serving
+
+
+def test_an_idle_writer_never_ends_serving() -> None:
+    lag = Lag(LagState.IDLE, 3 * HOUR_NS, NOW, NOW, lower_ns=3 * HOUR_NS, cause="idle")
+    health = replica(lag)
+    assert (health.serving, health.health_error) == (True, "")
+
+
+def test_beats_that_do_not_come_from_a_silent_writer_end_serving_at_the_threshold_only() -> None:
+    lag = Lag(LagState.STALE, HOUR_NS, NOW, NOW, lower_ns=0, upper_ns=2 * HOUR_NS, cause="silent")
+    assert replica(lag).serving
+    assert not replica(replace(lag, lag_ns=2 * HOUR_NS + 1)).serving
 
 
 @pytest.mark.parametrize("state", [LagState.UNKNOWN, LagState.STALE])
