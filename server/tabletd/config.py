@@ -274,8 +274,19 @@ class Config(BaseModel):
     throttle_threshold: Annotated[Positive, Reloadable()] = Field(
         5.0, description="Replica lag above this throttles migrations (duration)."
     )
+    throttle_pacing: Annotated[bool, Reloadable()] = Field(
+        True, description="Slow migrations down before lag reaches its threshold."
+    )
+    throttle_unknown_replica: Annotated[NotNegative, Reloadable()] = Field(
+        300.0, description="How long a replica without data holds migrations back (duration)."
+    )
     replicas: Addresses = Field(
-        (), description="gRPC addresses (host:port) of the replicas' daemons, comma-separated."
+        (),
+        description="gRPC addresses (host:port) of the replicas' daemons, comma-separated; "
+        "default: those of topology_file.",
+    )
+    replicas_sql: Addresses = Field(
+        (), description="MySQL addresses (host:port) of replicas without a daemon, comma-separated."
     )
     topology_file: Annotated[Path | None, Reloadable()] = Field(
         None,

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 
 from tabletd.errors import TabletdError
 from tabletd.heartbeat import Lag, LagState
-from tabletd.throttler import AppRules, RuleStore, Throttler, ThrottlerConfig
+from tabletd.telemetry.vars import Registry
+from tabletd.throttler import (
+    AppRules,
+    Metric,
+    Reading,
+    RuleStore,
+    Throttler,
+    ThrottlerConfig,
+    ThrottlerSettings,
+)
 from tabletd.throttler.store import Stored, StoredRule
 from tests.support.clock import FakeClock
 
@@ -20,6 +29,15 @@ class Replica:
     lag_seconds: float | None
     error: str = ""
     is_counted: bool = True
+    is_down: bool = False
+    threads_running: float | None = None
+
+    def reading(self, metric: str, /) -> Reading | None:
+        if metric == Metric.LAG:
+            return Reading(self.lag_seconds, self.error, self.is_down)
+        if metric == Metric.THREADS_RUNNING and self.threads_running is not None:
+            return Reading(self.threads_running)
+        return None
 
 
 class MemoryRuleStore(RuleStore):
@@ -27,6 +45,7 @@ class MemoryRuleStore(RuleStore):
 
     def __init__(self, clock: FakeClock, *, ahead_seconds: float = 0.0) -> None:
         self.config = ThrottlerConfig()
+        self.version = 0
         self.ends_ns: dict[str, tuple[float, bool, int]] = {}
         self.error: TabletdError | None = None
         self._clock = clock
@@ -40,7 +59,7 @@ class MemoryRuleStore(RuleStore):
             StoredRule(name, ratio, is_exempt, end_ns, (end_ns - now_ns) / _NANOSECONDS_PER_SECOND)
             for name, (ratio, is_exempt, end_ns) in self.ends_ns.items()
         ]
-        return Stored(tuple(rules), self.config)
+        return Stored(tuple(rules), self.config, self.version)
 
     async def put_rule(
         self, name: str, *, ratio: float, expire_seconds: float, is_exempt: bool
@@ -70,6 +89,11 @@ class FakeShard:
     replicas: dict[str, Replica] = field(default_factory=dict[str, Replica])
     clock: FakeClock = field(default_factory=FakeClock)
     draw: float = 0.5
+    metrics: dict[Metric, Reading] = field(default_factory=dict[Metric, Reading])
+    settings: ThrottlerSettings = field(
+        default_factory=lambda: ThrottlerSettings(paces=False, look_seconds=0.0)
+    )
+    registry: Registry = field(default_factory=Registry)
 
     def __post_init__(self) -> None:
         self.store = MemoryRuleStore(self.clock)
@@ -80,12 +104,19 @@ class FakeShard:
 
     def throttler(self, rules: AppRules) -> Throttler:
         """Return a throttler that does not know its role yet."""
+        self.registry = Registry()
         return Throttler(
-            own_lag=lambda: self.own,
-            replica_lags=lambda: self.replicas,
+            own=lambda: {Metric.LAG: self._own_lag(), **self.metrics},
+            replicas=lambda: self.replicas,
             rules=rules,
             clock=self.clock,
+            registry=self.registry,
+            settings=self.settings,
         )
+
+    def _own_lag(self) -> Reading:
+        lag, is_down = self.own, self.own.state is LagState.STOPPED
+        return Reading(lag.lag_seconds, lag.error, is_down)
 
     async def replica(self) -> tuple[AppRules, Throttler]:
         """Return rules and throttler of a replica."""

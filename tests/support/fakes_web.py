@@ -10,7 +10,7 @@ from tabletd.errors import TabletdError
 from tabletd.heartbeat.lag import NO_LAG, Lag
 from tabletd.tablet import Health, HealthClass, TabletAlias, TabletType
 from tabletd.telemetry.vars import Registry
-from tabletd.throttler import CheckResult, ResponseCode
+from tabletd.throttler import CheckResult, ResponseCode, Scope
 from tabletd.web.ports import WebPorts
 
 
@@ -69,8 +69,13 @@ class FakeThrottler:
     )
     asked: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
 
-    def check(self, app: str, *, low_priority: bool = False) -> CheckResult:
+    scopes: list[Scope | None] = field(default_factory=list[Scope | None])
+
+    def check(
+        self, app: str, *, low_priority: bool = False, scope: Scope | None = None
+    ) -> CheckResult:
         self.asked.append((app, low_priority))
+        self.scopes.append(scope)
         return self.result
 
 

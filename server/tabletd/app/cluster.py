@@ -10,9 +10,10 @@ from tabletd.config import Config
 from tabletd.executor.strategy import Strategy
 from tabletd.mysql.pool import Pool
 from tabletd.tablet import TabletAlias
-from tabletd.topology import Layout, StaticTopology, TabletPlace, alias_text, read_layout
-from tabletd.vtctld.tablets import own_tablet
+from tabletd.topology import Ask, Layout, StaticTopology, TabletPlace, alias_text, read_layout
+from tabletd.vtctld.tablets import TabletClients, own_tablet
 from tabletd.vtctld.vtctld import Vtctld, build_vtctld
+from tabletd_pb import tabletmanagerdata_pb2 as tm
 
 _ROW_BYTES_MAX: Final = 64 * 1024 * 1024
 # The cell of a replica that has not said yet which tablet it is.
@@ -72,6 +73,27 @@ def _beside(own: TabletPlace, address: str, name: str) -> TabletPlace:
         grpc_port=int(port),
         database=own.database,
     )
+
+
+def asker(config: Config, clients: TabletClients) -> Ask:
+    """Return how the tablets of our shard are asked for their metrics.
+
+    Args:
+        config: the settings.
+        clients: connections to tablets.
+    """
+
+    async def ask(address: str, seconds_max: float) -> tm.CheckThrottlerResponse:
+        host, _, port = address.rpartition(":")
+        place = TabletPlace(
+            _NOT_HEARD, 0, config.keyspace, config.shard, host.strip("[]"), int(port)
+        )
+        request = tm.CheckThrottlerRequest(scope="self")
+        return await clients.call(
+            place, lambda stub: stub.manager.CheckThrottler, request, timeout_seconds=seconds_max
+        )
+
+    return ask
 
 
 def build_own_vtctld(

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from tabletd import __version__
@@ -15,6 +15,7 @@ from tabletd.admin.tablet_admin import TabletAdmin
 from tabletd.app.address import Address
 from tabletd.app.primary import PrimaryDaemon
 from tabletd.app.queue import Queue, build_queue
+from tabletd.app.throttling import ThrottlerPools, Throttling, build_throttling
 from tabletd.clock import Clock, SystemClock
 from tabletd.config import Config
 from tabletd.executor.executor import Executor
@@ -32,7 +33,6 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.tablet import RoleListener, Tablet, TabletAlias, TabletSettings, TabletType
 from tabletd.telemetry.vars import Registry
-from tabletd.throttler import AppRules, RuleStore, Throttler
 from tabletd.topology import Layout, ReplicaWatcher, StaticTopology, WatcherSettings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ class Pools:
         app: the same with the application's account.
         executor: the queue and its engines.
         vexec: the SELECTs of VExec.
+        throttler: the metrics of our server.
+        replicas_sql: the metrics of replicas without a daemon, by address.
     """
 
     lease: Pool
@@ -64,10 +66,14 @@ class Pools:
     app: Pool
     executor: Pool
     vexec: Pool
+    throttler: Pool
+    replicas_sql: Mapping[str, Pool]
 
     def all(self) -> tuple[Pool, ...]:
         """Return each of them."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        found = (getattr(self, field.name) for field in fields(self))
+        single = tuple(pool for pool in found if isinstance(pool, Pool))
+        return (*single, *self.replicas_sql.values())
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,7 @@ class Components:
         tablet: role and health.
         queue: migrations and their leavings.
         watch: news of migrations.
-        throttler: the answer behind `/throttler/check`.
-        app_rules: what people tell the throttler.
+        throttling: the answer behind `/throttler/check`, and what it reads.
         admin: operators' statements.
         tracker: measures lag.
         primary: the daemon that heartbeats come from.
@@ -95,8 +100,7 @@ class Components:
     tablet: Tablet
     queue: Queue
     watch: Watch
-    throttler: Throttler
-    app_rules: AppRules
+    throttling: Throttling
     admin: TabletAdmin
     tracker: ReplTracker
     primary: PrimaryDaemon
@@ -112,7 +116,7 @@ class Components:
             ("lease", self.lease.run()),
             ("heartbeat", self.tracker.run()),
             ("replica watcher", self.watcher.run()),
-            ("throttle rules", self.app_rules.run()),
+            *self.throttling.background(),
             ("executor", self.queue.executor.run()),
             ("sweeper", self.queue.sweeper.run()),
             ("watch of migrations", self.watch.run()),
@@ -130,7 +134,7 @@ class Components:
 
     def reload(self, config: Config) -> None:
         """Take over the settings that may change while running."""
-        self.throttler.threshold_seconds = config.throttle_threshold
+        self.throttling.reload(config)
         self.queue.reload(config)
 
 
@@ -162,35 +166,35 @@ def build_components(config: Config, http: Address) -> Components:
         daemon=primary,
     )
     watcher = ReplicaWatcher(_watcher_settings(config), clock=clock)
-    app_rules = AppRules(RuleStore(pools.admin), clock=clock)
-    throttler = Throttler(
-        own_lag=tracker.status,
-        replica_lags=watcher.lags,
-        rules=app_rules,
+    throttling = build_throttling(
+        config,
+        ThrottlerPools(rules=pools.admin, own=pools.throttler, sql=pools.replicas_sql),
+        tracker=tracker,
+        watcher=watcher,
+        topology=topology,
         clock=clock,
-        threshold_seconds=config.throttle_threshold,
+        registry=registry,
     )
     queue = build_queue(
         config,
         http,
         pools.executor,
         pools.vexec,
-        throttler=throttler,
-        app_rules=app_rules,
+        throttler=throttling.throttler,
+        app_rules=throttling.app_rules,
         clock=clock,
         registry=registry,
         fence=lease,
     )
     _tie(lease, queue.executor)
     watch = _build_watch(pools, queue, clock)
-    listeners: list[RoleListener] = [app_rules, throttler, queue.executor, queue.sweeper, watch]
+    listeners: list[RoleListener] = [*throttling.listeners(), queue.executor, queue.sweeper, watch]
     return Components(
         lease=lease,
         tablet=_build_tablet(config, pools, tracker, listeners, clock, lease, registry),
         queue=queue,
         watch=watch,
-        throttler=throttler,
-        app_rules=app_rules,
+        throttling=throttling,
         admin=_build_admin(pools, config.database),
         tracker=tracker,
         primary=primary,
@@ -269,7 +273,18 @@ def _build_pools(config: Config, registry: Registry) -> Pools:
         app=pool("AppPool", _CALLS_POOL_SIZE, app, raw=True),
         executor=pool("ExecutorPool", 6 + 2 * running_max),
         vexec=pool("VExecPool", _CALLS_POOL_SIZE, raw=True),
+        throttler=pool("ThrottlerPool", 1),
+        replicas_sql={
+            address: Pool(_at(dba, address), name=f"ReplicaPool{number}", size_max=1)
+            for number, address in enumerate(config.replicas_sql, 1)
+        },
     )
+
+
+def _at(account: MySQLSettings, address: str) -> MySQLSettings:
+    """Return how the same account logs in elsewhere."""
+    host, _, port = address.rpartition(":")
+    return replace(account, host=host.strip("[]"), port=int(port), unix_socket=None)
 
 
 def _accounts(config: Config) -> tuple[MySQLSettings, MySQLSettings]:

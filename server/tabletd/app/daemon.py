@@ -17,7 +17,7 @@ from typing import Final
 
 from tabletd import __version__
 from tabletd.app.address import Address
-from tabletd.app.cluster import build_own_vtctld, layout
+from tabletd.app.cluster import asker, build_own_vtctld, layout
 from tabletd.app.components import Components, build_components
 from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
@@ -98,6 +98,7 @@ class _Daemon:
             grpc, vtctld = self._grpc_server(parts)
             stack.push_async_callback(vtctld.clients.close)
             parts.primary.clients = vtctld.clients
+            parts.throttling.shard.ask = asker(config, vtctld.clients)
             self._ports = (grpc.port, http_address.port)
             parts.topology.replace(self._layout(parts))
             parts.watcher.on_named = partial(self._reload_topology, parts)
@@ -168,9 +169,9 @@ class _Daemon:
             tablet=parts.tablet,
             executor=parts.queue.executor,
             admin=parts.admin,
-            throttler=parts.throttler,
+            throttler=parts.throttling.throttler,
         )
-        throttling = Throttling(app_rules=parts.app_rules)
+        throttling = Throttling(app_rules=parts.throttling.app_rules)
         lag = LagService(tablet=parts.tablet, tracker=parts.tracker, clock=parts.clock)
         vtctld = build_own_vtctld(
             config,
@@ -204,7 +205,7 @@ class _Daemon:
         return WebPorts(
             tablet=parts.tablet,
             reports=parts.queue.executor,
-            throttler=parts.throttler,
+            throttler=parts.throttling.throttler,
             registry=parts.registry,
             metrics_page=self._telemetry.prometheus_page,
             metrics_content_type=METRICS_CONTENT_TYPE,

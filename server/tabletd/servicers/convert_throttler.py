@@ -16,7 +16,6 @@ from tabletd.throttler import (
     ThrottlerConfig,
     ThrottlerStatus,
 )
-from tabletd.throttler.config import LAG_METRIC
 from tabletd_pb import tabletmanagerdata_pb2 as tm
 from tabletd_pb import topodata_pb2, vtctldata_pb2, vttime_pb2
 
@@ -47,7 +46,7 @@ def check_to_proto(result: CheckResult, *, is_recently_checked: bool) -> tm.Chec
 
 
 def status_to_proto(status: ThrottlerStatus, tablet: TabletPort) -> tm.GetThrottlerStatusResponse:
-    """Return the answer to GetThrottlerStatus; what is not measured here stays unset."""
+    """Return the answer to GetThrottlerStatus; the lag is read by no query of the throttler's."""
     return tm.GetThrottlerStatusResponse(
         tablet_alias=str(tablet.alias),
         keyspace=tablet.keyspace,
@@ -56,15 +55,20 @@ def status_to_proto(status: ThrottlerStatus, tablet: TabletPort) -> tm.GetThrott
         is_open=status.is_open,
         is_enabled=status.is_enabled,
         is_dormant=status.is_dormant,
-        default_threshold=status.threshold_seconds,
-        metric_name_used_as_default=LAG_METRIC,
+        custom_metric_query=status.custom_query,
+        default_threshold=status.default_threshold,
+        metric_name_used_as_default=status.default_metric.value,
         aggregated_metrics={
-            f"{scope}/{LAG_METRIC}": tm.GetThrottlerStatusResponse.MetricResult(
-                value=metric.value, error=metric.message
+            name: tm.GetThrottlerStatusResponse.MetricResult(
+                value=metric.value, error=metric.message or metric.note
             )
-            for scope, metric in status.metrics.items()
+            for name, metric in status.metrics.items()
         },
-        metric_thresholds={LAG_METRIC: status.threshold_seconds},
+        metric_thresholds=status.thresholds,
+        metrics_health={
+            name: _health_to_proto(status.now_monotonic - at, status.now_ns)
+            for name, at in status.healthy_monotonic.items()
+        },
         throttled_apps=rules_to_proto(status.rules),
         app_checked_metrics={
             app: ",".join(names) for app, names in status.app_checked_metrics.items()
@@ -78,6 +82,13 @@ def status_to_proto(status: ThrottlerStatus, tablet: TabletPort) -> tm.GetThrott
             )
             for app, recent in status.recent_apps.items()
         },
+    )
+
+
+def _health_to_proto(age_seconds: float, now_ns: int) -> tm.GetThrottlerStatusResponse.MetricHealth:
+    return tm.GetThrottlerStatusResponse.MetricHealth(
+        last_healthy_at=time_to_proto(now_ns - int(age_seconds * _NANOSECONDS_PER_SECOND)),
+        seconds_since_last_healthy=int(age_seconds),
     )
 
 
@@ -101,12 +112,13 @@ def config_to_proto(
     return topodata_pb2.ThrottlerConfig(
         enabled=config.enabled,
         threshold=config.threshold,
+        custom_query=config.custom_query,
         throttled_apps=rules_to_proto(rules),
         app_checked_metrics={
             app: topodata_pb2.ThrottlerConfig.MetricNames(names=names)
             for app, names in config.app_checked_metrics.items()
         },
-        metric_thresholds={LAG_METRIC: config.lag_threshold} if config.lag_threshold else {},
+        metric_thresholds=config.metric_thresholds,
     )
 
 
@@ -136,14 +148,13 @@ def rule_from_proto(request: vtctldata_pb2.UpdateThrottlerConfigRequest) -> Rule
 
 
 def _metric_to_proto(metric: MetricResult) -> tm.CheckThrottlerResponse.Metric:
-    is_unknown = metric.code is ResponseCode.UNKNOWN_METRIC
     return tm.CheckThrottlerResponse.Metric(
-        name=LAG_METRIC,
+        name=metric.metric.value,
         status_code=int(metric.code.http_status),
         value=metric.value,
         threshold=metric.threshold,
-        error=metric.message if is_unknown else "",
-        message=metric.message,
+        error=metric.error,
+        message=metric.message or metric.note,
         scope=metric.scope.value,
         response_code=_code_to_proto(metric.code),
     )

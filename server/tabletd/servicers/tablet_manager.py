@@ -194,6 +194,7 @@ class TabletManager(TabletManagerServicer):
             request.app_name,
             scope=checked_scope(request.scope) if request.scope else None,
             ok_if_not_exists=request.ok_if_not_exists,
+            asks_for_heartbeats=not request.skip_request_heartbeats,
         )
         return check_to_proto(result, is_recently_checked=is_recently_checked)
 

@@ -1,11 +1,15 @@
-"""May a migration go on copying? Answered from memory by rules and by the lag of the replicas."""
+"""May a migration go on copying? Answered from memory by rules and by metrics of the shard."""
 
 from tabletd.throttler.app_rules import AppRules, RuleChange
+from tabletd.throttler.board import ReplicaReadings
 from tabletd.throttler.check_result import CheckResult, MetricResult, ResponseCode
-from tabletd.throttler.config import ConfigChange, Scope, ThrottlerConfig, checked_scope
+from tabletd.throttler.config import ConfigChange, ThrottlerConfig
+from tabletd.throttler.metrics import Metric, MetricReading, Reading, Scope, checked_scope
+from tabletd.throttler.own_metrics import OwnMetrics
 from tabletd.throttler.rules import FOREVER_SECONDS, ONLINE_DDL_APP, AppRule
+from tabletd.throttler.sql_replicas import SqlReplicas
 from tabletd.throttler.store import RuleStore
-from tabletd.throttler.throttler import LagReading, ReplicaReading, Throttler, ThrottlerStatus
+from tabletd.throttler.throttler import Throttler, ThrottlerSettings, ThrottlerStatus
 
 __all__ = [
     "FOREVER_SECONDS",
@@ -14,15 +18,20 @@ __all__ = [
     "AppRules",
     "CheckResult",
     "ConfigChange",
-    "LagReading",
+    "Metric",
+    "MetricReading",
     "MetricResult",
-    "ReplicaReading",
+    "OwnMetrics",
+    "Reading",
+    "ReplicaReadings",
     "ResponseCode",
     "RuleChange",
     "RuleStore",
     "Scope",
+    "SqlReplicas",
     "Throttler",
     "ThrottlerConfig",
+    "ThrottlerSettings",
     "ThrottlerStatus",
     "checked_scope",
 ]

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
-from tabletd.throttler.config import LAG_METRIC, Scope
+from tabletd.throttler.metrics import Metric, Scope
 
 
 class ResponseCode(IntEnum):
@@ -38,21 +38,29 @@ _HTTP: Final[Mapping[ResponseCode, HTTPStatus]] = {
 
 @dataclass(frozen=True, slots=True)
 class MetricResult:
-    """The lag, as one scope sees it.
+    """A metric, as one scope sees it.
 
     Attributes:
+        metric: which.
         scope: whose it is.
         code: OK, THRESHOLD_EXCEEDED or UNKNOWN_METRIC.
-        value: the worst that is known, seconds.
-        threshold: seconds that it is compared with.
+        value: the worst that is known, in its own unit; the lag in seconds.
+        threshold: what it is compared with, in the same unit.
         message: why not; empty for OK.
+        error: why the value is missing or not to be trusted; empty when it is.
+        whose: the tablet that has the worst.
+        note: who is left out, and why.
     """
 
+    metric: Metric
     scope: Scope
     code: ResponseCode
     value: float
     threshold: float
     message: str = ""
+    error: str = ""
+    whose: str = ""
+    note: str = ""
 
 
 def _no_metrics() -> Mapping[str, MetricResult]:
@@ -66,9 +74,9 @@ class CheckResult:
     Attributes:
         app: who asked, or the part of its name that a rule denies.
         code: the answer.
-        value: of the metric that decided, seconds.
-        threshold: seconds that `value` is compared with.
-        message: why not; empty for OK.
+        value: of the metric that decided, in its own unit; the lag in seconds.
+        threshold: what `value` is compared with.
+        message: why not; for OK, who was left out, mostly empty.
         metrics: what was looked at, by name.
         decided_by: the metric that denies; None: none does.
     """
@@ -102,7 +110,7 @@ class CheckResult:
         metric = self.decided_by
         if metric is None:
             return f"{denied} unexpected error: {self.message}"
-        name = f"{metric.scope}/{LAG_METRIC}"
+        name = f"{metric.scope}/{metric.metric}"
         if metric.code is ResponseCode.UNKNOWN_METRIC:
             return f"{denied} unknown or uncollected metric {name}: {metric.message}"
         if metric.value > metric.threshold:

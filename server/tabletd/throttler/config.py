@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.throttler.metrics import Metric, checked_metric, measured_metric
 from tabletd.throttler.rules import checked_name
 
-LAG_METRIC: Final = "lag"
-# Every metric that Vitess names; we measure the first.
-_KNOWN_METRICS: Final = (
-    LAG_METRIC,
-    "threads_running",
-    "custom",
-    "loadavg",
-    "history_list_length",
-    "mysqld-loadavg",
-    "mysqld-datadir-used-ratio",
-)
+CUSTOM_QUERY_CHARS_MAX: Final = 2000
+_READS: Final = re.compile(r"\s*(?:SELECT|SHOW)\s", re.IGNORECASE)
+_WRITES: Final = re.compile(r";|\bINTO\b|\bFOR\s+UPDATE\b|\bLOCK\s+IN\b", re.IGNORECASE)
 
 
-class Scope(StrEnum):
-    """Whose metric it is."""
-
-    SELF = "self"
-    """This tablet's own."""
-    SHARD = "shard"
-    """The worst of the shard's replicas, as its primary knows them."""
+def _no_lists() -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({})
 
 
-def _nothing() -> Mapping[str, tuple[str, ...]]:
+def _no_thresholds() -> Mapping[str, float]:
     return MappingProxyType({})
 
 
@@ -43,16 +31,24 @@ class ThrottlerConfig:
     """What is kept in `_vt`.
 
     Attributes:
-        enabled: whether lag holds anybody back; rules for apps do in any case.
-        threshold: seconds of lag; 0: the daemon's own setting.
-        lag_threshold: the same, set for the metric by its name, which wins; 0: not set.
-        app_checked_metrics: metrics that are checked for an app, each as `lag` or `<scope>/lag`.
+        enabled: whether metrics hold anybody back; rules for apps do in any case.
+        threshold: of the metric that is checked by default; 0: the daemon's own setting.
+        custom_query: gives the metric `custom`, which is then the one checked by default.
+        metric_thresholds: by metric; they win.
+        app_checked_metrics: metrics that are checked for an app, each in the form of
+            `metrics.CheckedMetric`.
     """
 
     enabled: bool = True
     threshold: float = 0.0
-    lag_threshold: float = 0.0
-    app_checked_metrics: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    custom_query: str = ""
+    metric_thresholds: Mapping[str, float] = field(default_factory=_no_thresholds)
+    app_checked_metrics: Mapping[str, tuple[str, ...]] = field(default_factory=_no_lists)
+
+    @property
+    def default_metric(self) -> Metric:
+        """What is checked for an app that has no metrics of its own."""
+        return Metric.CUSTOM if self.custom_query else Metric.LAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +56,10 @@ class ConfigChange:
     """A request to change them; its parts are those of Vitess's `UpdateThrottlerConfig`.
 
     Attributes:
-        enable: let lag hold apps back.
+        enable: let metrics hold apps back.
         disable: no longer.
         threshold: see `metric_name` and `custom_query_set`.
-        custom_query: instead of the lag.
+        custom_query: checked instead of the lag.
         custom_query_set: set query and threshold, also to nothing; else only a threshold above 0
             is taken.
         check_as_check_self: answer for the own tablet only.
@@ -92,9 +88,13 @@ def changed(config: ThrottlerConfig, change: ConfigChange) -> ThrottlerConfig:
     """
     _refuse_nonsense(change)
     if change.metric_name:
-        refuse_other_metric(change.metric_name)
-        config = replace(config, lag_threshold=change.threshold)
-    elif change.custom_query_set or change.threshold > 0:
+        limits = {**config.metric_thresholds, measured_metric(change.metric_name): change.threshold}
+        kept_limits = {str(name): limit for name, limit in limits.items() if limit > 0}
+        config = replace(config, metric_thresholds=MappingProxyType(kept_limits))
+    elif change.custom_query_set:
+        query = checked_query(change.custom_query)
+        config = replace(config, custom_query=query, threshold=change.threshold)
+    elif change.threshold > 0:
         config = replace(config, threshold=change.threshold)
     if change.app_name:
         app = checked_name(change.app_name)
@@ -106,52 +106,22 @@ def changed(config: ThrottlerConfig, change: ConfigChange) -> ThrottlerConfig:
     return config
 
 
-def split_metric(name: str) -> tuple[Scope | None, str]:
-    """Return scope and metric of `lag`, `self/lag` or `shard/lag`.
+def checked_query(query: str) -> str:
+    """Return a query that may be asked of each server again and again.
 
     Raises:
-        TabletdError: INVALID_REQUEST for another scope.
+        TabletdError: INVALID_REQUEST: it is not one SELECT or SHOW that only reads.
     """
-    scope, slash, metric = name.rpartition("/")
-    if not slash:
-        return None, metric
-    return checked_scope(scope), metric
-
-
-def is_measured(name: object) -> bool:
-    """Return whether this is the lag, with or without a scope."""
-    return name in {LAG_METRIC, *(f"{scope}/{LAG_METRIC}" for scope in Scope)}
-
-
-def checked_scope(name: str) -> Scope:
-    """Return the scope of this name.
-
-    Raises:
-        TabletdError: INVALID_REQUEST: there is none.
-    """
-    try:
-        return Scope(name)
-    except ValueError:
-        raise TabletdError(
-            Reason.INVALID_REQUEST, f"unknown scope {name[:40]!r}", hint="use self or shard"
-        ) from None
-
-
-def refuse_other_metric(name: str) -> None:
-    """Refuse any metric but the lag.
-
-    Raises:
-        TabletdError: INVALID_REQUEST, the metric does not exist or is not measured here.
-    """
-    if name == LAG_METRIC:
-        return
-    if name not in _KNOWN_METRICS:
+    text = query.strip()
+    if text and (
+        not _READS.match(text) or _WRITES.search(text) or len(text) > CUSTOM_QUERY_CHARS_MAX
+    ):
         raise TabletdError(
             Reason.INVALID_REQUEST,
-            f"unknown metric name: {name[:40]}",
-            hint=f"the metric that is measured is {LAG_METRIC}",
+            f"the custom query is not one SELECT or SHOW that only reads: {text[:80]!r}",
+            hint="for example: show global status like 'threads_connected'",
         )
-    raise _not_measured(f"the metric {name}")
+    return text
 
 
 def _refuse_nonsense(change: ConfigChange) -> None:
@@ -162,13 +132,13 @@ def _refuse_nonsense(change: ConfigChange) -> None:
     if change.threshold < 0:
         raise TabletdError(
             Reason.INVALID_REQUEST,
-            f"the threshold is {change.threshold:g} s of lag; it cannot be negative",
+            f"the threshold is {change.threshold:g}; it cannot be negative",
             hint="0 takes it away"
             if change.metric_name or change.custom_query_set
             else "give seconds of lag, such as 5",
         )
-    if change.custom_query.strip():
-        raise _not_measured("a custom query")
+    if change.custom_query.strip() and not change.custom_query_set:
+        raise TabletdError(Reason.INVALID_REQUEST, "a custom query is given, but not to be set")
     if change.check_as_check_self:
         raise TabletdError(
             Reason.INVALID_REQUEST,
@@ -182,18 +152,8 @@ def _refuse_nonsense(change: ConfigChange) -> None:
 
 
 def _checked(change: ConfigChange) -> tuple[str, ...]:
-    metrics = [split_metric(name) for name in change.app_checked_metrics]
-    for _, metric in metrics:
-        refuse_other_metric(metric)
-    if len(set(metrics)) < len(metrics):
+    metrics = [checked_metric(text) for text in change.app_checked_metrics]
+    if len({(one.scope, one.metric) for one in metrics}) < len(metrics):
         names = ", ".join(change.app_checked_metrics)
         raise TabletdError(Reason.INVALID_REQUEST, f"a metric is named twice: {names}")
     return change.app_checked_metrics
-
-
-def _not_measured(what: str) -> TabletdError:
-    return TabletdError(
-        Reason.INVALID_REQUEST,
-        f"{what} is not measured by tabletd",
-        hint=f"it throttles by the metric {LAG_METRIC} and by rules for apps",
-    )

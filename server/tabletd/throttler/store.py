@@ -12,14 +12,19 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.session import Session
 from tabletd.mysql.sidecar import ensure_sidecar
 from tabletd.mysql.variables import as_text
-from tabletd.throttler.config import ThrottlerConfig, is_measured
+from tabletd.throttler.config import ThrottlerConfig
+from tabletd.throttler.metrics import Metric, checked_metric
 
 _SECONDS_MAX: Final = 5.0
 # Creating the tables happens once and may take longer.
 _SIDECAR_SECONDS_MAX: Final = 30.0
+# The tables are those of an older version.
+_NO_SUCH_COLUMN: Final = 1054
 
 _RULES_SQL: Final = """
 SELECT name, ratio, exempt,
@@ -34,16 +39,20 @@ ON DUPLICATE KEY UPDATE
   ratio = VALUES(ratio), expires_at = VALUES(expires_at), exempt = VALUES(exempt)
 """
 _NOW_SQL: Final = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-_CONFIG_SQL: Final = """
-SELECT enabled, threshold, lag_threshold, app_checked_metrics
-FROM _vt.throttler_config WHERE id = 1
-"""
+# By name, since a primary of an older version has not all of the columns.
+_CONFIG_SQL: Final = "SELECT * FROM _vt.throttler_config WHERE id = 1"
 _PUT_CONFIG_SQL: Final = """
-INSERT INTO _vt.throttler_config (id, enabled, threshold, lag_threshold, app_checked_metrics)
-VALUES (1, %s, %s, %s, %s)
+INSERT INTO _vt.throttler_config
+  (id, enabled, threshold, lag_threshold, app_checked_metrics, metric_thresholds, custom_query)
+VALUES (1, %s, %s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE
   enabled = VALUES(enabled), threshold = VALUES(threshold),
-  lag_threshold = VALUES(lag_threshold), app_checked_metrics = VALUES(app_checked_metrics)
+  lag_threshold = VALUES(lag_threshold), app_checked_metrics = VALUES(app_checked_metrics),
+  metric_thresholds = VALUES(metric_thresholds), custom_query = VALUES(custom_query)
+"""
+_NEXT_VERSION_SQL: Final = """
+INSERT INTO _vt.throttler_config (id, app_checked_metrics, version) VALUES (1, '{}', 1)
+ON DUPLICATE KEY UPDATE version = version + 1
 """
 
 
@@ -73,10 +82,12 @@ class Stored:
     Attributes:
         rules: also those that are over.
         config: the settings; the defaults where none are stored.
+        version: grows with each change; 0: there was none.
     """
 
     rules: tuple[StoredRule, ...] = ()
     config: ThrottlerConfig = field(default_factory=ThrottlerConfig)
+    version: int = 0
 
 
 class RuleStore:
@@ -99,9 +110,9 @@ class RuleStore:
                 if error.reason is Reason.TABLE_NOT_FOUND:
                     return Stored()
                 raise
+        row = config.one() or {}
         return Stored(
-            tuple(_rule(*row) for row in rules.rows),
-            _config(*config.rows[0]) if config.rows else ThrottlerConfig(),
+            tuple(_rule(*row) for row in rules.rows), _config(row), int(row.get("version", 0))
         )
 
     async def put_rule(
@@ -138,10 +149,15 @@ class RuleStore:
         Raises:
             NotWritable: the server is read-only.
         """
-        metrics = json.dumps(
-            {app: list(names) for app, names in config.app_checked_metrics.items()}
+        limits = dict(config.metric_thresholds)
+        values = (
+            int(config.enabled),
+            config.threshold,
+            limits.pop(Metric.LAG, 0.0),
+            json.dumps({app: list(names) for app, names in config.app_checked_metrics.items()}),
+            json.dumps(limits),
+            config.custom_query,
         )
-        values = (int(config.enabled), config.threshold, config.lag_threshold, metrics)
         await self._write(_PUT_CONFIG_SQL, values)
 
     async def now_ns(self) -> int:
@@ -152,9 +168,10 @@ class RuleStore:
     async def _write(self, sql: str, values: tuple[Any, ...]) -> int:
         async with self._pool.session(timeout_seconds=_SECONDS_MAX, writable=True) as session:
             try:
-                return (await session.execute(sql, values)).rows_affected
+                return await _write_in(session, sql, values)
             except TabletdError as error:
-                if error.reason is not Reason.TABLE_NOT_FOUND:
+                is_older = isinstance(error, MySQLError) and error.errno == _NO_SUCH_COLUMN
+                if error.reason is not Reason.TABLE_NOT_FOUND and not is_older:
                     raise
         return await self._create_and_write(sql, values)
 
@@ -162,7 +179,14 @@ class RuleStore:
         limit = _SIDECAR_SECONDS_MAX
         async with self._pool.session(timeout_seconds=limit, writable=True) as session:
             await ensure_sidecar(session)
-            return (await session.execute(sql, values)).rows_affected
+            return await _write_in(session, sql, values)
+
+
+async def _write_in(session: Session, sql: str, values: tuple[Any, ...]) -> int:
+    changed = (await session.execute(sql, values)).rows_affected
+    if changed:
+        await session.execute(_NEXT_VERSION_SQL)
+    return changed
 
 
 def _rule(
@@ -173,28 +197,52 @@ def _rule(
     )
 
 
-def _config(
-    enabled: int, threshold: float, lag_threshold: float, metrics: object
-) -> ThrottlerConfig:
+def _config(row: Mapping[str, Any]) -> ThrottlerConfig:
+    if not row:
+        return ThrottlerConfig()
+    limits = _thresholds(as_text(row.get("metric_thresholds")))
+    lag_threshold = float(row["lag_threshold"])
+    if lag_threshold:
+        limits[Metric.LAG.value] = lag_threshold
     return ThrottlerConfig(
-        enabled=bool(enabled),
-        threshold=float(threshold),
-        lag_threshold=float(lag_threshold),
-        app_checked_metrics=_metrics(as_text(metrics)),
+        enabled=bool(row["enabled"]),
+        threshold=float(row["threshold"]),
+        custom_query=as_text(row.get("custom_query")),
+        metric_thresholds=MappingProxyType(limits),
+        app_checked_metrics=_metrics(as_text(row["app_checked_metrics"])),
     )
 
 
-def _metrics(text: str) -> Mapping[str, tuple[str, ...]]:
-    """Read what `put_config` wrote; what is no list of what we measure does not count."""
+def _object(text: str) -> dict[object, object]:
+    """Read what `put_config` wrote; what is no JSON object counts as an empty one."""
     try:
         found: Any = json.loads(text)
     except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
-        return MappingProxyType({})
+        return {}
+    return cast(dict[object, object], found) if isinstance(found, dict) else {}
+
+
+def _thresholds(text: str) -> dict[str, float]:
+    return {
+        str(name): float(limit)
+        for name, limit in _object(text).items()
+        if isinstance(limit, int | float) and name in set(Metric)
+    }
+
+
+def _metrics(text: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the lists; what names a metric that is not measured here does not count."""
     lists = {
-        str(app): tuple(str(name) for name in cast(list[object], names) if is_measured(name))
-        for app, names in cast(dict[object, object], found).items()
+        str(app): tuple(str(name) for name in cast(list[object], names) if _is_measured(str(name)))
+        for app, names in _object(text).items()
         if isinstance(names, list)
     }
     return MappingProxyType({app: names for app, names in lists.items() if names})
+
+
+def _is_measured(text: str) -> bool:
+    try:
+        checked_metric(text)
+    except TabletdError:
+        return False
+    return True

@@ -37,11 +37,11 @@ def throttled_apps_table(rules: Mapping[str, AppRule]) -> ResultSet:
     )
 
 
-def throttler_status_table(*, shard: str, enabled: bool, threshold_seconds: float) -> ResultSet:
-    """Return the one row; there is no query in place of the lag."""
+def throttler_status_table(*, shard: str, enabled: bool, threshold: float, query: str) -> ResultSet:
+    """Return the one row; the query is the custom one, empty while the lag is what is checked."""
     return _table(
         {"shard": _VARCHAR, "enabled": _INTEGER, "threshold": _DOUBLE, "query": _VARCHAR},
-        [(shard, str(int(enabled)), f"{threshold_seconds:g}", "")],
+        [(shard, str(int(enabled)), f"{threshold:g}", query)],
     )
 
 

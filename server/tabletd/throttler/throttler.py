@@ -1,53 +1,60 @@
 """The answer behind `/throttler/check`, CheckThrottler and GetThrottlerStatus.
 
-Two things hold an app back: a rule that somebody has set for it, and the lag of the replicas.
+Two things hold an app back: a rule that somebody has set for it, and metrics, above all the lag of
+the replicas. Both are in memory: nothing is asked of anybody for a check.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from tabletd.clock import Clock
 from tabletd.mysql.result import ResultSet
+from tabletd.telemetry.vars import Registry
 from tabletd.throttler.app_rules import AppRules
+from tabletd.throttler.board import RELEASE, Board, BoardKeeper, Entry, ReplicaReadings
 from tabletd.throttler.check_result import CheckResult, MetricResult, ResponseCode
-from tabletd.throttler.config import LAG_METRIC, Scope, split_metric
+from tabletd.throttler.metrics import (
+    DEFAULT_THRESHOLDS,
+    CheckedMetric,
+    Metric,
+    Reading,
+    Scope,
+    checked_metric,
+    own_scope,
+)
+from tabletd.throttler.pacing import PACED_APPS, Pacer, share
 from tabletd.throttler.recent import OPERATORS_APP, RecentApp, RecentChecks
 from tabletd.throttler.rules import ALL_APPS, AppRule, name_parts
 from tabletd.throttler.tables import throttler_status_table
 
-THRESHOLD_SECONDS_DEFAULT: Final = 5.0
 # An app that asks with low priority steps back this long after anyone was throttled (Vitess v9).
 _LOW_PRIORITY_SECONDS: Final = 1.0
 # Source: tablet throttler of Vitess.
-_DORMANT_SECONDS: Final = 60.0
+DORMANT_SECONDS: Final = 60.0
 _RECENT_SECONDS: Final = 10.0
+_ASKED_SECONDS: Final = 1.0
 
 
-class LagReading(Protocol):
-    """A replication lag and why it is missing."""
+@dataclass(slots=True)
+class ThrottlerSettings:
+    """The daemon's own; each may be set anew at any time.
 
-    @property
-    def lag_seconds(self) -> float | None:
-        """Seconds; None: not known."""
-        ...
+    Attributes:
+        threshold_seconds: lag above this is too much, where no threshold is stored.
+        unknown_seconds: how long a replica of which nothing is known holds migrations back.
+        paces: let migrations go the slower, the nearer the lag is to its threshold.
+        look_seconds: how long what was read from memory is good for the next check.
+    """
 
-    @property
-    def error(self) -> str:
-        """Why it is not known or not to be trusted."""
-        ...
-
-
-class ReplicaReading(LagReading, Protocol):
-    """The lag of another tablet of the shard."""
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether migrations wait for this tablet; not for one that an operator has set aside."""
-        ...
+    threshold_seconds: float = 5.0
+    unknown_seconds: float = 300.0
+    paces: bool = True
+    look_seconds: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,17 @@ class ThrottlerStatus:
     Attributes:
         is_leader: it answers for the shard: its tablet is the primary.
         is_open: it knows its role.
-        is_enabled: lag holds apps back.
+        is_enabled: metrics hold apps back.
         is_dormant: nobody but operators has asked for a minute.
         is_recently_checked: somebody has, within ten seconds.
-        threshold_seconds: lag above this is too much.
-        metrics: the lag now, by scope.
+        default_metric: what is checked for an app that has no metrics of its own.
+        default_threshold: its threshold.
+        custom_query: gives the metric `custom`; empty: none.
+        metrics: those that are known, by scope and name (`shard/lag`).
+        thresholds: by metric.
+        healthy_monotonic: when each metric was last below its threshold, by metric.
+        now_monotonic: this moment, on the same clock.
+        now_ns: and by the wall.
         rules: in force, by app.
         app_checked_metrics: what is checked for an app, by app.
         recent_apps: the last checks, by app.
@@ -72,61 +85,119 @@ class ThrottlerStatus:
     is_enabled: bool
     is_dormant: bool
     is_recently_checked: bool
-    threshold_seconds: float
-    metrics: Mapping[Scope, MetricResult]
+    default_metric: Metric
+    default_threshold: float
+    custom_query: str
+    metrics: Mapping[str, MetricResult]
+    thresholds: Mapping[str, float]
+    healthy_monotonic: Mapping[str, float]
+    now_monotonic: float
+    now_ns: int
     rules: Mapping[str, AppRule]
     app_checked_metrics: Mapping[str, tuple[str, ...]]
     recent_apps: Mapping[str, RecentApp]
 
 
 class Throttler:
-    """Holds an app against the rules, then lag against a threshold.
+    """Holds an app against the rules, then metrics against thresholds.
 
     A primary compares the worst lag of its replicas, another tablet its own.
 
     Args:
-        own_lag: the lag of this tablet.
-        replica_lags: the lags of the other tablets, by address.
+        own: this tablet's metrics; one that is missing is not measured.
+        replicas: the shard's other tablets, by address.
         rules: rules for apps, and the stored settings.
         clock: for the memory of recent checks and refusals.
-        threshold_seconds: where none is stored; may be set anew at any time.
+        registry: gets the `Throttler*` instruments.
+        settings: see there.
+
+    Attributes:
+        on_asked: called when anybody but an operator asks, at most once a second.
     """
 
     def __init__(
         self,
         *,
-        own_lag: Callable[[], LagReading],
-        replica_lags: Callable[[], Mapping[str, ReplicaReading]],
+        own: Callable[[], Mapping[Metric, Reading]],
+        replicas: Callable[[], Mapping[str, ReplicaReadings]],
         rules: AppRules,
         clock: Clock,
-        threshold_seconds: float = THRESHOLD_SECONDS_DEFAULT,
+        registry: Registry,
+        settings: ThrottlerSettings | None = None,
     ) -> None:
-        self.threshold_seconds = threshold_seconds
-        self._own_lag = own_lag
-        self._replica_lags = replica_lags
+        self.settings = settings or ThrottlerSettings()
+        self.on_asked: Callable[[], None] = _nobody
+        self._own = own
+        self._replicas = replicas
         self._rules = rules
         self._clock = clock
         self._recent = RecentChecks(clock)
+        self._pacer = Pacer()
+        self._keeper = BoardKeeper(self.settings.unknown_seconds)
+        self._board: Board = MappingProxyType({})
+        self._looked_monotonic = float("-inf")
+        self._told_monotonic = float("-inf")
+        self._healthy: dict[str, float] = {}
         self._is_open = False
         self._is_primary = False
         self._refused_monotonic = float("-inf")
+        self._checks = registry.counter("ThrottlerChecks", "checks of the throttler")
+        self._refusals = registry.counter(
+            "ThrottlerChecksRefused", "checks that were refused, paced ones included"
+        )
+        self._paced = registry.counter(
+            "ThrottlerChecksPaced", "checks refused below the threshold, to slow a tool down"
+        )
+        self._add_gauges(registry)
+
+    def _add_gauges(self, registry: Registry) -> None:
+        def worst_lag() -> float:
+            entry = self.look().get((self._default_scope(), Metric.LAG))
+            return entry.worst if entry is not None else 0.0
+
+        registry.gauge(
+            "ThrottlerLagSeconds", "worst lag that checks are held against, seconds", worst_lag
+        )
+        registry.gauge(
+            "ThrottlerShare",
+            "share of a migration's checks that pass at this lag, 0 to 1",
+            lambda: share(worst_lag(), self._threshold(Metric.LAG)),
+        )
+        registry.gauge(
+            "ThrottlerUnknownReplicas",
+            "replicas of which nothing is known",
+            lambda: self._keeper.unknown_replicas,
+        )
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it answers for the replicas."""
+        return self._is_primary
 
     @property
     def is_recently_checked(self) -> bool:
         """Whether anybody but an operator has asked within ten seconds."""
         return self._recent.is_within(_RECENT_SECONDS)
 
+    @property
+    def is_dormant(self) -> bool:
+        """Whether nobody but operators has asked for a minute."""
+        return not self._recent.is_within(DORMANT_SECONDS)
+
     async def make_primary(self) -> None:
         """Answer for the replicas."""
         self._is_open = self._is_primary = True
+        self._looked_monotonic = float("-inf")
 
     async def make_non_primary(self) -> None:
         """Answer for this tablet alone."""
         self._is_open, self._is_primary = True, False
+        self._looked_monotonic = float("-inf")
 
     async def close(self) -> None:
         """Answer for this tablet alone."""
         self._is_open = self._is_primary = False
+        self._looked_monotonic = float("-inf")
 
     def check(
         self,
@@ -135,14 +206,17 @@ class Throttler:
         low_priority: bool = False,
         scope: Scope | None = None,
         ok_if_not_exists: bool = False,
+        asks_for_heartbeats: bool = True,
     ) -> CheckResult:
         """Say whether an app may go on.
 
         Args:
             app: its name, parts joined by colons (`online-ddl:gh-ost:<uuid>`); empty: an operator.
             low_priority: it gives way while others are throttled.
-            scope: whose lag counts; None: the shard's on a primary, else the tablet's own.
-            ok_if_not_exists: a lag that is not measured is no reason to refuse.
+            scope: whose metrics count; None: each metric's own, for the lag the shard's on a
+                primary and else the tablet's own.
+            ok_if_not_exists: a metric that is not measured is no reason to refuse.
+            asks_for_heartbeats: this check counts as somebody who needs to know the lag.
         """
         app = app or OPERATORS_APP
         result = self._check_rules(app)
@@ -150,8 +224,20 @@ class Throttler:
             result = self._check_metrics(app, low_priority, scope)
         if result.code is ResponseCode.UNKNOWN_METRIC and ok_if_not_exists:
             result = replace(result, code=ResponseCode.OK)
-        self._recent.note(app, result.code, result.message)
+        self._note(app, result, asks_for_heartbeats)
         return result
+
+    def _note(self, app: str, result: CheckResult, asks_for_heartbeats: bool) -> None:
+        self._recent.note(app, result.code, "" if result.is_ok else result.message)
+        self._checks.add()
+        if not result.is_ok:
+            self._refusals.add()
+        if not asks_for_heartbeats or app == OPERATORS_APP:
+            return
+        now = self._clock.monotonic_seconds()
+        if now - self._told_monotonic >= _ASKED_SECONDS:
+            self._told_monotonic = now
+            self.on_asked()
 
     def user_throttle_ratio(self, migration_uuid: str) -> float:
         """Return how much of a migration people hold back; see `AppRules`."""
@@ -162,18 +248,49 @@ class Throttler:
         recent = self._recent.apps().get(app)
         return recent.message if recent is not None and recent.code is not ResponseCode.OK else ""
 
+    def look(self) -> Board:
+        """Return what is known of the shard, read anew from memory when it is too old."""
+        now, settings = self._clock.monotonic_seconds(), self.settings
+        if now - self._looked_monotonic < settings.look_seconds:
+            return self._board
+        self._looked_monotonic = now
+        self._keeper.unknown_seconds = settings.unknown_seconds
+        self._board = self._keeper.look(
+            now,
+            own=self._own(),
+            replicas=self._replicas() if self._is_primary else None,
+            lag_threshold=self._threshold(Metric.LAG),
+        )
+        for metric in Metric:
+            if self._measure(CheckedMetric(metric), None).code is ResponseCode.OK:
+                self._healthy[metric.value] = now
+        return self._board
+
     def status(self) -> ThrottlerStatus:
         """Return the state of this moment."""
-        config = self._rules.config
-        scopes = (Scope.SELF, Scope.SHARD) if self._is_primary else (Scope.SELF,)
+        config, board = self._rules.config, self.look()
+        metrics = {
+            f"{scope}/{metric}": self._measure(CheckedMetric(metric, scope), None)
+            for scope, metric in board
+        }
         return ThrottlerStatus(
             is_leader=self._is_primary,
             is_open=self._is_open,
             is_enabled=config.enabled,
-            is_dormant=not self._recent.is_within(_DORMANT_SECONDS),
+            is_dormant=self.is_dormant,
             is_recently_checked=self.is_recently_checked,
-            threshold_seconds=self._threshold(),
-            metrics={scope: self._measure(scope) for scope in scopes},
+            default_metric=config.default_metric,
+            default_threshold=self._threshold(config.default_metric),
+            custom_query=config.custom_query,
+            metrics={
+                name: metric
+                for name, metric in metrics.items()
+                if metric.metric is Metric.LAG or metric.code is not ResponseCode.UNKNOWN_METRIC
+            },
+            thresholds={metric.value: self._threshold(metric) for metric in Metric},
+            healthy_monotonic=dict(self._healthy),
+            now_monotonic=self._clock.monotonic_seconds(),
+            now_ns=self._clock.wall_ns(),
             rules=self._rules.rules(),
             app_checked_metrics=config.app_checked_metrics,
             recent_apps=self._recent.apps(),
@@ -181,13 +298,22 @@ class Throttler:
 
     def show_status(self, shard: str) -> ResultSet:
         """Return the answer to SHOW VITESS_THROTTLER STATUS."""
+        config = self._rules.config
         return throttler_status_table(
-            shard=shard, enabled=self._rules.config.enabled, threshold_seconds=self._threshold()
+            shard=shard,
+            enabled=config.enabled,
+            threshold=self._threshold(config.default_metric),
+            query=config.custom_query,
         )
 
-    def _threshold(self) -> float:
+    def _threshold(self, metric: Metric) -> float:
         config = self._rules.config
-        return config.lag_threshold or config.threshold or self.threshold_seconds
+        named = config.metric_thresholds.get(metric.value, 0.0)
+        if named:
+            return named
+        if metric is config.default_metric and config.threshold:
+            return config.threshold
+        return DEFAULT_THRESHOLDS.get(metric, self.settings.threshold_seconds)
 
     def _check_rules(self, app: str) -> CheckResult | None:
         """Return what the rules alone decide; None: nothing."""
@@ -209,84 +335,112 @@ class Throttler:
             return self._without_metrics(
                 app, ResponseCode.APP_DENIED, "apps of normal priority are throttled"
             )
-        metrics = {
-            name: self._measure(split_metric(name)[0] or scope or self._default_scope())
-            for name in self._metrics_of(app)
-        }
-        worst = next((m for m in metrics.values() if m.code is not ResponseCode.OK), None)
-        if worst is None or not self._rules.config.enabled:
-            value = max(metric.value for metric in metrics.values())
-            return CheckResult(
-                app, ResponseCode.OK, value, self._threshold(), metrics=MappingProxyType(metrics)
-            )
-        if not low_priority and app != OPERATORS_APP:
-            self._refused_monotonic = now
+        self.look()
+        metrics = {name: self._measure(one, scope) for name, one in self._metrics_of(app).items()}
+        refusal = None
+        if self._rules.config.enabled:
+            refusal = next((m for m in metrics.values() if m.code is not ResponseCode.OK), None)
+            if refusal is None:
+                refusal = self._slow_down(app, metrics)
+            elif not low_priority and app != OPERATORS_APP:
+                self._refused_monotonic = now
+        shown = refusal or max(metrics.values(), key=lambda metric: metric.value)
+        notes = "; ".join(metric.note for metric in metrics.values() if metric.note)
         return CheckResult(
             app,
-            worst.code,
-            worst.value,
-            worst.threshold,
-            worst.message,
+            refusal.code if refusal else ResponseCode.OK,
+            shown.value,
+            shown.threshold,
+            refusal.message if refusal else notes,
             metrics=MappingProxyType(metrics),
-            decided_by=worst,
+            decided_by=refusal,
         )
 
-    def _metrics_of(self, app: str) -> tuple[str, ...]:
-        """Return what is checked: what a part of the name has, what all have, or the lag."""
-        assigned = self._rules.config.app_checked_metrics
+    def _slow_down(self, app: str, metrics: Mapping[str, MetricResult]) -> MetricResult | None:
+        """Return why a tool that no metric refuses has to pause; None: it goes on."""
+        if not self.settings.paces or PACED_APPS.isdisjoint(app.split(":")):
+            return None
+        lags = [metric for metric in metrics.values() if metric.metric is Metric.LAG]
+        if not lags:
+            return None
+        shares = [(share(lag.value, lag.threshold), lag) for lag in lags]
+        passing, lag = min(shares, key=lambda one: one[0])
+        if self._pacer.admits(app, passing):
+            return None
+        self._paced.add()
+        passes = f"one check in {math.ceil(1 / passing)} passes" if passing else "no check passes"
+        message = (
+            f"Slowed down: {lag.whose}: lag {lag.value:.3g} s of {lag.threshold:g} s, {passes}"
+        )
+        return replace(lag, code=ResponseCode.THRESHOLD_EXCEEDED, message=message)
+
+    def _metrics_of(self, app: str) -> Mapping[str, CheckedMetric]:
+        """Return what is checked: what a part of the name has, what all have, or the default."""
+        config = self._rules.config
         if app == OPERATORS_APP:
-            return (LAG_METRIC,)
+            return {metric.value: CheckedMetric(metric) for metric in self._measured()}
+        assigned = config.app_checked_metrics
         names = [metric for part in name_parts(app) for metric in assigned.get(part, ())]
-        return tuple(dict.fromkeys(names)) or assigned.get(ALL_APPS, ()) or (LAG_METRIC,)
+        names = names or list(assigned.get(ALL_APPS, ())) or [config.default_metric.value]
+        return {text.partition("=")[0]: checked_metric(text) for text in names}
+
+    def _measured(self) -> list[Metric]:
+        """Return the metrics that there are now; the lag is always one of them."""
+        return [
+            metric
+            for metric in Metric
+            if metric is Metric.LAG or not self._board[Scope.SELF, metric].unknown
+        ]
 
     def _default_scope(self) -> Scope:
         return Scope.SHARD if self._is_primary else Scope.SELF
 
-    def _measure(self, scope: Scope) -> MetricResult:
-        if scope is Scope.SELF:
-            return self._measure_own()
-        if not self._is_primary:
-            return self._metric(
-                scope,
-                ResponseCode.UNKNOWN_METRIC,
-                0.0,
-                "No such metric: the lag of the shard is known to its primary",
-            )
-        return self._measure_replicas()
-
-    def _measure_own(self) -> MetricResult:
-        reading, scope = self._own_lag(), Scope.SELF
-        value, threshold = reading.lag_seconds, self._threshold()
-        if value is None:
-            why = f"No such metric: {reading.error}"
-            return self._metric(scope, ResponseCode.UNKNOWN_METRIC, 0.0, why)
-        if reading.error:
-            why = f"this tablet: {reading.error}"
-            return self._metric(scope, ResponseCode.THRESHOLD_EXCEEDED, value, why)
-        if value > threshold:
-            why = f"Threshold exceeded: lag {value:.3f} s"
-            return self._metric(scope, ResponseCode.THRESHOLD_EXCEEDED, value, why)
-        return self._metric(scope, ResponseCode.OK, value)
-
-    def _measure_replicas(self) -> MetricResult:
-        worst_seconds, refusals = 0.0, list[str]()
-        for address, reading in sorted(self._replica_lags().items()):
-            if not reading.is_counted:
-                continue
-            worst_seconds = max(worst_seconds, reading.lag_seconds or 0.0)
-            if reading.error or reading.lag_seconds is None:
-                refusals.append(f"replica {address}: {reading.error or 'lag not known'}")
-            elif reading.lag_seconds > self._threshold():
-                refusals.append(
-                    f"Threshold exceeded: replica {address}: lag {reading.lag_seconds:g} s"
-                )
-        code = ResponseCode.THRESHOLD_EXCEEDED if refusals else ResponseCode.OK
-        return self._metric(Scope.SHARD, code, worst_seconds, "; ".join(refusals))
-
-    def _metric(
-        self, scope: Scope, code: ResponseCode, value: float, message: str = ""
-    ) -> MetricResult:
-        return MetricResult(scope, code, value, self._threshold(), message)
+    def _measure(self, one: CheckedMetric, scope: Scope | None) -> MetricResult:
+        metric = one.metric
+        limit = one.threshold or self._threshold(metric)
+        where = one.scope or scope or own_scope(metric)
+        if where is Scope.SHARD and not (one.scope or scope):
+            where = self._default_scope()
+        entry = self._board.get((where, metric))
+        if entry is None:
+            why = f"No such metric: the {metric} of the shard is known to its primary"
+            return MetricResult(metric, where, ResponseCode.UNKNOWN_METRIC, 0.0, limit, why, why)
+        if entry.unknown:
+            code = ResponseCode.UNKNOWN_METRIC
+            return MetricResult(metric, where, code, 0.0, limit, entry.unknown, entry.unknown)
+        refusals = [*_exceeded(one, entry, limit), *entry.blocks]
+        return MetricResult(
+            metric=metric,
+            scope=where,
+            code=ResponseCode.THRESHOLD_EXCEEDED if refusals else ResponseCode.OK,
+            value=entry.worst,
+            threshold=limit,
+            message="; ".join(refusals),
+            error=entry.error,
+            whose=entry.values[0][1] if entry.values else "",
+            note="; ".join(entry.notes),
+        )
 
     def _without_metrics(self, app: str, code: ResponseCode, message: str = "") -> CheckResult:
-        return CheckResult(app, code, 0.0, self._threshold(), message)
+        threshold = self._threshold(self._rules.config.default_metric)
+        return CheckResult(app, code, 0.0, threshold, message)
+
+
+def _exceeded(one: CheckedMetric, entry: Entry, limit: float) -> list[str]:
+    """Return who is over the threshold, or was and has not come down far enough."""
+    unit = " s" if one.metric is Metric.LAG else ""
+    found = [
+        f"{'' if number else 'Threshold exceeded: '}{whose}: {one.metric} {value:.6g}{unit}"
+        for number, (value, whose) in enumerate(v for v in entry.values if v[0] > limit)
+    ]
+    if found or not entry.is_held or one.threshold is not None:
+        return found
+    value, whose = entry.values[0]
+    return [
+        f"Threshold exceeded a moment ago: {whose}: lag {value:.6g} s, "
+        f"which must come down to {RELEASE * limit:g} s"
+    ]
+
+
+def _nobody() -> None:
+    return

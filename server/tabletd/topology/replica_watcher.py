@@ -15,7 +15,7 @@ from tabletd.topology.layout import alias_text
 from tabletd_pb import query_pb2, topodata_pb2
 
 # An operator who gives a tablet one of these types takes it out of the shard's daily work.
-_SET_ASIDE: Final = frozenset(
+SET_ASIDE: Final = frozenset(
     {
         topodata_pb2.SPARE,
         topodata_pb2.EXPERIMENTAL,
@@ -56,6 +56,7 @@ class ReplicaLag:
         alias: its name, empty before it was heard.
         is_counted: whether migrations wait for it: no primary, not set aside by an operator.
         age_seconds: since its last message; None: there was none.
+        is_own_word: whether `error` is what the tablet says of itself, so that it is heard.
     """
 
     address: str
@@ -65,6 +66,7 @@ class ReplicaLag:
     alias: str
     is_counted: bool
     age_seconds: float | None
+    is_own_word: bool = False
 
 
 class ReplicaWatcher:
@@ -146,7 +148,8 @@ class _Watch:
         last, silence = self.stream.last, self.stream.silence
         if last is None:
             return ReplicaLag(self.address, None, silence, "UNKNOWN", "", True, None)
-        error = silence or self._error(last)
+        mistake = silence or self._mistake(last)
+        error = mistake or last.realtime_stats.health_error
         tablet_type = last.target.tablet_type
         # A primary that fell silent may have come back as a replica that lags.
         is_primary = tablet_type == topodata_pb2.PRIMARY and not error
@@ -156,15 +159,16 @@ class _Watch:
             error,
             topodata_pb2.TabletType.Name(tablet_type),
             self.alias,
-            not is_primary and tablet_type not in _SET_ASIDE,
+            not is_primary and tablet_type not in SET_ASIDE,
             self.stream.age_seconds,
+            is_own_word=bool(error) and not mistake,
         )
 
-    def _error(self, last: query_pb2.StreamHealthResponse) -> str:
+    def _mistake(self, last: query_pb2.StreamHealthResponse) -> str:
         target, wanted = last.target, self._settings
         if (target.keyspace, target.shard) != (wanted.keyspace, wanted.shard):
             return (
                 f"belongs to {target.keyspace}/{target.shard}, "
                 f"not to {wanted.keyspace}/{wanted.shard}"
             )
-        return last.realtime_stats.health_error
+        return ""

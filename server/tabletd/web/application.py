@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.tablet import TabletType
-from tabletd.web.ports import StatusReports, WebPorts
+from tabletd.throttler import Scope
+from tabletd.web.ports import StatusReports, ThrottlerPort, WebPorts
 from tabletd.web.status_page import status_page
 
 REPORT_STATUS_PATH: Final = "/schema-migration/report-status"
@@ -57,11 +58,10 @@ def build_application(ports: WebPorts) -> Starlette:
         )
 
     async def throttler_check(request: Request) -> Response:
-        query = request.query_params
-        result = ports.throttler.check(
-            query.get("app") or "default", low_priority=query.get("p") == "low"
-        )
-        return JSONResponse(result.to_json(), result.status_code)
+        return _throttler_check(request, ports.throttler)
+
+    async def throttler_check_self(request: Request) -> Response:
+        return _throttler_check(request, ports.throttler, Scope.SELF)
 
     async def report_status(request: Request) -> Response:
         return await _report_status(request, ports.reports)
@@ -76,11 +76,23 @@ def build_application(ports: WebPorts) -> Starlette:
         ("/healthz", healthz, ["GET"]),
         ("/metrics", metrics, ["GET"]),
         ("/throttler/check", throttler_check, ["GET"]),
+        ("/throttler/check-self", throttler_check_self, ["GET"]),
         (REPORT_STATUS_PATH, report_status, _ANY_METHOD),
     ]
     return Starlette(
         routes=[Route(path, handler, methods=methods) for path, handler, methods in routes]
     )
+
+
+def _throttler_check(
+    request: Request, throttler: ThrottlerPort, scope: Scope | None = None
+) -> Response:
+    """Answer a check: its status is the answer, the JSON says why."""
+    query = request.query_params
+    result = throttler.check(
+        query.get("app") or "default", low_priority=query.get("p") == "low", scope=scope
+    )
+    return JSONResponse(result.to_json(), result.status_code)
 
 
 async def _report_status(request: Request, reports: StatusReports) -> Response:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tabletd.heartbeat.lag import Lag
 from tabletd.tablet import Health, HealthClass, TabletAlias
 from tabletd.telemetry.vars import Registry
-from tabletd.throttler import CheckResult
+from tabletd.throttler import CheckResult, Scope
 
 
 class StatusReports(Protocol):
@@ -32,7 +32,9 @@ class StatusReports(Protocol):
 class ThrottlerPort(Protocol):
     """Says whether an app may go on."""
 
-    def check(self, app: str, /, *, low_priority: bool = False) -> CheckResult: ...
+    def check(
+        self, app: str, /, *, low_priority: bool = False, scope: Scope | None = None
+    ) -> CheckResult: ...
 
 
 class TabletView(Protocol):

@@ -116,8 +116,8 @@ async def test_settings_are_kept_in_the_form_of_a_keyspace_and_obeyed() -> None:
     "fields",
     [
         {"enable": True, "disable": True},
-        {"metric_name": "threads_running", "threshold": 50.0},
-        {"custom_query": "select 1", "custom_query_set": True},
+        {"metric_name": "mysqld-loadavg", "threshold": 50.0},
+        {"custom_query": "delete from t", "custom_query_set": True},
         {"throttled_app": rule("a", 2.0)},
     ],
 )
@@ -151,7 +151,14 @@ async def test_the_status_tells_who_asked_and_what_holds_apps_back() -> None:
         assert (status.metric_name_used_as_default, status.default_threshold) == ("lag", 5.0)
         assert status.aggregated_metrics["shard/lag"].value == 9.0
         assert status.aggregated_metrics["self/lag"].error == ""
-        assert dict(status.metric_thresholds) == {"lag": 5.0}
+        assert dict(status.metric_thresholds) == {
+            "lag": 5.0,
+            "threads_running": 100.0,
+            "custom": 0.0,
+            "loadavg": 1.0,
+            "history_list_length": 1e9,
+        }
+        assert status.metrics_health.keys() == {"lag"} - {"lag"}
         assert status.throttled_apps["batch"] == rule("batch")
         assert "always-throttled-app" in status.throttled_apps
         assert dict(status.app_checked_metrics) == {"b": "lag"}

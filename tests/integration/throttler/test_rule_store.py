@@ -49,6 +49,9 @@ async def test_rules_and_settings_survive_a_restart(any_server: RealServer) -> N
             )
         )
         await rules.update(ConfigChange(metric_name="lag", threshold=1.5))
+        await rules.update(ConfigChange(metric_name="threads_running", threshold=50.0))
+        query = "show global status like 'threads_connected' -- größe"
+        await rules.update(ConfigChange(custom_query=query, custom_query_set=True, threshold=2.5))
         written = rules.stored_rules()
     async with rules_on(any_server) as rules:
         again = rules.stored_rules()
@@ -58,7 +61,8 @@ async def test_rules_and_settings_survive_a_restart(any_server: RealServer) -> N
         assert again[UUID].ratio == 0.25
         assert again["größe:\U0001f4a9"].is_exempt
         config = rules.config
-        assert (config.enabled, config.threshold, config.lag_threshold) == (False, 2.5, 1.5)
+        assert (config.enabled, config.threshold, config.custom_query) == (False, 2.5, query)
+        assert dict(config.metric_thresholds) == {"lag": 1.5, "threads_running": 50.0}
         assert dict(config.app_checked_metrics) == {"bätch": ("self/lag",)}
 
 
@@ -151,3 +155,24 @@ async def test_settings_that_somebody_wrote_by_hand_do_no_harm(any_server: RealS
             any_server.query("UPDATE _vt.throttler_config SET app_checked_metrics = %s", (text,))
             await rules.refresh()
         assert dict(rules.config.app_checked_metrics) == {"c": ("lag",)}
+
+
+async def test_what_an_older_version_has_left_is_read_and_taken_over(
+    any_server: RealServer,
+) -> None:
+    any_server.query("CREATE DATABASE _vt")
+    any_server.query(
+        "CREATE TABLE _vt.throttled_apps (name varbinary(256) PRIMARY KEY, ratio double NOT NULL,"
+        " expires_at datetime(6) NOT NULL, exempt tinyint unsigned NOT NULL DEFAULT 0)"
+    )
+    any_server.query(
+        "CREATE TABLE _vt.throttler_config (id tinyint unsigned PRIMARY KEY,"
+        " enabled tinyint unsigned NOT NULL DEFAULT 1, threshold double NOT NULL DEFAULT 0,"
+        " lag_threshold double NOT NULL DEFAULT 0, app_checked_metrics text NOT NULL)"
+    )
+    any_server.query("INSERT INTO _vt.throttler_config VALUES (1, 0, 3, 2, '{}')")
+    async with rules_on(any_server) as rules:
+        assert (rules.config.enabled, rules.config.threshold) == (False, 3.0)
+        assert dict(rules.config.metric_thresholds) == {"lag": 2.0}
+        await rules.update(ConfigChange(enable=True))
+        assert rules.config.enabled

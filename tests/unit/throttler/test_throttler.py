@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tabletd.heartbeat import Lag, LagState
-from tabletd.throttler import ConfigChange, ResponseCode, Scope, Throttler
+from tabletd.throttler import ConfigChange, Metric, Reading, ResponseCode, Scope, Throttler
 from tests.support.fakes_throttler import FakeShard, Replica
 
 APP = "online-ddl:gh-ost:7a1b2c3d"
@@ -58,7 +58,7 @@ async def test_a_replica_that_is_not_counted_blocks_nobody() -> None:
 async def test_a_changed_threshold_counts_at_once() -> None:
     throttler = await primary(FakeShard(replicas={"a:1": Replica(3.0)}))
     assert throttler.check(APP).is_ok
-    throttler.threshold_seconds = 2.0
+    throttler.settings.threshold_seconds = 2.0
     assert throttler.check(APP).status_code == 429
 
 
@@ -202,8 +202,8 @@ async def test_the_status_tells_what_is_true_of_this_moment() -> None:
     quiet = throttler.status()
     assert (quiet.is_leader, quiet.is_open, quiet.is_enabled) == (True, True, True)
     assert (quiet.is_dormant, quiet.is_recently_checked) == (True, False)
-    assert quiet.metrics[Scope.SELF].value == 0.0
-    assert quiet.metrics[Scope.SHARD].value == 9.0
+    assert quiet.metrics["self/lag"].value == 0.0
+    assert quiet.metrics["shard/lag"].value == 9.0
     assert quiet.rules["batch"].ratio == 0.25
     throttler.check("vitess")
     assert throttler.status().is_dormant
@@ -219,7 +219,7 @@ async def test_the_status_tells_what_is_true_of_this_moment() -> None:
 
 async def test_the_status_of_a_replica_has_no_lag_of_the_shard() -> None:
     _, throttler = await FakeShard().replica()
-    assert set(throttler.status().metrics) == {Scope.SELF}
+    assert set(throttler.status().metrics) == {"self/lag"}
     await throttler.close()
     assert not throttler.status().is_open
 
@@ -250,3 +250,156 @@ async def test_show_throttler_status_has_the_columns_of_vitess() -> None:
     assert throttler.show_status("-80").dicts() == [
         {"shard": b"-80", "enabled": b"1", "threshold": b"2.5", "query": b""}
     ]
+
+
+async def test_an_app_may_have_a_threshold_of_its_own() -> None:
+    rules, throttler = await FakeShard(replicas={"a:1": Replica(3.0)}).primary()
+    await rules.update(ConfigChange(app_name="batch", app_checked_metrics=("lag=2",)))
+    denied = throttler.check("online-ddl:batch:1")
+    assert (denied.status_code, denied.value, denied.threshold) == (429, 3.0, 2.0)
+    assert throttler.check(APP).is_ok
+    await rules.update(ConfigChange(app_name="batch", app_checked_metrics=("lag=4",)))
+    assert throttler.check("online-ddl:batch:1").is_ok
+
+
+async def test_a_metric_of_the_server_refuses_who_is_checked_by_it() -> None:
+    shard = FakeShard(metrics={Metric.THREADS_RUNNING: Reading(150.0)})
+    rules, throttler = await shard.primary()
+    assert throttler.check(APP).is_ok
+    await rules.update(ConfigChange(app_name="gh-ost", app_checked_metrics=("threads_running",)))
+    denied = throttler.check(APP)
+    assert (denied.status_code, denied.value, denied.threshold) == (429, 150.0, 100.0)
+    assert denied.message == "Threshold exceeded: this tablet: threads_running 150"
+    assert "self/threads_running metric value 150 exceeding threshold 100" in denied.summary
+    await rules.update(ConfigChange(metric_name="threads_running", threshold=200.0))
+    assert throttler.check(APP).is_ok
+
+
+async def test_the_shards_worst_counts_the_primary_too_but_for_the_lag() -> None:
+    shard = FakeShard(
+        replicas={"a:1": Replica(0.0, threads_running=180.0), "b:2": Replica(0.0)},
+        metrics={Metric.THREADS_RUNNING: Reading(150.0)},
+    )
+    rules, throttler = await shard.primary()
+    names = ("shard/threads_running", "self/threads_running")
+    await rules.update(ConfigChange(app_name="batch", app_checked_metrics=names))
+    metrics = throttler.check("batch").metrics
+    assert {name: metric.value for name, metric in metrics.items()} == {
+        "shard/threads_running": 180.0,
+        "self/threads_running": 150.0,
+    }
+    assert metrics["shard/threads_running"].whose == "replica a:1"
+
+
+async def test_a_custom_query_takes_the_place_of_the_lag() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(99.0)})
+    rules, throttler = await shard.primary()
+    query = "show global status like 'threads_connected'"
+    await rules.update(ConfigChange(custom_query=query, custom_query_set=True, threshold=20.0))
+    assert throttler.check(APP).code is ResponseCode.UNKNOWN_METRIC
+    shard.metrics[Metric.CUSTOM] = Reading(21.0)
+    denied = throttler.check(APP)
+    assert (denied.status_code, denied.value, denied.threshold) == (429, 21.0, 20.0)
+    status = throttler.status()
+    assert (status.default_metric, status.default_threshold) == (Metric.CUSTOM, 20.0)
+    assert throttler.show_status("0").dicts()[0]["query"] == query.encode()
+    await rules.update(ConfigChange(custom_query_set=True))
+    assert throttler.check(APP).value == 99.0
+
+
+async def test_an_operator_looks_at_every_metric_that_is_measured() -> None:
+    shard = FakeShard(metrics={Metric.LOADAVG: Reading(0.5), Metric.CUSTOM: Reading(None, "away")})
+    _, throttler = await shard.primary()
+    assert set(throttler.check("").metrics) == {"lag", "loadavg"}
+
+
+async def test_a_lag_that_was_too_much_has_to_come_down_by_a_tenth() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(4.9)})
+    throttler = await primary(shard)
+    assert throttler.check(APP).is_ok
+    for lag, is_ok in ((5.1, False), (4.9, False), (4.6, False), (4.5, True), (4.9, True)):
+        shard.replicas["a:1"] = Replica(lag)
+        assert throttler.check(APP).is_ok is is_ok
+    shard.replicas["a:1"] = Replica(5.1)
+    throttler.check(APP)
+    shard.replicas["a:1"] = Replica(4.7)
+    assert throttler.check(APP).message == (
+        "Threshold exceeded a moment ago: replica a:1: lag 4.7 s, which must come down to 4.5 s"
+    )
+
+
+async def test_a_replica_without_data_blocks_for_a_while_and_is_named_when_it_no_longer_does() -> (
+    None
+):
+    shard = FakeShard(replicas={"a:1": Replica(1.0), "b:2": Replica(9.0, "is silent")})
+    shard.settings.unknown_seconds = 60.0
+    throttler = await primary(shard)
+    assert throttler.check(APP).status_code == 429
+    shard.clock.advance(59)
+    blocked = throttler.check(APP)
+    assert "replica b:2: is silent" in blocked.message
+    shard.clock.advance(2)
+    result = throttler.check(APP)
+    assert (result.status_code, result.value) == (200, 1.0)
+    assert result.message == "replica b:2: left out after 60 s: is silent"
+    # Once it is heard again, its silence begins anew.
+    shard.replicas["b:2"] = Replica(0.5)
+    assert throttler.check(APP).message == ""
+    shard.replicas["b:2"] = Replica(None, "is silent")
+    assert throttler.check(APP).status_code == 429
+
+
+async def test_a_replica_whose_replication_is_stopped_blocks_for_as_long_as_it_is() -> None:
+    stopped = Replica(0.2, "replication is stopped: SQL thread", is_down=True)
+    shard = FakeShard(replicas={"a:1": stopped})
+    throttler = await primary(shard)
+    throttler.check(APP)
+    shard.clock.advance(10_000)
+    assert "SQL thread" in throttler.check(APP).message
+
+
+async def test_a_migration_is_slowed_down_below_the_threshold_and_told_by_how_much() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(3.0)})
+    shard.settings.paces = True
+    throttler = await primary(shard)
+    answers = [throttler.check(APP, low_priority=True) for _ in range(100)]
+    assert sum(answer.is_ok for answer in answers) == 50
+    refused = next(answer for answer in answers if not answer.is_ok)
+    assert (refused.status_code, refused.value, refused.threshold) == (429, 3.0, 5.0)
+    assert refused.message == ("Slowed down: replica a:1: lag 3 s of 5 s, one check in 2 passes")
+    exported = shard.registry.export()
+    assert (exported["ThrottlerChecks"], exported["ThrottlerChecksPaced"]) == (100, 50)
+    assert exported["ThrottlerShare"] == 0.5
+
+
+@pytest.mark.parametrize("app", ["batch", "vitess", ""])
+async def test_who_is_no_tool_of_ours_is_held_against_the_threshold_alone(app: str) -> None:
+    shard = FakeShard(replicas={"a:1": Replica(4.99)})
+    shard.settings.paces = True
+    throttler = await primary(shard)
+    assert all(throttler.check(app).is_ok for _ in range(20))
+
+
+async def test_a_check_asks_for_heartbeats_at_most_once_a_second() -> None:
+    shard, asked = FakeShard(), list[float]()
+    throttler = await primary(shard)
+    throttler.on_asked = lambda: asked.append(shard.clock.monotonic_seconds())
+    for _ in range(20):
+        throttler.check("vitess")
+        throttler.check(APP, asks_for_heartbeats=False)
+    assert asked == []
+    for _ in range(20):
+        throttler.check(APP)
+        shard.clock.advance(0.1)
+    assert len(asked) == 2
+
+
+async def test_what_was_read_from_memory_is_good_for_a_moment() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(9.0)})
+    shard.settings.look_seconds = 0.1
+    throttler = await primary(shard)
+    assert not throttler.check(APP).is_ok
+    shard.replicas["a:1"] = Replica(0.0)
+    assert not throttler.check(APP).is_ok
+    shard.clock.advance(0.2)
+    assert throttler.check(APP).is_ok

@@ -11,7 +11,7 @@ import pytest
 from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.heartbeat.lag import Lag, LagState
 from tabletd.tablet import Health, HealthClass, TabletType
-from tabletd.throttler import CheckResult, ResponseCode
+from tabletd.throttler import CheckResult, ResponseCode, Scope
 from tabletd.web.application import build_application
 from tests.support.fakes_web import FakeWeb
 
@@ -77,6 +77,15 @@ async def test_the_throttler_answers_with_its_status(method: str) -> None:
             }
         else:
             assert not answer.content
+
+
+async def test_the_throttler_answers_for_the_tablet_alone_where_it_is_asked_so() -> None:
+    web = FakeWeb()
+    async with client_of(web) as client:
+        assert (await client.get("/throttler/check-self?app=a:b")).status_code == 200
+        assert (await client.get("/throttler/check")).status_code == 200
+    assert web.throttler.asked == [("a:b", False), ("default", False)]
+    assert web.throttler.scopes == [Scope.SELF, None]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
