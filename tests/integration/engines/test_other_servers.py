@@ -16,6 +16,20 @@ from tests.integration.engines.rig import Rig, rig_on
 
 pytestmark = pytest.mark.slow
 ADD = "ALTER TABLE orders ADD COLUMN extra INT"
+# What a comparison finds equal on the one server it may find different on another.
+CHANGE = (
+    f"{ADD}, MODIFY id INT UNSIGNED NOT NULL AUTO_INCREMENT, MODIFY amount DECIMAL(16,4) NOT NULL, "
+    "MODIFY code VARCHAR(30) CHARACTER SET latin1 NOT NULL, MODIFY note TEXT"
+)
+NARROW = "ALTER TABLE orders MODIFY code VARCHAR(3) NOT NULL"
+
+
+async def narrowing_is_refused(
+    rig: Rig, strategy: Strategy, *, allow_unsafe_cutover: bool = False
+) -> None:
+    with pytest.raises(TabletdError, match=r"of code that does not fit \(id = ") as refused:
+        await rig.run(strategy, NARROW, allow_unsafe_cutover=allow_unsafe_cutover)
+    assert refused.value.reason is Reason.PREFLIGHT_REFUSED
 
 
 @pytest.fixture
@@ -39,7 +53,8 @@ async def mariadb114_rig(start_server: StartServer, tmp_path: Path) -> AsyncIter
 
 
 async def test_pt_osc_on_mysql_8(mysql80_rig: Rig) -> None:
-    outcome, _ = await mysql80_rig.run(Strategy.PT_OSC, ADD)
+    await narrowing_is_refused(mysql80_rig, Strategy.PT_OSC)
+    outcome, _ = await mysql80_rig.run(Strategy.PT_OSC, CHANGE)
     assert outcome.status is Status.COMPLETE, outcome
     assert mysql80_rig.leftovers(outcome.old_table) == []
 
@@ -52,7 +67,8 @@ async def test_gh_ost_on_mysql_8_0_12_is_refused_and_run_unsafely_only_by_the_op
         await rig.run(Strategy.GH_OST, ADD)
     assert refused.value.reason is Reason.UNSUPPORTED_SERVER
 
-    outcome, record = await rig.run(Strategy.GH_OST, ADD, allow_unsafe_cutover=True)
+    await narrowing_is_refused(rig, Strategy.GH_OST, allow_unsafe_cutover=True)
+    outcome, record = await rig.run(Strategy.GH_OST, CHANGE, allow_unsafe_cutover=True)
     assert outcome.status is Status.COMPLETE, outcome
     assert "--cut-over=two-step" in outcome.message
     assert any("writes may get lost" in message for message in record.messages)
@@ -65,6 +81,7 @@ async def test_direct_on_mysql_8(mysql80_rig: Rig) -> None:
 
 
 async def test_pt_osc_on_mariadb_11_4(mariadb114_rig: Rig) -> None:
-    outcome, _ = await mariadb114_rig.run(Strategy.PT_OSC, ADD)
+    await narrowing_is_refused(mariadb114_rig, Strategy.PT_OSC)
+    outcome, _ = await mariadb114_rig.run(Strategy.PT_OSC, CHANGE)
     assert outcome.status is Status.COMPLETE, outcome
     assert mariadb114_rig.leftovers(outcome.old_table) == []
