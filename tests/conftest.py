@@ -18,6 +18,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tabletd.sandbox.releases import ReleaseName, find_release
+from tests.support.logs import Logging
 from tests.support.servers import Pair, RealServer, missing_release
 
 _DIRECTORY_PREFIX = "tabletd-tests-"
@@ -216,14 +217,12 @@ def grpc_stays_up() -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, Any, Any]:
-    """Show the end of each server's log under a test that failed."""
+    """Show the ends of the logs of servers and daemons under a test that failed."""
     report: pytest.TestReport = yield
     if report.failed:
         funcargs: dict[str, object] = getattr(item, "funcargs", {})
         for name, value in funcargs.items():
-            servers = (value.primary, value.replica) if isinstance(value, Pair) else (value,)
-            for server in servers:
-                if isinstance(server, RealServer):
-                    title = f"log of {name}, port {server.port}"
-                    report.sections.append((title, server.server.log_tail(20)))
+            if isinstance(value, Logging):
+                for title, text in value.logs().items():
+                    report.sections.append((f"log of {name}, {title}", text))
     return report

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import urllib.request
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +20,7 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.sandbox.book import Book
 from tabletd.sandbox.daemons import Daemon, restart_daemon, start_daemon
+from tabletd.sandbox.ledger import is_serving
 from tabletd.sandbox.vexec_client import VExecClient, vexec_client
 from tabletd.sandbox.workload import Workload, load, verify_table
 from tabletd_pb import tabletmanagerdata_pb2, tabletmanagerservice_pb2_grpc
@@ -126,6 +125,10 @@ class TabletPair:
         self.tables.clear()
         self.servers.catch_up()
         wait_until_serving(self)
+
+    def logs(self) -> dict[str, str]:
+        """Return the ends of both daemons' logs."""
+        return {daemon.alias: daemon.log_tail(80) for daemon in (self.primary, self.replica)}
 
     def traces(self, migration_uuid: str = "") -> list[str]:
         """Name what a migration left behind: nothing should be found once it is over.
@@ -349,7 +352,9 @@ async def connected(daemon: Daemon) -> AsyncGenerator[VExecClient]:
 def wait_until_serving(pair: TabletPair, within_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until both daemons serve and the primary's has made its tables."""
     for daemon in (pair.primary, pair.replica):
-        eventually_blocking(partial(_is_serving, daemon), within_seconds, f"{daemon.alias} serves")
+        eventually_blocking(
+            partial(is_serving, daemon.http), within_seconds, f"{daemon.alias} serves"
+        )
     eventually_blocking(
         lambda: pair.servers.primary.query(
             "SELECT 1 FROM information_schema.tables "
@@ -358,14 +363,6 @@ def wait_until_serving(pair: TabletPair, within_seconds: float = PATIENCE_SECOND
         within_seconds,
         "the daemon of the primary makes _vt.schema_migrations",
     )
-
-
-def _is_serving(daemon: Daemon) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{daemon.http}/healthz", timeout=60) as answer:
-            return bool(answer.status == HTTPStatus.OK)
-    except OSError:
-        return False
 
 
 EACH_TOOL: Final = (
@@ -391,6 +388,10 @@ class Case:
 
     tablets: TabletPair
     strategy: str
+
+    def logs(self) -> dict[str, str]:
+        """Return the ends of both daemons' logs."""
+        return self.tablets.logs()
 
     @property
     def slow(self) -> str:

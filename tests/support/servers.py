@@ -163,6 +163,10 @@ class RealServer:
         """End it as a crash does."""
         self.server.kill()
 
+    def logs(self) -> dict[str, str]:
+        """Return the end of its log, by what it is of."""
+        return {f"server on port {self.port}": self.server.log_tail(20)}
+
     def shut_down(self) -> None:
         """End it in good order."""
         self.server.shut_down()
@@ -304,6 +308,10 @@ class Pair:
         self.primary = primary
         self.replica = replica
         self._directory = directory
+
+    def logs(self) -> dict[str, str]:
+        """Return the ends of both logs."""
+        return {**self.primary.logs(), **self.replica.logs()}
 
     def catch_up(self, within_seconds: float = 60.0) -> None:
         """Wait until the replica has all that the primary has now."""

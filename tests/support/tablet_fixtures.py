@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.daemons import Case, TabletPair, wait_until_serving
+from tests.support.daemons import TabletPair, wait_until_serving
 from tests.support.servers import Pair
 
 
@@ -35,19 +34,3 @@ def _tablets(servers: Pair, directory: Path) -> Iterator[TabletPair]:
         yield pair
     finally:
         pair.stop()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, Any, Any]:
-    """Show the ends of the daemons' logs under a test that failed."""
-    report: pytest.TestReport = yield
-    if report.failed:
-        funcargs: dict[str, object] = getattr(item, "funcargs", {})
-        for value in funcargs.values():
-            found = value.tablets if isinstance(value, Case) else value
-            if isinstance(found, TabletPair):
-                for daemon in (found.primary, found.replica):
-                    report.sections.append((f"log of {daemon.alias}", daemon.log_tail(80)))
-    return report

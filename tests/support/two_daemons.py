@@ -64,6 +64,10 @@ class TwoDaemons:
             daemon.resume()
             daemon.terminate()
 
+    def logs(self) -> dict[str, str]:
+        """Return the ends of both logs."""
+        return {"first": self.first.log_tail(60), "second": self.second.log_tail(60)}
+
     def make_table(self, name: str, rows: int) -> None:
         """Make a table of some rows, a power of two."""
         doubling = f"INSERT INTO {name} (note) SELECT note FROM {name}"

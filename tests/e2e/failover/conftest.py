@@ -8,13 +8,9 @@ import pytest
 
 from tests.support.daemons import Case, TabletPair
 from tests.support.failover import forget_history, keep_history
-from tests.support.tablet_fixtures import (
-    mariadb_tablets,
-    mysql57_tablets,
-    pytest_runtest_makereport,
-)
+from tests.support.tablet_fixtures import mariadb_tablets, mysql57_tablets
 
-__all__ = ["mariadb_tablets", "mysql57_tablets", "pytest_runtest_makereport"]
+__all__ = ["mariadb_tablets", "mysql57_tablets"]
 
 
 @pytest.fixture

@@ -10,13 +10,9 @@ import pytest
 
 from tabletd.sandbox.vexec_client import VExecClient
 from tests.support.daemons import EVERY_CASE, Case, TabletPair, connected
-from tests.support.tablet_fixtures import (
-    mariadb_tablets,
-    mysql57_tablets,
-    pytest_runtest_makereport,
-)
+from tests.support.tablet_fixtures import mariadb_tablets, mysql57_tablets
 
-__all__ = ["mariadb_tablets", "mysql57_tablets", "pytest_runtest_makereport"]
+__all__ = ["mariadb_tablets", "mysql57_tablets"]
 
 
 @pytest.fixture(params=EVERY_CASE)

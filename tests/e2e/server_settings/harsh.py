@@ -74,6 +74,10 @@ class HarshCase:
         except OSError:
             return False
 
+    def logs(self) -> dict[str, str]:
+        """Return the ends of the logs of both."""
+        return {**self.server.logs(), self.daemon.alias: self.daemon.log_tail()}
+
     def prepare(self) -> None:
         """Drop the tables of both schemas; set all that the tool is to get on with."""
         is_pt_osc = self.strategy == "pt-osc"

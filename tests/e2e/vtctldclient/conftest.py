@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,6 +29,10 @@ class Fleet:
     shards: TwoShards
     tool: str
     clients: dict[str, VtctldClient]
+
+    def logs(self) -> dict[str, str]:
+        """Return the ends of the daemons' logs."""
+        return {shard: daemon.log_tail() for shard, daemon in self.shards.daemons.items()}
 
     def table(self) -> str:
         """Create a table of nine rows on both shards; return its name."""
@@ -101,17 +104,3 @@ def newer(fleet: Fleet) -> Iterator[VtctldClient]:
     client = fleet.clients["0.23"]
     yield client
     client.verb("cancel")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, Any, Any]:
-    """Show the ends of the daemons' logs under a test that failed."""
-    report: pytest.TestReport = yield
-    if report.failed:
-        found = getattr(item, "funcargs", {}).get("fleet")
-        if isinstance(found, Fleet):
-            for shard, daemon in found.shards.daemons.items():
-                report.sections.append((f"log of {shard}", daemon.log_tail()))
-    return report

@@ -7,15 +7,14 @@ import pytest
 
 from tabletd.errors import TabletdError
 from tabletd.executor.gc import GarbageCollector, GCSettings, next_state, parse_lifecycle
-from tabletd.executor.migration import Strategy
 from tabletd.executor.names import TableGCState, create_uuid, gc_table_name, parse_gc_table_name
 from tabletd.executor.store import Store
-from tabletd.executor.submit import Submission
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
 from tests.support.clock import FakeClock
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
+from tests.support.submissions import submission
 
 DAY = 24 * 3600
 WEEK = timedelta(days=7)
@@ -35,19 +34,8 @@ async def finished(
     async with pool.session() as session:
         await ensure_sidecar(session)
     uuid = create_uuid()
-    submission = Submission(
-        migration_uuid=uuid,
-        keyspace="ks",
-        mysql_schema=database,
-        mysql_table="t",
-        migration_statement="ALTER TABLE t ADD c INT",
-        strategy=Strategy.GH_OST,
-        options="",
-        ddl_action="alter",
-        migration_context="",
-        requested_unix_seconds=None,
-    )
-    await Store(pool, tablet="a").insert(submission, shard="0")
+    new = submission(uuid, mysql_schema=database)
+    await Store(pool, tablet="a").insert(new, shard="0")
     server.query(
         "UPDATE _vt.schema_migrations SET migration_status = %s, artifacts = %s,"
         " retain_artifacts_seconds = %s, completed_timestamp = NOW(6) - INTERVAL %s SECOND"

@@ -16,15 +16,14 @@ from hypothesis.stateful import (
 )
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.migration import Strategy
 from tabletd.executor.names import create_uuid
 from tabletd.executor.states import COMMANDS, TERMINAL, Command, Status
 from tabletd.executor.store import Store
-from tabletd.executor.submit import Submission
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
 from tests.support.pools import settings_of
 from tests.support.servers import RealServer
+from tests.support.submissions import submission
 
 
 class Walk(RuleBasedStateMachine):
@@ -55,20 +54,9 @@ class Walk(RuleBasedStateMachine):
     @rule(target=migrations)
     def submit(self) -> str:
         uuid = create_uuid()
-        submission = Submission(
-            migration_uuid=uuid,
-            keyspace="ks",
-            mysql_schema="db",
-            mysql_table="t",
-            migration_statement="ALTER TABLE t ADD c INT",
-            strategy=Strategy.PT_OSC,
-            options="",
-            ddl_action="alter",
-            migration_context="",
-            requested_unix_seconds=None,
-        )
+        new = submission(uuid)
         for expected in (1, 0):
-            result = self.runner.run(self.store.insert(submission, shard="0"))
+            result = self.runner.run(self.store.insert(new, shard="0"))
             assert result.rows_affected == expected
         self.model[uuid], self.retries[uuid] = Status.QUEUED, 0
         return uuid

@@ -7,7 +7,6 @@ import logging
 import pytest
 
 from tabletd.errors import LostRace, MigrationNotFound, Reason, TabletdError
-from tabletd.executor.migration import Strategy
 from tabletd.executor.names import create_uuid
 from tabletd.executor.reads import (
     COLLECTABLE_SQL,
@@ -17,12 +16,12 @@ from tabletd.executor.reads import (
 )
 from tabletd.executor.states import Command, Status
 from tabletd.executor.store import Store
-from tabletd.executor.submit import Submission
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.sidecar import ensure_sidecar
 from tests.conftest import StartServer
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
+from tests.support.submissions import submission
 
 _DIGITS = "(SELECT 0 d " + "".join(f"UNION SELECT {digit} " for digit in range(1, 10)) + ")"
 
@@ -32,19 +31,8 @@ async def queue(pool: Pool) -> tuple[Store, str]:
         await ensure_sidecar(session)
     uuid = create_uuid()
     store = Store(pool, tablet="zone1-0000000101")
-    submission = Submission(
-        migration_uuid=uuid,
-        keyspace="ks",
-        mysql_schema="db",
-        mysql_table="t",
-        migration_statement="ALTER TABLE t COMMENT '😀 %s'",
-        strategy=Strategy.GH_OST,
-        options="",
-        ddl_action="alter",
-        migration_context="",
-        requested_unix_seconds=None,
-    )
-    result = await store.insert(submission, shard="0")
+    new = submission(uuid, statement="ALTER TABLE t COMMENT '😀 %s'")
+    result = await store.insert(new, shard="0")
     assert result.rows_affected == 1
     return store, uuid
 

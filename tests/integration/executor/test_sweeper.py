@@ -19,7 +19,6 @@ from tabletd.executor.engines.leftovers import SENTRY_COMMENT
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.gc import GarbageCollector, GCSettings
 from tabletd.executor.leftover import Kind, Leftover
-from tabletd.executor.migration import Strategy
 from tabletd.executor.names import (
     TableGCState,
     create_gc_uuid,
@@ -28,7 +27,6 @@ from tabletd.executor.names import (
     parse_gc_table_name,
 )
 from tabletd.executor.store import Store
-from tabletd.executor.submit import Submission
 from tabletd.executor.sweeper import REMOVED_AT_ONCE_MAX, Sweeper
 from tabletd.executor.verify.scratch import SCRATCH_COMMENT
 from tabletd.mysql.pool import Pool
@@ -37,6 +35,7 @@ from tabletd.telemetry.vars import Registry
 from tests.support.clock import FakeClock
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
+from tests.support.submissions import submission
 
 ALIAS = "zone1-0000000100"
 STAMP = "20261123100000"
@@ -86,19 +85,8 @@ class Bench:
     async def row(self, status: str = "failed", **columns: str) -> str:
         """Put the row of a migration of the table t into the queue."""
         uuid = create_uuid()
-        submission = Submission(
-            migration_uuid=uuid,
-            keyspace="ks",
-            mysql_schema=self.database,
-            mysql_table="t",
-            migration_statement="ALTER TABLE t ADD c INT",
-            strategy=Strategy.GH_OST,
-            options="",
-            ddl_action="alter",
-            migration_context="",
-            requested_unix_seconds=None,
-        )
-        await Store(self.pool, tablet=ALIAS).insert(submission, shard="0")
+        new = submission(uuid, mysql_schema=self.database)
+        await Store(self.pool, tablet=ALIAS).insert(new, shard="0")
         values = {"migration_status": status, **columns}
         assignments = ", ".join(f"{name} = %s" for name in values)
         self.server.query(

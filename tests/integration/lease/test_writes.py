@@ -13,8 +13,6 @@ from tabletd.executor.names import create_uuid
 from tabletd.executor.row_controls import RowControls
 from tabletd.executor.states import Command
 from tabletd.executor.store import Store
-from tabletd.executor.strategy import Strategy
-from tabletd.executor.submit import Submission
 from tabletd.heartbeat import Writer
 from tabletd.lease import Lease
 from tabletd.mysql.pool import Pool
@@ -25,6 +23,7 @@ from tests.support.clock import FakeClock
 from tests.support.lease import Stopwatch, holder_of, lease_of
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
+from tests.support.submissions import submission
 from tests.support.tablets import heartbeat_settings
 
 ROWS = "SELECT * FROM _vt.schema_migrations ORDER BY id"
@@ -67,21 +66,6 @@ def server(request: pytest.FixtureRequest, start_server: StartServer) -> RealSer
         return start_server("mysql-5.7", options=("--binlog-format=STATEMENT",))
     found: RealServer = request.getfixturevalue(request.param)
     return found
-
-
-def submission(uuid: str) -> Submission:
-    return Submission(
-        migration_uuid=uuid,
-        keyspace="ks",
-        mysql_schema="db",
-        mysql_table="t",
-        migration_statement="ALTER TABLE t ADD COLUMN c INT",
-        strategy=Strategy.PT_OSC,
-        options="",
-        ddl_action="alter",
-        requested_unix_seconds=None,
-        migration_context="",
-    )
 
 
 async def test_no_late_write_reaches_the_queue(server: RealServer) -> None:
