@@ -34,7 +34,8 @@ faults: setup-tests ## migrations under random faults: RUNS=1 SEED=random TOOL=g
 faults-all: setup-tests ## every kind of fault with each tool, once: SEED=random TOOL=gh-ost|pt-osc
 	@.venv/bin/python -m tests.faults --all $(if $(SEED),--seed $(SEED)) $(if $(TOOL),--tool $(TOOL))
 
-bench: setup ## measure lag, throughput and overhead, as tables
+bench: setup ## measure lag, throughput and overhead, as tables and pictures: ONLY=lag-error,rest
+	@scripts/setup.sh libfaketime matplotlib
 	@.venv/bin/python -m tests.bench
 
 soak: setup-tests ## small migrations for long: what the daemon holds must not grow: SOAK_MINUTES=60

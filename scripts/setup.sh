@@ -4,7 +4,7 @@
 #   scripts/setup.sh                 everything that `make demo` uses
 #   scripts/setup.sh --tests         that, more servers and Vitess's own client, for `make test`
 #   scripts/setup.sh COMPONENT ...   only these: packages venv mysql-5.7 gh-ost mysql-8.0 mariadb-11.4
-#                                    mariadb-plugins libfaketime
+#                                    mariadb-plugins libfaketime matplotlib
 #                                    vtctldclient-0.21 vtctldclient-0.23
 #
 # Debian packages are installed by apt; Python packages go into .venv, tools and servers that Debian has
@@ -273,6 +273,20 @@ faketime() {
     [ "$status" = 0 ] && say ok "libfaketime"
 }
 
+# Draws the pictures of the benchmarks.
+matplotlib() {
+    local log=$tools/log/matplotlib.log stamp=.venv/.matplotlib wanted
+    wanted=$(cat requirements/dev.txt requirements/bench.txt | sha256sum)
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+        say ok "matplotlib (already there)"
+        return
+    fi
+    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt \
+        >"$log" 2>&1 || return 1
+    echo "$wanted" >"$stamp"
+    say ok "matplotlib"
+}
+
 mysql_57() { place mysql-5.7 mysql-5.7.22 build_mysql_57; }
 mysql_80() { place mysql-8.0 mysql-8.0.12 build_mysql_80; }
 mariadb_114() { place mariadb-11.4 mariadb-11.4.5 build_mariadb_114; }
@@ -309,6 +323,7 @@ for component in "$@"; do
         mysql-5.7) optional mysql-5.7 mysql_57 "no MySQL, so no gh-ost migration, in demo and tests" ;;
         gh-ost) optional gh-ost gh_ost "no gh-ost migration in demo and tests" ;;
         libfaketime) optional libfaketime faketime "no test sets a clock back" ;;
+        matplotlib) optional matplotlib matplotlib "no pictures of what the benchmarks find" ;;
         vtctldclient-0.21) optional vtctldclient-0.21 vtctldclient_21 "no test drives by Vitess 0.21's client" ;;
         vtctldclient-0.23) optional vtctldclient-0.23 vtctldclient_23 "no test drives by Vitess 0.23's client" ;;
         mariadb-plugins) optional mariadb-plugins mariadb_plugins "no test of who holds a lock on MariaDB" ;;

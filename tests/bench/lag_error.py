@@ -1,0 +1,245 @@
+"""How wrong a lag figure is: ours, and what else people use, against the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tabletd.sandbox.sandbox import Sandbox, Tablet
+from tabletd.sandbox.workload import Workload, load
+from tests.bench.clocks import CLOCKS, launcher, put_under_clock
+from tests.bench.lag_readers import Figure, Readings, pt_heartbeat_writer, reading
+from tests.bench.report import Finding, Grid, Measurement, Picture
+from tests.bench.slow_link import SlowLink, slow_link
+from tests.bench.stage import pool_to, stage, wait_for_sidecar
+from tests.bench.truth import Truth, Witness
+
+_INTERVAL_SECONDS: Final = 0.1
+_SETTLE_SECONDS: Final = 5.0
+# For which share of a run binary logs are how late on their way.
+_DELAYS: Final = ((0.4, 0.0), (0.2, 0.03), (0.2, 0.3), (0.2, 1.5))
+_TRANSACTIONS_PER_SECOND: Final = 100.0
+_ROWS: Final = 10_000
+_MEDIAN_MS_MAX: Final = 2.0
+_P99_MS_MAX: Final = 10.0
+_INSIDE_MIN: Final = 0.999
+_WIDTH_MS_MAX: Final = 5.0
+# What the truth itself is sure of: one look at a busy server.
+_TRUTH_SECONDS: Final = 0.001
+
+
+@dataclass(frozen=True)
+class _Run:
+    clock: str
+    load: str
+    truth: Truth
+    readings: Readings
+
+    @property
+    def title(self) -> str:
+        return f"{self.clock}, {self.load}"
+
+    def errors_ms(self, method: str) -> list[float]:
+        return [
+            abs(lag - self.truth.lag_seconds(moment)) * 1e3
+            for moment, lag in self.readings.by_method[method]
+            if self.truth.covers(moment)
+        ]
+
+    @property
+    def bounded(self) -> list[tuple[Figure, float, float]]:
+        """Our figures with both bounds."""
+        return [
+            (one, one.lower_seconds, one.upper_seconds)
+            for one in self.readings.ours
+            if self.truth.covers(one.moment)
+            and one.lower_seconds is not None
+            and one.upper_seconds is not None
+        ]
+
+    @property
+    def inside(self) -> float:
+        """The share of our figures whose bounds have the truth between them."""
+        fits = 0
+        for one, lower, upper in self.bounded:
+            least, most = self.truth.oldest_missing_seconds(one.moment)
+            fits += lower <= most + _TRUTH_SECONDS and upper >= least - _TRUTH_SECONDS
+        return fits / max(1, len(self.bounded))
+
+    def widths_ms(self, *, undelayed: bool) -> list[float]:
+        return [
+            (upper - lower) * 1e3
+            for one, lower, upper in self.bounded
+            if not undelayed or self.truth.lag_seconds(one.moment) < _TRUTH_SECONDS * 5
+        ]
+
+
+async def measure() -> list[Finding]:
+    """Measure LAG_SECONDS (default 60) under each clock, idle and loaded."""
+    seconds = float(os.environ.get("LAG_SECONDS", "60"))
+    runs: list[_Run] = []
+    async with stage("lag", settings={"heartbeat_interval": "100ms"}) as sandbox:
+        await wait_for_sidecar(sandbox)
+        primary, replica = sandbox.primary.server, sandbox.replicas[0]
+        async with (
+            slow_link(primary, replica.server) as link,
+            pt_heartbeat_writer(primary, _INTERVAL_SECONDS),
+        ):
+            for clock, text in CLOCKS.items():
+                words = launcher(sandbox.directory, text)
+                replica = await asyncio.to_thread(put_under_clock, replica, words)
+                runs.append(await _run(clock, "idle", sandbox, replica, link, words, seconds))
+                async with _loaded(sandbox):
+                    runs.append(await _run(clock, "loaded", sandbox, replica, link, words, seconds))
+            await asyncio.to_thread(replica.daemon.terminate)
+            await asyncio.to_thread(replica.server.kill)
+    return [*_lines(runs), _grid(runs), *(_picture(run) for run in runs), _error_picture(runs)]
+
+
+async def _run(
+    clock: str,
+    load: str,
+    sandbox: Sandbox,
+    replica: Tablet,
+    link: SlowLink,
+    words: Sequence[str],
+    seconds: float,
+) -> _Run:
+    link.set()
+    await asyncio.sleep(_SETTLE_SECONDS)
+    primary = sandbox.primary.server
+    with Witness(primary, replica.server) as witness:
+        async with reading(replica, primary, _INTERVAL_SECONDS, words) as readings:
+            for share, delay_seconds in _DELAYS:
+                link.set(delay_seconds)
+                await asyncio.sleep(share * seconds)
+        link.set()
+    return _Run(clock, load, witness.truth, readings)
+
+
+@asynccontextmanager
+async def _loaded(sandbox: Sandbox) -> AsyncGenerator[None]:
+    """Have the application write for the length of a block."""
+    stopped = asyncio.Event()
+    async with pool_to(sandbox.primary.server) as pool:
+        await pool.execute("DROP TABLE IF EXISTS commerce.orders")
+        book = await load(pool, sandbox.keyspace, "orders", _ROWS)
+        writers = Workload(
+            pool,
+            sandbox.keyspace,
+            "orders",
+            book,
+            transactions_per_second=_TRANSACTIONS_PER_SECOND,
+        )
+        task = asyncio.create_task(writers.run(stopped))
+        try:
+            yield
+        finally:
+            stopped.set()
+            await task
+
+
+def _lines(runs: Sequence[_Run]) -> list[Measurement]:
+    return [line for run in runs for line in _lines_of(run)]
+
+
+def _lines_of(run: _Run) -> list[Measurement]:
+    errors = run.errors_ms("tabletd")
+    if len(errors) < 2 or not run.bounded:
+        return [Measurement(f"{run.title}: lag", "no figure", is_met=False)]
+    median, p99 = statistics.median(errors), _p99(errors)
+    plain = run.errors_ms("now minus timestamp")
+    fresh = statistics.median(run.widths_ms(undelayed=True) or [0.0])
+    return [
+        Measurement(
+            f"{run.title}: error of the lag, median",
+            f"{median:.2f} ms",
+            f"{statistics.median(plain):.1f} ms (now minus timestamp)",
+            goal=f"at most {_MEDIAN_MS_MAX:.0f} ms",
+            is_met=median <= _MEDIAN_MS_MAX,
+        ),
+        Measurement(
+            f"{run.title}: error of the lag, p99",
+            f"{p99:.2f} ms",
+            f"{_p99(plain):.1f} ms (now minus timestamp)",
+            goal=f"at most {_P99_MS_MAX:.0f} ms",
+            is_met=p99 <= _P99_MS_MAX,
+        ),
+        Measurement(
+            f"{run.title}: true lag inside the bounds",
+            f"{100 * run.inside:.2f} % of {len(run.bounded)}",
+            goal=f"at least {100 * _INSIDE_MIN:.1f} %",
+            is_met=run.inside >= _INSIDE_MIN,
+        ),
+        Measurement(
+            f"{run.title}: width of the bounds just after a beat, median",
+            f"{fresh:.2f} ms",
+            goal=f"at most {_WIDTH_MS_MAX:.0f} ms",
+            is_met=fresh <= _WIDTH_MS_MAX,
+        ),
+    ]
+
+
+def _grid(runs: Sequence[_Run]) -> Grid:
+    rows: list[tuple[str, ...]] = []
+    for run in runs:
+        for method in run.readings.by_method:
+            errors = run.errors_ms(method)
+            figures = (
+                (f"{statistics.median(errors):.1f}", f"{_p99(errors):.1f}", f"{max(errors):.1f}")
+                if len(errors) > 1
+                else ("-", "-", "-")
+            )
+            rows.append((run.title, method, str(len(errors)), *figures))
+    heads = ("clock, load", "method", "samples", "median ms", "p99 ms", "maximum ms")
+    return Grid(f"error of lag figures, interval {_INTERVAL_SECONDS * 1e3:.0f} ms", heads, rows)
+
+
+def _p99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100)[98]
+
+
+def _picture(run: _Run) -> Picture:
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        start = run.truth.commits[0].sent
+        axes.step(
+            [one.arrived - start for one in run.truth.commits],
+            [one.lag_seconds * 1e3 for one in run.truth.commits],
+            where="post",
+            label="truth",
+            color="black",
+            linewidth=2,
+        )
+        for method, pairs in run.readings.by_method.items():
+            axes.plot(
+                [moment - start for moment, _ in pairs],
+                [lag * 1e3 for _, lag in pairs],
+                ".",
+                markersize=3,
+                label=method,
+            )
+        axes.set(title=run.title, xlabel="seconds", ylabel="lag, ms", ylim=(-100, 2500))
+        axes.legend()
+
+    return Picture("lag-" + run.title.replace(", ", "-").replace(" ", "-"), draw)
+
+
+def _error_picture(runs: Sequence[_Run]) -> Picture:
+    def draw(figure: Any) -> None:
+        for axes, run in zip(figure.subplots(2, 4, sharey=True).flat, runs, strict=False):
+            for method in run.readings.by_method:
+                errors = sorted(run.errors_ms(method))
+                shares = [number / len(errors) for number in range(1, len(errors) + 1)]
+                axes.plot(errors, shares, label=method)
+            axes.set(title=run.title, xscale="log", xlabel="error, ms")
+            axes.title.set_fontsize(8)
+        figure.axes[0].legend(fontsize=7)
+        figure.suptitle("share of the samples with at most this error")
+
+    return Picture("lag-errors", draw)
