@@ -20,6 +20,7 @@ from tabletd.sandbox.daemons import gh_ost_path
 from tabletd.telemetry.vars import Registry
 from tests.support.engines import ALIAS
 from tests.support.pools import pool_of
+from tests.support.processes import end_processes
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually
 
@@ -134,3 +135,4 @@ async def real_queue(server: RealServer, schema: str, tmp_path: Path) -> AsyncGe
             finally:
                 await executor.close()
                 task.cancel()
+                await asyncio.to_thread(end_processes, settings.run_directory)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from tabletd.errors import LostRace
 from tabletd.executor.controls import LiveControls, Wanted
 from tabletd.executor.engines.base import Engine, Outcome, Progress
@@ -22,6 +20,7 @@ from tabletd.executor.migration import Migration, Strategy
 from tabletd.mysql.pool import Pool
 from tabletd.sandbox.daemons import gh_ost_path
 from tests.support.pools import pool_of
+from tests.support.processes import commands_in, end_processes
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually
 
@@ -212,15 +211,7 @@ class Rig:
 
     def processes(self) -> list[str]:
         """Return the command lines of all processes that have to do with this rig's runs."""
-        found: list[str] = []
-        for process in psutil.process_iter():
-            try:
-                line = " ".join(process.cmdline())
-            except psutil.Error:
-                continue
-            if str(self.settings.run_directory) in line:
-                found.append(line)
-        return found
+        return list(commands_in(self.settings.run_directory).values())
 
 
 @dataclass
@@ -277,19 +268,18 @@ def _numbers(rows: int) -> str:
 
 @asynccontextmanager
 async def rig_on(server: RealServer, schema: str, tmp_path: Path) -> AsyncGenerator[Rig]:
-    """Make a rig as root."""
+    """Make a rig as root; at its end no tool is at work any more."""
+    settings = EngineSettings(
+        tablet_alias="zone1-0000000100",
+        run_directory=tmp_path / "run",
+        log_directory=tmp_path / "log",
+        gh_ost_path=str(gh_ost_path()),
+        pt_osc_path="/usr/bin/pt-online-schema-change",
+        callback_url=lambda: "",
+        progress_interval_seconds=0.1,
+    )
     async with pool_of(server, size_max=8) as pool:
-        yield Rig(
-            server=server,
-            pool=pool,
-            settings=EngineSettings(
-                tablet_alias="zone1-0000000100",
-                run_directory=tmp_path / "run",
-                log_directory=tmp_path / "log",
-                gh_ost_path=str(gh_ost_path()),
-                pt_osc_path="/usr/bin/pt-online-schema-change",
-                callback_url=lambda: "",
-                progress_interval_seconds=0.1,
-            ),
-            schema=schema,
-        )
+        try:
+            yield Rig(server=server, pool=pool, settings=settings, schema=schema)
+        finally:
+            await asyncio.to_thread(end_processes, settings.run_directory)
