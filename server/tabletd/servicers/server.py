@@ -17,9 +17,9 @@ from grpc_reflection.v1alpha import reflection
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers import fallback
 from tabletd.servicers.interceptors import CallInterceptor, CallLimits
-from tabletd.servicers.sizes import MESSAGE_BYTES_MAX
 from tabletd.telemetry.rpc import RpcTelemetry
 from tabletd.telemetry.vars import Registry
+from tabletd.vtctld.tablets import MESSAGE_BYTES_MAX
 from tabletd_pb import (
     lag_pb2,
     lag_pb2_grpc,

@@ -10,9 +10,8 @@ from google.protobuf.message import Message
 from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.result import ResultSet
 from tabletd.servicers.query_result import result_to_proto
+from tabletd.vtctld.tablets import MESSAGE_BYTES_MAX
 from tabletd_pb import query_pb2
-
-MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 _ROWS_AT_ONCE_MAX: Final = 1_000
 

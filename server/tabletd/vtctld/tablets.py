@@ -20,10 +20,11 @@ from tabletd_pb.throttling_pb2_grpc import ThrottlingStub
 CALL_SECONDS_MAX: Final = 30.0
 # A DDL may take long; a caller that has less patience sets a deadline, which ends the call.
 STATEMENT_SECONDS_MAX: Final = 6 * 3600.0
-_MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+# Of a message, in both directions. Vitess's own limit.
+MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
-    ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
-    ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
