@@ -1,4 +1,4 @@
-"""The command `tabletd`: serve, config, sandbox, demo.
+"""The command `tabletd`: serve, config, password, sandbox, demo.
 
 A command's modules are imported when that command is asked for, so that `--help` answers at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -37,6 +38,7 @@ EXIT_USAGE: Final = 2
 _COMMANDS: Final = {
     "serve": "Run the daemon beside one MySQL or MariaDB server.",
     "config": "Check the configuration, or show it with secrets hidden.",
+    "password": "Make an entry for the file of users.",
     "sandbox": "Start and stop throw-away servers with a daemon beside each.",
     "demo": "Watch lag and real schema changes on throw-away servers.",
 }
@@ -118,6 +120,36 @@ def _config_command() -> typer.Typer:
     return config
 
 
+def _password_command() -> typer.Typer:
+    password = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    password.command("password", help=_COMMANDS["password"])(_password)
+    return password
+
+
+def _password(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Name of the user.")],
+    role: Annotated[str, typer.Option(metavar="ROLE", help="reader, operator or admin.")] = "",
+) -> None:
+    """Ask for a password, twice on a terminal, and print the entry with its hash."""
+    from tabletd.access.passwords import PasswordHash
+    from tabletd.access.roles import parse_role
+
+    entry = {"Username": user}
+    if role:
+        entry["Role"] = parse_role(role).label
+    if sys.stdin.isatty():
+        password = str(
+            typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        )
+    else:
+        password = sys.stdin.readline().removesuffix("\n")
+    if not password:
+        _fail(TabletdError(Reason.INVALID_CONFIG, "no password was given on standard input"))
+    typer.echo(json.dumps({**entry, "PasswordHash": str(PasswordHash.make(password))}))
+
+
 def _sandbox_command() -> Any:
     return _imported("tabletd.sandbox.commands", "sandbox_app")
 
@@ -131,6 +163,7 @@ def _demo_command() -> typer.Typer:
 _BUILDERS: Final[Mapping[str, Callable[[], Any]]] = {
     "serve": _serve_command,
     "config": _config_command,
+    "password": _password_command,
     "sandbox": _sandbox_command,
     "demo": _demo_command,
 }
@@ -158,6 +191,9 @@ def _check(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
         from tabletd.topology import read_layout
 
         read_layout(loaded.config.topology_file)
+    from tabletd.app.access import check_access
+
+    check_access(loaded.config)
     typer.echo("configuration is valid")
 
 
@@ -172,7 +208,8 @@ def _with_config_flags(
     command: Callable[[LoadedConfig, Callable[[], LoadedConfig]], None],
 ) -> Callable[..., None]:
     """Give a command one flag for each setting that is no secret, and `--config`."""
-    from tabletd.config import CONFIG_PATH_VARIABLE, SECRETS, Config, load_config
+    from tabletd.config import CONFIG_PATH_VARIABLE, KEYS, SECRETS, Config, load_config
+    from tabletd.config_access import AccessConfig
 
     environment = dict(os.environ)
 
@@ -194,12 +231,15 @@ def _with_config_flags(
     parameters = [
         _flag("config", Path | None, f"TOML file (or {CONFIG_PATH_VARIABLE}).", ["--config"])
     ]
-    for key, field in Config.model_fields.items():
+    for key in KEYS:
         if key in SECRETS:
             continue
+        field = Config.model_fields[key]
         flag = f"--{key.replace('_', '-')}"
         kind: Any = bool | None if field.annotation is bool else str | None
         names = [f"{flag}/--no-{flag[2:]}"] if field.annotation is bool else [flag]
+        if key in AccessConfig.model_fields and field.annotation is not bool:
+            names.append(f"--{key}")  # as Vitess has written them for long
         help_text = f"{field.description}{_default_text(field.default, field.is_required())}"
         parameters.append(_flag(key, kind, help_text, names, _metavar(field.annotation)))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -225,7 +265,7 @@ def _metavar(annotation: Any) -> str | None:
 
 
 def _default_text(default: object, required: bool) -> str:
-    from tabletd.config import format_duration
+    from tabletd.config_values import format_duration
 
     if required:
         return " [required]"

@@ -19,11 +19,12 @@ from tabletd.executor.explain import Explainer, Explanation
 from tabletd.executor.leftover import Leftover, Swept
 from tabletd.executor.watch import Watch
 from tabletd.mysql.result import ResultSet
+from tabletd.servicers.guard import Guard
 from tabletd.servicers.interceptors import CallLimits
 from tabletd.servicers.lag import LagService
 from tabletd.servicers.migrations import Migrations
 from tabletd.servicers.query import Query
-from tabletd.servicers.server import GrpcServer, build_server
+from tabletd.servicers.server import GrpcServer, Listener, build_server
 from tabletd.servicers.tablet_manager import TabletManager
 from tabletd.servicers.throttling import Throttling
 from tabletd.servicers.vtctl import VtctlService
@@ -198,6 +199,8 @@ async def grpc_bench(
     options: Sequence[tuple[str, Any]] = (),
     port: int = 0,
     topology: Topology | None = None,
+    guard: Guard | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> AsyncGenerator[GrpcBench]:
     """Serve fakes on a free loopback port while the context lasts; Vtctld knows `topology`."""
     tablet, executor, admin, registry = FakeTablet(), FakeExecutor(), FakeAdmin(), Registry()
@@ -216,10 +219,10 @@ async def grpc_bench(
         lag=LagService(tablet=tablet, tracker=lag, clock=lag.clock),
         vtctld=VtctldService(vtctld),
         vtctl=VtctlService(vtctld.commands),
-        host="127.0.0.1",
-        port=port,
+        listeners=listeners or [Listener("127.0.0.1", port)],
         limits=limits or CallLimits(),
         registry=registry,
+        guard=guard,
     )
     await built.server.start()
     address = f"127.0.0.1:{built.port}"

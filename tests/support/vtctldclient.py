@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -58,12 +58,15 @@ class VtctldClient:
         version: "0.21" or "0.23".
         server: host and port of the vtctld.
         directory: where it may leave its logs.
+        flags: for every command, such as those for TLS.
     """
 
-    def __init__(self, version: str, server: str, directory: Path) -> None:
+    def __init__(
+        self, version: str, server: str, directory: Path, *, flags: Sequence[str] = ()
+    ) -> None:
         self.version = version
         self._server = server
-        self._command = [str(program(version)), "--server", server]
+        self._command = [str(program(version)), "--server", server, *flags]
         self._environment = {**os.environ, "TMPDIR": str(directory)}
 
     def try_run(self, *arguments: str) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tabletd.access.peers import Peers
 from tabletd.app.address import Address
 from tabletd.config import Config
 from tabletd.executor.strategy import Strategy
@@ -104,6 +105,7 @@ def build_own_vtctld(
     throttling: object,
     lag: object,
     rows: Pool,
+    peers: Peers,
 ) -> Vtctld:
     """Make the vtctld of this daemon.
 
@@ -114,6 +116,7 @@ def build_own_vtctld(
         throttling: the servicer of our `Throttling`.
         lag: the servicer of our `Lag`.
         rows: raw connections, for the migrations of our server.
+        peers: opens connections to the other tablets.
     """
 
     async def own_rows(sql: str, rows_max: int) -> Sequence[tuple[bytes | None, ...]]:
@@ -126,4 +129,5 @@ def build_own_vtctld(
         own_tablet=own_tablet(manager, throttling, lag),
         own_rows=own_rows,
         online=Strategy(online) if online else None,
+        peers=peers,
     )

@@ -11,7 +11,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from tabletd import __version__
+from tabletd.access.access import Access
+from tabletd.access.peers import Peers
+from tabletd.access.renewal import Renewal
 from tabletd.admin.tablet_admin import TabletAdmin
+from tabletd.app.access import access_settings, peer_settings
 from tabletd.app.address import Address
 from tabletd.app.primary import PrimaryDaemon
 from tabletd.app.queue import Queue, build_queue
@@ -92,6 +96,9 @@ class Components:
         clock: what all of them measure by.
         watcher: the replicas' daemons.
         topology: the tablets of the whole cluster; empty until our own ports are known.
+        access: who calls us.
+        peers: how we call other daemons.
+        renewal: takes up what both read from files.
         pools: connections, to be opened first and closed last.
         registry: the vars of all of them.
     """
@@ -107,6 +114,9 @@ class Components:
     clock: Clock
     watcher: ReplicaWatcher
     topology: StaticTopology
+    access: Access
+    peers: Peers
+    renewal: Renewal
     pools: Pools
     registry: Registry
 
@@ -122,6 +132,7 @@ class Components:
             ("watch of migrations", self.watch.run()),
             ("tablet", self.tablet.run()),
             ("reminder", self._remind()),
+            ("renewal of certificates", self.renewal.run()),
         )
 
     async def _remind(self) -> None:
@@ -136,6 +147,7 @@ class Components:
         """Take over the settings that may change while running."""
         self.throttling.reload(config)
         self.queue.reload(config)
+        self.renewal.reload()
 
 
 def build_components(config: Config, http: Address) -> Components:
@@ -152,9 +164,8 @@ def build_components(config: Config, http: Address) -> Components:
     pools = _build_pools(config, registry)
     alias = TabletAlias.parse(config.tablet_alias)
     lease = _build_lease(config, pools, registry)
-    topology = StaticTopology(
-        Layout(()), clock=clock, health_check_interval_seconds=config.health_check_interval
-    )
+    access, peers = Access(access_settings(config), registry), Peers(peer_settings(config))
+    topology = _build_topology(config, clock, peers)
     primary = PrimaryDaemon(topology, keyspace=config.keyspace, shard=config.shard)
     tracker = ReplTracker(
         write_pool=pools.heartbeat_write,
@@ -165,7 +176,7 @@ def build_components(config: Config, http: Address) -> Components:
         fence=lease,
         daemon=primary,
     )
-    watcher = ReplicaWatcher(_watcher_settings(config), clock=clock)
+    watcher = ReplicaWatcher(_watcher_settings(config), clock=clock, peers=peers)
     throttling = build_throttling(
         config,
         ThrottlerPools(rules=pools.admin, own=pools.throttler, sql=pools.replicas_sql),
@@ -201,8 +212,20 @@ def build_components(config: Config, http: Address) -> Components:
         clock=clock,
         watcher=watcher,
         topology=topology,
+        access=access,
+        peers=peers,
+        renewal=Renewal([*access.renewable, peers], access.remind),
         pools=pools,
         registry=registry,
+    )
+
+
+def _build_topology(config: Config, clock: Clock, peers: Peers) -> StaticTopology:
+    return StaticTopology(
+        Layout(()),
+        clock=clock,
+        health_check_interval_seconds=config.health_check_interval,
+        peers=peers,
     )
 
 

@@ -16,11 +16,14 @@ from functools import partial
 from typing import Final
 
 from tabletd import __version__
+from tabletd.access.audit import AuditLog
+from tabletd.app.access import access_settings, audit_path, listeners
 from tabletd.app.address import Address
 from tabletd.app.cluster import asker, build_own_vtctld, layout
 from tabletd.app.components import Components, build_components
 from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
+from tabletd.servicers.guard import Guard
 from tabletd.servicers.health import follow_health, set_serving
 from tabletd.servicers.interceptors import CallLimits
 from tabletd.servicers.lag import LagService
@@ -36,6 +39,7 @@ from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
 from tabletd.topology import Layout
 from tabletd.vtctld.vtctld import Vtctld
 from tabletd.web.application import build_application
+from tabletd.web.guard import PageGuard
 from tabletd.web.ports import WebPorts
 from tabletd.web.server import HttpServer, listen
 
@@ -88,13 +92,14 @@ class _Daemon:
         config = self._config
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._telemetry.close)
+            access_settings(config)  # refuses what would let everybody in, before a port is open
             listener = stack.enter_context(listen(config.http_bind, config.http_port))
             http_address = Address(config.http_bind, listener.getsockname()[1])
             parts = build_components(config, http_address)
             for pool in parts.pools.all():
                 await pool.open()
                 stack.push_async_callback(pool.close)
-            http = HttpServer(build_application(self._web_ports(parts)), listener)
+            http = HttpServer(self._pages(parts), listener)
             grpc, vtctld = self._grpc_server(parts)
             stack.push_async_callback(vtctld.clients.close)
             parts.primary.clients = vtctld.clients
@@ -180,6 +185,7 @@ class _Daemon:
             throttling=throttling,
             lag=lag,
             rows=parts.pools.vexec,
+            peers=parts.peers,
         )
         server = build_server(
             tablet_manager=manager,
@@ -193,13 +199,22 @@ class _Daemon:
             lag=lag,
             vtctld=VtctldService(vtctld),
             vtctl=VtctlService(vtctld.commands),
-            host=config.grpc_bind,
-            port=config.grpc_port,
+            listeners=listeners(config, parts.access),
             limits=CallLimits(config.grpc_calls_max, config.grpc_streams_max),
             registry=parts.registry,
             tracing=self._telemetry.is_tracing,
+            guard=Guard(parts.access, AuditLog(audit_path(config), config.tablet_alias)),
         )
         return server, vtctld
+
+    def _pages(self, parts: Components) -> PageGuard:
+        config = self._config
+        return PageGuard(
+            build_application(self._web_ports(parts)),
+            access=parts.access,
+            open_pages=config.http_open_pages,
+            insecure=config.insecure_listen,
+        )
 
     def _web_ports(self, parts: Components) -> WebPorts:
         return WebPorts(
@@ -222,6 +237,10 @@ class _Daemon:
             "keyspace": config.keyspace,
             "shard": config.shard,
             "grpc": str(Address(config.grpc_bind, grpc.port)),
+            **{
+                f"grpc_{number}": str(Address(config.grpc_bind, port))
+                for number, port in enumerate(grpc.further_ports, 2)
+            },
             "http": str(http),
             "pid": os.getpid(),
             "version": __version__,

@@ -160,7 +160,7 @@ def _build_explainer(pool: Pool, executor: Executor, settings: EngineSettings) -
 
 
 def _engine_settings(config: Config, http: Address) -> EngineSettings:
-    directory = _state_directory(config)
+    directory = state_directory(config)
 
     return EngineSettings(
         tablet_alias=config.tablet_alias,
@@ -199,7 +199,7 @@ def _gc_settings(config: Config) -> GCSettings:
     )
 
 
-def _state_directory(config: Config) -> Path:
+def state_directory(config: Config) -> Path:
     """Return where runs and logs are kept; the next daemon of this tablet must find them again."""
     if config.run_directory is not None:
         return config.run_directory.absolute()

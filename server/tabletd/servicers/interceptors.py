@@ -1,7 +1,8 @@
-"""What surrounds every call of our own services: limits, counting, tracing, errors.
+"""What surrounds every call of our own services: limits, the guard, counting, tracing, errors.
 
-Errors are translated here and nowhere else. The services that gRPC itself brings (health,
-reflection, channelz) pass untouched and uncounted, so that a probe is never refused.
+Errors are translated here and nowhere else. Of the services that gRPC itself brings, health passes
+untouched and uncounted, so that a probe is never refused; reflection and channelz pass the guard
+only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -19,6 +20,8 @@ import grpc
 import grpc.aio
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.servicers.guard import Guard
+from tabletd.servicers.roles import Rule
 from tabletd.servicers.status import STATUS_CODES, error_status
 from tabletd.telemetry.rpc import Call, RpcTelemetry
 from tabletd.telemetry.vars import Registry
@@ -54,6 +57,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         limits: calls and streams at the same time.
         registry: gets `RpcCallsRefused` and the two gauges of open calls and streams.
         telemetry: counts, times and traces.
+        guard: lets callers in; None: everybody may do everything.
     """
 
     def __init__(
@@ -64,10 +68,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         limits: CallLimits,
         registry: Registry,
         telemetry: RpcTelemetry,
+        guard: Guard | None = None,
     ) -> None:
         self._methods = methods
         self._is_ours = is_ours
         self._telemetry = telemetry
+        self._guard = guard
         self._refused = registry.counter("RpcCallsRefused", "RPCs refused for their number")
         self._calls = _Slots("calls", limits.calls_max, "grpc_calls_max")
         self._streams = _Slots("streams", limits.streams_max, "grpc_streams_max")
@@ -85,12 +91,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if wrapped is not None:
             return wrapped
         handler = await continuation(handler_call_details)
-        if handler is None or not self._is_ours(method):
+        if handler is None or not (self._is_ours(method) or self._is_guarded(method)):
             return handler
         wrapped = self._wrap(method, handler)
         if method in self._methods:  # names that a caller made up are not remembered
             self._wrapped[method] = wrapped
         return wrapped
+
+    def _is_guarded(self, method: str) -> bool:
+        return self._guard is not None and self._guard.covers(method)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         coders: dict[str, Any] = {
@@ -98,15 +107,33 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             "response_serializer": handler.response_serializer,
         }
         name = method.removeprefix("/") if method in self._methods else "_unknown"
+        rule = None if self._guard is None else self._guard.rule(method)
         if handler.unary_unary is not None:
             slots = None if method in NEVER_REFUSED else self._calls
-            unary = self._unary(name, handler.unary_unary, slots)
+            behaviour = handler.unary_unary
+            if rule is not None:
+                behaviour = self._guarded(method, rule, behaviour)
+            unary = self._unary(name, behaviour, slots)
             return grpc.unary_unary_rpc_method_handler(unary, **coders)
         if handler.unary_stream is not None:
-            stream = self._stream(name, handler.unary_stream)
+            stream = self._stream(name, handler.unary_stream, method, rule)
             return grpc.unary_stream_rpc_method_handler(stream, **coders)
-        stream = self._stream(name, handler.stream_stream)
+        stream = self._stream(name, handler.stream_stream, method, rule)
         return grpc.stream_stream_rpc_method_handler(stream, **coders)
+
+    def _guarded(self, method: str, rule: Rule, behaviour: Any) -> Any:
+        async def answer(request: Any, context: Context) -> Any:
+            async with self._watch(method, rule, request, context):
+                return await behaviour(request, context)
+
+        return answer
+
+    def _watch(
+        self, method: str, rule: Rule | None, request: Any, context: Context
+    ) -> AbstractAsyncContextManager[None]:
+        if self._guard is None or rule is None:
+            return nullcontext()
+        return self._guard.watch(rule, method, request, context)
 
     def _unary(self, name: str, behaviour: Any, slots: _Slots | None) -> Any:
         async def answer(request: Any, context: Context) -> Any:
@@ -121,12 +148,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _stream(self, name: str, behaviour: Any) -> Any:
+    def _stream(self, name: str, behaviour: Any, method: str, rule: Rule | None) -> Any:
         async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._telemetry.call(name, partial(_metadata, context)) as call:
                 try:
                     with self._slot(self._streams):
-                        async with aclosing(behaviour(request, context)) as responses:
+                        async with (
+                            self._watch(method, rule, request, context),
+                            aclosing(behaviour(request, context)) as responses,
+                        ):
                             async for response in responses:
                                 yield response
                 except GeneratorExit:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import grpc
 import grpc.aio
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers import fallback
+from tabletd.servicers.guard import Guard
 from tabletd.servicers.interceptors import CallInterceptor, CallLimits
 from tabletd.telemetry.rpc import RpcTelemetry
 from tabletd.telemetry.vars import Registry
@@ -51,7 +54,7 @@ _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # Otherwise a second daemon on the same port would take half of the calls.
     ("grpc.so_reuseport", 0),
 )
-_DECLARED: Final = (
+DECLARED: Final = (
     tabletmanagerservice_pb2.DESCRIPTOR.services_by_name["TabletManager"],
     queryservice_pb2.DESCRIPTOR.services_by_name["Query"],
     vtctlservice_pb2.DESCRIPTOR.services_by_name["Vtctld"],
@@ -70,14 +73,33 @@ class GrpcServer:
         server: the gRPC server itself.
         health: what `grpc.health.v1` answers from.
         port: the port that it listens on.
+        further_ports: those of the listeners behind the first.
     """
 
     server: grpc.aio.Server
     health: health_aio.HealthServicer
     port: int
+    further_ports: tuple[int, ...] = ()
 
 
-SERVICE_NAMES: Final = tuple(service.full_name for service in _DECLARED)
+@dataclass(frozen=True)
+class Listener:
+    """One port.
+
+    Attributes:
+        host: address to listen on.
+        port: 0 takes a free one.
+        credentials: TLS; None: plain text.
+        setting: which one names the port.
+    """
+
+    host: str
+    port: int
+    credentials: grpc.ServerCredentials | None = None
+    setting: str = "grpc_port"
+
+
+SERVICE_NAMES: Final = tuple(service.full_name for service in DECLARED)
 
 
 def build_server(
@@ -89,13 +111,13 @@ def build_server(
     lag: lag_pb2_grpc.LagServicer,
     vtctld: vtctlservice_pb2_grpc.VtctldServicer,
     vtctl: vtctlservice_pb2_grpc.VtctlServicer,
-    host: str,
-    port: int,
+    listeners: Sequence[Listener],
     limits: CallLimits,
     registry: Registry,
     tracing: bool = False,
+    guard: Guard | None = None,
 ) -> GrpcServer:
-    """Put the services together and take the port; must be called in the event loop.
+    """Put the services together and take the ports; must be called in the event loop.
 
     Args:
         tablet_manager: serves `tabletmanagerservice.TabletManager`.
@@ -105,17 +127,17 @@ def build_server(
         lag: serves `tabletd.v1.Lag`.
         vtctld: serves `vtctlservice.Vtctld`.
         vtctl: serves `vtctlservice.Vtctl`.
-        host: address to listen on.
-        port: 0 takes a free one.
+        listeners: where; one at least.
         limits: calls and streams at the same time.
         registry: gets the counters of RPCs.
         tracing: whether each RPC gets a span.
+        guard: lets callers in; None: everybody may do everything.
 
     Raises:
-        TabletdError: INVALID_CONFIG, the port cannot be taken.
+        TabletdError: INVALID_CONFIG, a port cannot be taken.
     """
     methods = frozenset(
-        f"/{service.full_name}/{method.name}" for service in _DECLARED for method in service.methods
+        f"/{service.full_name}/{method.name}" for service in DECLARED for method in service.methods
     )
     interceptor = CallInterceptor(
         methods=methods,
@@ -123,6 +145,7 @@ def build_server(
         limits=limits,
         registry=registry,
         telemetry=RpcTelemetry(registry, tracing=tracing),
+        guard=guard,
     )
     server = grpc.aio.server(interceptors=(interceptor,), options=_OPTIONS)
     tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, server)
@@ -145,18 +168,22 @@ def build_server(
         server,
     )
     server.add_generic_rpc_handlers((fallback.UnofferedMethods(),))
-    return GrpcServer(server, health, _listen(server, host, port))
+    first, *further = [_listen(server, listener) for listener in listeners]
+    return GrpcServer(server, health, first, tuple(further))
 
 
-def _listen(server: grpc.aio.Server, host: str, port: int) -> int:
+def _listen(server: grpc.aio.Server, listener: Listener) -> int:
+    host, port = listener.host, listener.port
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return server.add_insecure_port(address)
+        if listener.credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, listener.credentials)
     except RuntimeError:
         raise TabletdError(
             Reason.INVALID_CONFIG,
             f"cannot listen for gRPC on {address}: {_bind_problem(host, port)}",
-            hint="choose another grpc_port or grpc_bind, or stop what listens there",
+            hint=f"choose another {listener.setting} or grpc_bind, or stop what listens there",
             address=address,
         ) from None
 

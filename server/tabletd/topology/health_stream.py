@@ -7,33 +7,28 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
+from tabletd.access.peers import PLAIN, Peers
 from tabletd.clock import Clock
 from tabletd_pb import query_pb2, queryservice_pb2_grpc
 
 SILENT_INTERVALS: Final = 2
 _RECONNECT_SECONDS_MIN: Final = 0.25
 _RECONNECT_SECONDS_MAX: Final = 5.0
+# A dead peer is noticed within seconds.
+CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    ("grpc.keepalive_time_ms", 15_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Another tablet behind the same address must be a new connection.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
 
 _logger = logging.getLogger(__name__)
-
-
-def open_channel(address: str) -> grpc.aio.Channel:
-    """Open a plain channel that notices a dead peer within seconds."""
-    return grpc.aio.insecure_channel(
-        address,
-        options=(
-            ("grpc.keepalive_time_ms", 15_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            # Another tablet behind the same address must be a new connection.
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_reconnect_backoff_ms", 5_000),
-        ),
-    )
 
 
 class HealthStream:
@@ -44,7 +39,7 @@ class HealthStream:
         name: what it is called in the log (`replica 10.0.0.7:16100`).
         silent_after_seconds: longest time between two messages of a healthy tablet.
         clock: tells the age of what was heard.
-        channel: opens a connection to an address.
+        peers: opens the connection.
         on_change: told of each message and of each loss.
     """
 
@@ -55,7 +50,7 @@ class HealthStream:
         name: str,
         silent_after_seconds: float,
         clock: Clock,
-        channel: Callable[[str], grpc.aio.Channel] = open_channel,
+        peers: Peers = PLAIN,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = address
@@ -63,7 +58,7 @@ class HealthStream:
         self._name = name
         self._silent_after_seconds = silent_after_seconds
         self._clock = clock
-        self._channel = channel
+        self._peers = peers
         self._on_change = on_change
         self._heard_monotonic: float | None = None
         self._lost = "not connected yet"
@@ -107,9 +102,11 @@ class HealthStream:
             await self._pause()
 
     async def _listen(self) -> None:
-        async with self._channel(self.address) as channel:
+        async with self._peers.open(self.address, CHANNEL_OPTIONS) as channel:
             stub = queryservice_pb2_grpc.QueryStub(channel)
-            call = stub.StreamHealth(query_pb2.StreamHealthRequest())
+            call = stub.StreamHealth(
+                query_pb2.StreamHealthRequest(), metadata=self._peers.metadata()
+            )
             while True:
                 async with asyncio.timeout(self._silent_after_seconds):
                     message = await call.read()

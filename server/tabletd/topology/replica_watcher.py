@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import grpc
-
+from tabletd.access.peers import PLAIN, Peers
 from tabletd.clock import Clock
-from tabletd.topology.health_stream import SILENT_INTERVALS, HealthStream, open_channel
+from tabletd.topology.health_stream import SILENT_INTERVALS, HealthStream
 from tabletd.topology.layout import alias_text
 from tabletd_pb import query_pb2, topodata_pb2
 
@@ -75,7 +74,7 @@ class ReplicaWatcher:
     Args:
         settings: who is watched.
         clock: tells the age of what was heard.
-        channel: opens a connection to an address.
+        peers: opens connections to them.
 
     Attributes:
         on_named: called when a tablet says which one it is, for the first time or another than
@@ -87,11 +86,11 @@ class ReplicaWatcher:
         settings: WatcherSettings,
         *,
         clock: Clock,
-        channel: Callable[[str], grpc.aio.Channel] = open_channel,
+        peers: Peers = PLAIN,
     ) -> None:
         self.on_named: Callable[[], None] = lambda: None
         self._watches = [
-            _Watch(address, settings, clock, channel, self._note_names)
+            _Watch(address, settings, clock, peers, self._note_names)
             for address in dict.fromkeys(settings.addresses)
         ]
         self._noted = self.names()
@@ -125,7 +124,7 @@ class _Watch:
         address: str,
         settings: WatcherSettings,
         clock: Clock,
-        channel: Callable[[str], grpc.aio.Channel],
+        peers: Peers,
         on_change: Callable[[], None],
     ) -> None:
         self.address = address
@@ -135,7 +134,7 @@ class _Watch:
             name=f"replica {address}",
             silent_after_seconds=SILENT_INTERVALS * settings.health_check_interval_seconds,
             clock=clock,
-            channel=channel,
+            peers=peers,
             on_change=on_change,
         )
 

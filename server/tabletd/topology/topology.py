@@ -7,15 +7,13 @@ StreamHealth, so that a primary that moved is found again as soon as it says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import grpc
-
+from tabletd.access.peers import PLAIN, Peers
 from tabletd.clock import Clock
 from tabletd.errors import Reason, TabletdError
-from tabletd.topology.health_stream import SILENT_INTERVALS, HealthStream, open_channel
+from tabletd.topology.health_stream import SILENT_INTERVALS, HealthStream
 from tabletd.topology.layout import Layout, TabletPlace, alias_text
 from tabletd_pb import query_pb2, topodata_pb2
 
@@ -72,7 +70,7 @@ class StaticTopology:
         clock: tells the age of what was heard.
         health_check_interval_seconds: longest time between two messages of a healthy tablet.
         patience_seconds: how long `wait_for_primary` waits.
-        channel: opens a connection to an address.
+        peers: opens connections to them.
     """
 
     def __init__(
@@ -82,13 +80,13 @@ class StaticTopology:
         clock: Clock,
         health_check_interval_seconds: float = 20.0,
         patience_seconds: float = 3.0,
-        channel: Callable[[str], grpc.aio.Channel] = open_channel,
+        peers: Peers = PLAIN,
     ) -> None:
         self._layout = layout
         self._clock = clock
         self._silent_after_seconds = SILENT_INTERVALS * health_check_interval_seconds
         self._patience_seconds = patience_seconds
-        self._channel = channel
+        self._peers = peers
         self._streams: dict[TabletPlace, HealthStream] = {}
         self._changed = asyncio.Event()
         self._replaced = asyncio.Event()
@@ -164,7 +162,7 @@ class StaticTopology:
             name=f"tablet {tablet.alias} at {tablet.grpc_address}",
             silent_after_seconds=self._silent_after_seconds,
             clock=self._clock,
-            channel=self._channel,
+            peers=self._peers,
             on_change=self._changed.set,
         )
 

@@ -189,6 +189,16 @@ class Commands:
         return _table(_HEADER, [_row(migration) for migration in found])
 
 
+def is_reading(args: Sequence[str]) -> bool:
+    """Tell whether a command, as `Commands.run` takes it, changes nothing."""
+    name, *rest = args or [""]
+    try:
+        words = _read(rest)
+    except TabletdError:
+        return False
+    return name.lower() == "onlineddl" and words.arguments[1:2] == ("show",)
+
+
 def _read(words: Sequence[str]) -> _Words:
     """Part the flags from the other words; one hyphen or two, the value behind `=` or a blank."""
     flags: dict[str, str] = {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import http.client
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from tabletd import __version__
+from tabletd.access.peers import Peers
 from tabletd.errors import Reason, TabletdError
 from tabletd.topology import TabletPlace, Topology
 from tabletd.vtctld.cluster import Cluster
@@ -41,6 +43,7 @@ class TabletCalls:
         clients: connections to them.
         own_alias: the tablet in this process.
         now_seconds: Unix time, for events.
+        peers: who we are to other daemons.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class TabletCalls:
         clients: TabletClients,
         own_alias: str,
         now_seconds: Callable[[], float],
+        peers: Peers,
     ) -> None:
         self._topology = topology
         self._cluster = cluster
@@ -59,6 +63,7 @@ class TabletCalls:
         self._clients = clients
         self._own_alias = own_alias
         self._now_seconds = now_seconds
+        self._peers = peers
 
     async def call(
         self,
@@ -86,7 +91,7 @@ class TabletCalls:
         if place.alias == self._own_alias:
             return __version__
         try:
-            return await asyncio.to_thread(_version_over_http, place)
+            return await asyncio.to_thread(_version_over_http, place, self._peers.basic_login)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise TabletdError(
                 Reason.OUTCOME_UNKNOWN,
@@ -206,12 +211,16 @@ class TabletCalls:
         return answer.status
 
 
-def _version_over_http(place: TabletPlace) -> str:
+def _version_over_http(place: TabletPlace, login: tuple[str, str] | None) -> str:
     connection = http.client.HTTPConnection(
         place.host, place.http_port, timeout=_VERSION_SECONDS_MAX
     )
     try:
-        connection.request("GET", "/debug/vars")
+        headers: dict[str, str] = {}
+        if login is not None:
+            pair = base64.b64encode(":".join(login).encode()).decode()
+            headers["Authorization"] = f"Basic {pair}"
+        connection.request("GET", "/debug/vars", headers=headers)
         answer = connection.getresponse()
         if answer.status != http.HTTPStatus.OK:
             raise ValueError(f"HTTP status {answer.status}")

@@ -11,6 +11,7 @@ import grpc
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
+from tabletd.access.peers import PLAIN, Metadata, Peers
 from tabletd.errors import Reason, TabletdError
 from tabletd.topology import TabletPlace
 from tabletd_pb.lag_pb2_grpc import LagStub
@@ -55,7 +56,7 @@ class Method(Protocol[_Request_contra, _Response_co]):
     """A method of a tablet, ready to be called."""
 
     def __call__(
-        self, request: _Request_contra, /, *, timeout: float
+        self, request: _Request_contra, /, *, timeout: float, metadata: Metadata
     ) -> Awaitable[_Response_co]: ...
 
 
@@ -100,7 +101,7 @@ class _InProcess:
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         behaviour = getattr(self._servicer, name)
 
-        async def call(request: Any, /, *, timeout: float) -> Any:
+        async def call(request: Any, /, *, timeout: float, metadata: Metadata) -> Any:
             try:
                 async with asyncio.timeout(timeout):
                     return await behaviour(request, None)
@@ -117,12 +118,17 @@ class TabletClients:
 
     Args:
         own: the tablet in this process, by alias.
+        peers: opens the connections.
     """
 
-    def __init__(self, own: Mapping[str, TabletStub] | None = None) -> None:
+    def __init__(
+        self, own: Mapping[str, TabletStub] | None = None, *, peers: Peers = PLAIN
+    ) -> None:
         self._own = dict(own or {})
-        self._channels: dict[str, grpc.aio.Channel] = {}
-        self._stubs: dict[str, TabletStub] = {}
+        self._peers = peers
+        self._channels: list[grpc.aio.Channel] = []
+        # By address and by what it was opened with; calls may still run on one that is outdated.
+        self._stubs: dict[tuple[str, int], TabletStub] = {}
 
     async def call(
         self,
@@ -145,22 +151,25 @@ class TabletClients:
         """
         stub = self._own.get(tablet.alias) or self._stub(tablet.grpc_address)
         try:
-            return await method(stub)(request, timeout=timeout_seconds)
+            return await method(stub)(
+                request, timeout=timeout_seconds, metadata=self._peers.metadata()
+            )
         except grpc.aio.AioRpcError as error:
             raise tablet_error(error, tablet) from None
 
     def _stub(self, address: str) -> TabletStub:
-        stub = self._stubs.get(address)
+        key = (address, self._peers.generation)
+        stub = self._stubs.get(key)
         if stub is None:
-            channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-            self._channels[address] = channel
+            channel = self._peers.open(address, _OPTIONS)
+            self._channels.append(channel)
             stub = TabletStub(TabletManagerStub(channel), ThrottlingStub(channel), LagStub(channel))
-            self._stubs[address] = stub
+            self._stubs[key] = stub
         return stub
 
     async def close(self) -> None:
         """Close all connections; what is under way ends with an error."""
-        channels = list(self._channels.values())
+        channels = list(self._channels)
         self._channels.clear()
         self._stubs.clear()
         for channel in channels:

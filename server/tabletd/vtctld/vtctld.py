@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from tabletd.access.peers import PLAIN, Peers
 from tabletd.executor.strategy import Strategy
 from tabletd.topology import Topology
 from tabletd.vtctld.apply_schema import ApplySchema
@@ -50,6 +51,7 @@ def build_vtctld(
     own_tablet: TabletStub | None = None,
     own_rows: OwnRows | None = None,
     online: Strategy | None = None,
+    peers: Peers = PLAIN,
 ) -> Vtctld:
     """Make it.
 
@@ -59,8 +61,10 @@ def build_vtctld(
         own_tablet: its stub, which needs no network.
         own_rows: reads rows from its server.
         online: what the strategies `online` and `vitess` stand for; None: nothing.
+        peers: opens connections to the other tablets.
     """
-    clients = TabletClients({own_alias: own_tablet} if own_tablet is not None else None)
+    own = {own_alias: own_tablet} if own_tablet is not None else None
+    clients = TabletClients(own, peers=peers)
     fan_out = FanOut(topology)
     migrations = Migrations(
         topology=topology,
@@ -78,6 +82,7 @@ def build_vtctld(
         clients=clients,
         own_alias=own_alias,
         now_seconds=time.time,
+        peers=peers,
     )
     schema = ApplySchema(
         topology=topology,

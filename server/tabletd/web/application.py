@@ -116,18 +116,25 @@ async def _report_status(request: Request, reports: StatusReports) -> Response:
 
 
 def _refuse_other_hosts(request: Request) -> None:
-    # The tools run beside us; anybody else has no business here, with a token or without. Who
-    # comes from the very address that he came to is on this machine as well.
-    host = request.client.host if request.client else ""
-    own_address, _ = request.scope.get("server") or ("", 0)
-    try:
-        is_here = ipaddress.ip_address(host).is_loopback or host == own_address
-    except ValueError:
-        is_here = False
-    if not is_here:
+    # The tools run beside us; anybody else has no business here, with a token or without.
+    if not comes_from_here(request):
+        host = request.client.host if request.client else ""
         raise TabletdError(
             Reason.PERMISSION_DENIED, "reports are taken from this machine only", peer=host
         )
+
+
+def comes_from_here(request: Request) -> bool:
+    """Tell whether a request was made on this machine.
+
+    Who comes from the very address that he came to is here as well.
+    """
+    host = request.client.host if request.client else ""
+    own_address, _ = request.scope.get("server") or ("", 0)
+    try:
+        return ipaddress.ip_address(host).is_loopback or host == own_address
+    except ValueError:
+        return False
 
 
 def _token(request: Request) -> str:

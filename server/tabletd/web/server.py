@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tabletd.errors import Reason, TabletdError
@@ -60,7 +60,7 @@ class HttpServer:
         listener: a socket of `listen`.
     """
 
-    def __init__(self, application: Starlette, listener: socket.socket) -> None:
+    def __init__(self, application: ASGIApp, listener: socket.socket) -> None:
         self._socket = listener
         self._server = _Uvicorn(
             uvicorn.Config(

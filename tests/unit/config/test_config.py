@@ -17,11 +17,10 @@ from tabletd.config import (
     SECRETS,
     Config,
     LoadedConfig,
-    format_duration,
     load_config,
-    parse_duration,
     shown_settings,
 )
+from tabletd.config_values import format_duration, parse_duration
 from tabletd.errors import Reason, TabletdError
 
 NEEDED = {"tablet_alias": "zone1-0000000100", "keyspace": "shop"}

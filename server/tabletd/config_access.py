@@ -1,0 +1,91 @@
+"""The settings about who may call: TLS, credentials, roles, and what is open to everybody.
+
+Names are Vitess's where Vitess has the setting.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from tabletd.config_values import Names, Port
+
+
+def _split_substrings(value: object) -> object:
+    """Vitess separates them by colons, since a certificate's name may have commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(":") if part.strip())
+    return value
+
+
+class AccessConfig(BaseModel):
+    """These settings, as a part of `Config`."""
+
+    grpc_cert: Path | None = Field(None, description="PEM file: our certificate; turns TLS on.")
+    grpc_key: Path | None = Field(None, description="PEM file: the key of grpc_cert.")
+    grpc_ca: Path | None = Field(
+        None,
+        description="PEM file: authorities of clients; every client must show a certificate then.",
+    )
+    grpc_server_ca: Path | None = Field(
+        None, description="PEM file: authorities between grpc_cert and a root, sent along."
+    )
+    grpc_crl: Path | None = Field(
+        None, description="PEM file: revocation lists of the authorities in grpc_ca."
+    )
+    grpc_enable_optional_tls: bool = Field(
+        False, description="Take calls without TLS as well; they need grpc_plain_port."
+    )
+    grpc_plain_port: Port | None = Field(
+        None, description="Further gRPC port without TLS; callers give a password there."
+    )
+    grpc_password_port: Port | None = Field(
+        None,
+        description="Further gRPC port with TLS that asks for a password in place of a "
+        "certificate, beside grpc_ca.",
+    )
+    grpc_auth_mode: Literal["", "static", "mtls"] = Field(
+        "", description="How callers show who they are: by a password, or by a certificate."
+    )
+    grpc_auth_static_password_file: Path | None = Field(
+        None, description="JSON file: who may call, see `tabletd password`."
+    )
+    grpc_auth_mtls_allowed_substrings: Annotated[
+        tuple[str, ...], BeforeValidator(_split_substrings)
+    ] = Field(
+        (), description="Certificates whose subject has one of these may call, colon-separated."
+    )
+    grpc_auth_mtls_roles: Names = Field(
+        (),
+        description="Roles by the name in a certificate (*.ops.example=operator), comma-separated.",
+    )
+    grpc_auth_default_role: Literal["reader", "operator", "admin"] = Field(
+        "reader", description="Role of callers that none is given to by name."
+    )
+    insecure_listen: bool = Field(
+        False, description="Let everybody who reaches a port do everything; without it refused."
+    )
+    http_open_pages: Names = Field(
+        (),
+        description="Pages that other machines may read without a password (health, metrics).",
+    )
+    audit_log: Path | None = Field(
+        None, description="Where calls that change something are noted; default: beside the runs."
+    )
+    tablet_manager_grpc_ca: Path | None = Field(
+        None, description="PEM file: authorities of the other daemons; turns TLS to them on."
+    )
+    tablet_manager_grpc_cert: Path | None = Field(
+        None, description="PEM file: the certificate that we show to the other daemons."
+    )
+    tablet_manager_grpc_key: Path | None = Field(
+        None, description="PEM file: the key of tablet_manager_grpc_cert."
+    )
+    tablet_manager_grpc_server_name: str = Field(
+        "", description="Name in the other daemons' certificates; default: the host's."
+    )
+    grpc_auth_static_client_creds: Path | None = Field(
+        None, description='JSON file: {"Username": "...", "Password": "..."} for other daemons.'
+    )

@@ -1,0 +1,165 @@
+"""Lets a call in or not, by who makes it, and notes down what changes something."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Final, cast
+
+import grpc.aio
+
+from tabletd.access.access import Access
+from tabletd.access.audit import AuditLog, shown_sql
+from tabletd.access.caller import Caller, enter
+from tabletd.access.roles import Role
+from tabletd.errors import Reason, TabletdError
+from tabletd.servicers.roles import FREE, RULES, Rule, missing_role
+from tabletd.servicers.status import STATUS_CODES
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_CERTIFICATE: Final = "x509_pem_cert"
+_OK: Final = "OK"
+_TEXT_CHARACTERS_MAX: Final = 300
+_STATEMENTS: Final = frozenset({"sql", "query", "statement", "args"})
+# What says on which thing a call acts, in whichever request it is.
+_TARGETS: Final = (
+    "keyspace",
+    "shard",
+    "uuid",
+    "uuid_list",
+    "migration_context",
+    "ddl_strategy",
+    "app_name",
+    "db_name",
+    "tablet_type",
+    "writable",
+    "args",
+    "sql",
+    "query",
+    "statement",
+)
+_UNKNOWN: Final = Rule(Role.READER)
+
+
+class Guard:
+    """Surrounds calls.
+
+    Args:
+        access: tells who calls.
+        audit: None: nothing is noted.
+    """
+
+    def __init__(self, access: Access, audit: AuditLog | None = None) -> None:
+        self._access = access
+        self._audit = audit
+
+    def covers(self, method: str) -> bool:
+        """Tell whether a method of a service that is not ours asks who calls."""
+        return not self._access.is_open and method not in FREE
+
+    def rule(self, method: str) -> Rule | None:
+        """Return what a method needs; None: the guard has nothing to do with it."""
+        if method in FREE:
+            return None
+        rule = RULES.get(method, _UNKNOWN)
+        reads_only = rule.role is Role.READER and rule.judge is None
+        return None if self._access.is_open and reads_only else rule
+
+    @asynccontextmanager
+    async def watch(
+        self, rule: Rule, method: str, request: Any, context: Context
+    ) -> AsyncGenerator[None]:
+        """Check the caller of the enclosed call, and note it down if it is to change something.
+
+        Raises:
+            TabletdError: UNAUTHENTICATED, PERMISSION_DENIED.
+        """
+        began_seconds = time.monotonic()
+        needed, caller = rule.role, Caller(role=Role.READER, peer=context.peer())
+        error: BaseException | None = None
+        try:
+            caller = await self._identify(request, context)
+            if caller.role < rule.role or rule.judge is not None:
+                needed = rule.role_for(request)
+            if caller.role < needed:
+                raise missing_role(method, needed, caller.name, caller.role)
+            enter(caller)
+            yield
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            if self._audit is not None and needed > Role.READER:
+                code, reason = _answer(error)
+                await self._audit.note(
+                    caller,
+                    method.removeprefix("/"),
+                    target(request),
+                    code=code,
+                    reason=reason,
+                    began_seconds=began_seconds,
+                )
+
+    async def _identify(self, request: Any, context: Context) -> Caller:
+        caller = await self._access.identify(
+            peer=context.peer(),
+            metadata=cast(Any, context.invocation_metadata() or ()),
+            certificate=None if self._access.tls is None else _certificate(context),
+        )
+        effective = _effective(request)
+        return replace(caller, effective=effective) if effective else caller
+
+
+def _certificate(context: Context) -> bytes | None:
+    found = cast(Mapping[str, list[bytes]], context.auth_context()).get(_CERTIFICATE)
+    return found[0] if found else None
+
+
+def _effective(request: Any) -> str:
+    """Return in whose name a request says that it is made."""
+    for name in ("caller_id", "effective_caller_id"):
+        caller_id = getattr(request, name, None)
+        if caller_id is not None and caller_id.principal:
+            return str(caller_id.principal)[:_TEXT_CHARACTERS_MAX]
+    return ""
+
+
+def _answer(error: BaseException | None) -> tuple[str, str]:
+    match error:
+        case None:
+            return _OK, ""
+        case TabletdError():
+            return STATUS_CODES[error.reason].name, error.reason.value
+        case Exception():
+            return grpc.StatusCode.INTERNAL.name, Reason.INTERNAL.value
+        case _:  # the caller hung up, or his time was over
+            return grpc.StatusCode.CANCELLED.name, ""
+
+
+def target(request: Any) -> dict[str, object]:
+    """Return on what a request acts, by the names of its fields; only what it says."""
+    found: dict[str, object] = {}
+    alias = getattr(request, "tablet_alias", None)
+    if alias is not None and alias.cell:
+        found["tablet_alias"] = f"{alias.cell}-{alias.uid:010d}"
+    for name in _TARGETS:
+        value = getattr(request, name, None)
+        if not value:
+            continue
+        if name == "query" and not isinstance(value, str | bytes):  # a BoundQuery
+            value = value.sql
+        found[name] = _shown(name, value)
+    return found
+
+
+def _shown(name: str, value: Any) -> object:
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        return [_shown(name, one) for one in value]
+    return shown_sql(value) if name in _STATEMENTS else value[:_TEXT_CHARACTERS_MAX]

@@ -1,0 +1,249 @@
+"""A primary's and a replica's daemon that let in only whom they know, called by real clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tabletd.access.passwords import PasswordHash
+from tabletd.sandbox.daemons import Daemon, start_daemon
+from tabletd.sandbox.ledger import is_serving
+from tabletd.sandbox.servers import free_ports
+from tabletd.sandbox.topology_file import TopologyEntry, write_topology
+from tabletd_client.cli.application import application
+from tests.support.certificates import Authority, Pair, shown_serial_number
+from tests.support.servers import Pair as ServerPair
+from tests.support.vtctldclient import VtctldClient, missing_program
+from tests.support.waiting import eventually_blocking
+
+KEYSPACE: Final = "shop"
+ALIASES: Final = ("zone1-0000000100", "zone1-0000000101")
+PATIENCE_SECONDS: Final = 60.0
+_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
+
+
+@dataclass
+class Closed:
+    """The two daemons, and what their callers need.
+
+    Attributes:
+        primary: beside the primary.
+        replica: beside the replica.
+        password_port: of the replica's daemon.
+        authority: signed all certificates.
+        clients: certificates by name: `olga` is an operator, `rita` a reader.
+        credentials: file with the right password of `olga`.
+        servers: the two servers.
+        directory: for files.
+    """
+
+    primary: Daemon
+    replica: Daemon
+    password_port: int
+    authority: Authority
+    clients: dict[str, Pair]
+    credentials: Path
+    servers: ServerPair
+    directory: Path
+
+    def vtctldclient(self, *flags: str, port: int | None = None) -> VtctldClient:
+        """Return Vitess's client of the replica's daemon, which hands on to the primary's."""
+        server = f"localhost:{port or self.replica.grpc_port}"
+        ca = ("--vtctld_grpc_ca", str(self.authority.ca))
+        return VtctldClient("0.21", server, self.directory, flags=(*ca, *flags))
+
+    def by_certificate(self, name: str) -> VtctldClient:
+        pair = self.clients[name]
+        return self.vtctldclient(
+            "--vtctld_grpc_cert", str(pair.cert), "--vtctld_grpc_key", str(pair.key)
+        )
+
+    def audit(self, daemon: Daemon) -> list[dict[str, Any]]:
+        """Return what a daemon noted down."""
+        lines = (daemon.run_directory / "audit.log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def tabletctl(self, *arguments: str) -> Result:
+        """Run the command, with the replica's daemon as its server unless it is told another."""
+        environment = {"TABLETCTL_SERVER": f"localhost:{self.replica.grpc_port}"}
+        return CliRunner().invoke(application, arguments, env=environment)
+
+
+def user_file(directory: Path) -> tuple[Path, Path]:
+    users, credentials = directory / "users.json", directory / "olga.json"
+    hashed = str(PasswordHash.make("open sesame"))
+    users.write_text(json.dumps([{"Username": "olga", "PasswordHash": hashed, "Role": "operator"}]))
+    credentials.write_text(json.dumps({"Username": "olga", "Password": "open sesame"}))
+    users.chmod(0o600)
+    return users, credentials
+
+
+@pytest.fixture(scope="module")
+def closed(
+    mariadb_pair_servers: ServerPair, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Closed]:
+    directory = tmp_path_factory.mktemp("closed")
+    servers = mariadb_pair_servers
+    servers.reset()
+    servers.primary.script(f"CREATE DATABASE {KEYSPACE}", f"CREATE TABLE {KEYSPACE}.t (id INT)")
+    servers.catch_up()
+    authority = Authority(directory)
+    clients = {name: authority.pair(name) for name in ("olga", "rita", "daemon", "server")}
+    users, credentials = user_file(directory)
+    numbers = free_ports(5)
+    entries = [
+        TopologyEntry(alias, "0", *ports, server.port)
+        for alias, ports, server in zip(
+            ALIASES,
+            ((numbers[0], numbers[1]), (numbers[2], numbers[3])),
+            (servers.primary, servers.replica),
+            strict=True,
+        )
+    ]
+    write_topology(directory / "topology.toml", KEYSPACE, entries)
+    settings = {
+        "topology_file": str(directory / "topology.toml"),
+        "heartbeat_interval": "250ms",
+        "health_check_interval": "1s",
+        "shutdown_grace": "2s",
+        "grpc_cert": str(clients["server"].cert),
+        "grpc_key": str(clients["server"].key),
+        "grpc_ca": str(authority.ca),
+        "grpc_crl": str(authority.revoke()),
+        "grpc_auth_mode": "mtls",
+        "grpc_auth_mtls_roles": "daemon=admin,olga=operator,rita=reader",
+        "grpc_auth_static_password_file": str(users),
+        "tablet_manager_grpc_ca": str(authority.ca),
+        "tablet_manager_grpc_cert": str(clients["daemon"].cert),
+        "tablet_manager_grpc_key": str(clients["daemon"].key),
+    }
+    primary = start_daemon(
+        servers.primary.server,
+        directory / "primary",
+        alias=ALIASES[0],
+        keyspace=KEYSPACE,
+        settings=settings,
+        launcher=_LAUNCHER,
+        ports=(numbers[0], numbers[1]),
+    )
+    try:
+        replica = start_daemon(
+            servers.replica.server,
+            directory / "replica",
+            alias=ALIASES[1],
+            keyspace=KEYSPACE,
+            settings={**settings, "grpc_password_port": str(numbers[4])},
+            launcher=_LAUNCHER,
+            ports=(numbers[2], numbers[3]),
+        )
+        try:
+            for daemon in (primary, replica):
+                eventually_blocking(partial(is_serving, daemon.http), PATIENCE_SECONDS)
+            yield Closed(
+                primary, replica, numbers[4], authority, clients, credentials, servers, directory
+            )
+        finally:
+            replica.kill()
+    finally:
+        primary.kill()
+
+
+pytestmark = pytest.mark.skipif(bool(missing_program("0.21")), reason=missing_program("0.21"))
+
+
+def test_vitess_client_changes_a_schema_over_mtls_and_both_daemons_know_who_did_it(
+    closed: Closed,
+) -> None:
+    client = closed.by_certificate("olga")
+    eventually_blocking(
+        lambda: (
+            client.try_run(
+                "ApplySchema", "--ddl-strategy=direct", "--sql=ALTER TABLE t ADD c INT", KEYSPACE
+            ).code
+            == 0
+        ),
+        PATIENCE_SECONDS,
+        "the replica's daemon reaches the primary's",
+        0.25,
+    )
+    columns = closed.servers.primary.query(f"SHOW COLUMNS FROM {KEYSPACE}.t")
+    assert [row[0] for row in columns] == ["id", "c"]
+    here = closed.audit(closed.replica)[-1]
+    assert (here["method"], here["certificate"], here["role"], here["code"]) == (
+        "vtctlservice.Vtctld/ApplySchema",
+        "olga",
+        "operator",
+        "OK",
+    )
+    there = [note for note in closed.audit(closed.primary) if "ADD c INT" in str(note["target"])]
+    assert {note["certificate"] for note in there} == {"daemon"}
+    assert there[-1]["on_behalf_of"].startswith("olga from ")
+
+
+def test_a_role_that_is_too_low_is_told_to_vitess_client(closed: Closed) -> None:
+    text = closed.by_certificate("olga").refused("SetWritable", ALIASES[0], "false")
+    assert "SetWritable needs the role admin, and olga has the role operator" in text
+    text = closed.by_certificate("rita").refused("OnlineDDL", "cancel", KEYSPACE, "all")
+    assert "needs the role operator, and rita has the role reader" in text
+    assert ALIASES[0] in closed.by_certificate("rita").run("GetTablets")
+
+
+def test_vitess_client_gives_a_password_where_no_certificate_is_asked_for(closed: Closed) -> None:
+    login = ("--grpc_auth_static_client_creds", str(closed.credentials))
+    right = closed.vtctldclient(*login, port=closed.password_port)
+    assert ALIASES[1] in right.run("GetTablets")
+    nobody = closed.vtctldclient(port=closed.password_port)
+    assert "username and password must be provided" in nobody.refused("GetTablets")
+    wrong = closed.directory / "wrong.json"
+    wrong.write_text('{"Username": "olga", "Password": "close sesame"}')
+    text = closed.vtctldclient(
+        "--grpc_auth_static_client_creds", str(wrong), port=closed.password_port
+    ).refused("GetTablets")
+    assert 'caller "olga" provided invalid credentials' in text
+    log = closed.replica.log.read_text()
+    assert "sesame" not in log
+
+
+def test_tabletctl_shows_its_certificate(closed: Closed) -> None:
+    olga = closed.clients["olga"]
+    tls = ["--tls-ca", str(closed.authority.ca)]
+    shown = [*tls, "--tls-cert", str(olga.cert), "--tls-key", str(olga.key)]
+    answer = closed.tabletctl(*shown, "tablets")
+    assert answer.exit_code == 0, answer.output
+    assert ALIASES[0] in answer.output
+    without = closed.tabletctl(*tls, "--timeout", "5s", "tablets")
+    assert without.exit_code != 0
+    by_password = closed.tabletctl(
+        *tls,
+        "--server",
+        f"localhost:{closed.password_port}",
+        "--credentials",
+        str(closed.credentials),
+        "tablets",
+    )
+    assert by_password.exit_code == 0, by_password.output
+
+
+def test_a_new_certificate_and_a_revocation_are_taken_up_without_a_restart(closed: Closed) -> None:
+    fresh = closed.authority.pair("server")
+    number = fresh.certificate.serial_number
+    port = closed.password_port
+    eventually_blocking(lambda: shown_serial_number(port) == number, PATIENCE_SECONDS)
+    lost = closed.authority.pair("lost", file="rita")
+    closed.clients["lost"] = lost
+    # Another name than any that has a role, so that only the revocation tells the two refusals.
+    assert "not authorized" in closed.by_certificate("lost").refused("GetTablets")
+    closed.authority.revoke(lost)
+    eventually_blocking(
+        lambda: "was revoked" in closed.by_certificate("lost").refused("GetTablets"),
+        PATIENCE_SECONDS,
+        "the revocation is taken up",
+        0.25,
+    )
