@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tabletd.errors import TabletdError
 from tabletd.executor.controls import LiveControls, Wanted
+from tabletd.executor.engines.base import CutOver
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
+from tabletd.processes.runner import attach
 from tests.integration.engines.rig import POSTPONED, Record, Rig, is_ready
 from tests.support.waiting import eventually
 
@@ -64,6 +67,26 @@ async def test_what_is_wanted_of_a_tool_is_written_when_there_is_room_again(
         await eventually(lambda: "No space left on device" in caplog.text, what="it is tried")
         assert not running.task.done()
         scratch.unlink()
+        outcome = await running.task
+    assert outcome.status is Status.COMPLETE, outcome.message
+    assert rig.leftovers(outcome.old_table) == []
+
+
+async def test_a_pt_osc_that_cannot_say_that_it_swaps_is_seen_to_do_so(mariadb_rig: Rig) -> None:
+    rig = mariadb_rig
+    rig.create_orders(10)
+    async with rig.running(PT_OSC, ADD_EXTRA, "", POSTPONED, until=is_ready) as running:
+        directory = Path(running.record.migration.run_directory)
+        run = await attach(directory / "run")
+        assert run is not None
+        (directory / f"report.before_swap_tables.{run.tool.pid}.tmp").symlink_to("/dev/full")
+        with closing(rig.server.connect(rig.schema, autocommit=False)) as holder:
+            holder.cursor().execute("SELECT * FROM orders LIMIT 1")
+            running.controls.want(Wanted())
+            await eventually(
+                lambda: running.record.reported[-1].cut_over is CutOver.UNDER_WAY,
+                what="it waits for the table's lock",
+            )
         outcome = await running.task
     assert outcome.status is Status.COMPLETE, outcome.message
     assert rig.leftovers(outcome.old_table) == []

@@ -159,7 +159,9 @@ class PtOsc:
         reports = {event: report for event, report in said.items() if not report.dry_run}
         at_swap = reports.get("before_swap_tables") or reports.get("holding")
         if at_swap is not None:
-            return self._at_the_swap(at_swap, rows)
+            # That it goes on, a full disk may have kept it from saying.
+            is_held = at_swap.event == "holding" and workspace.is_held
+            return self._at_the_swap(at_swap, rows, is_held=is_held)
         copying = reports.get("copying")
         if copying is None:
             return progress
@@ -173,8 +175,7 @@ class PtOsc:
             )
         return replace(progress, rows_copied=copying.rows_copied)
 
-    def _at_the_swap(self, report: hooks.Report, rows: int) -> Progress:
-        is_held = report.event == "holding"
+    def _at_the_swap(self, report: hooks.Report, rows: int, *, is_held: bool) -> Progress:
         return Progress(
             stage=f"{self.strategy}: {'ready to swap' if is_held else 'swapping'} the tables",
             rows_copied=report.rows_copied,
