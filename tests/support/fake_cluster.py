@@ -16,6 +16,7 @@ from tabletd.errors import TabletdError
 from tabletd.servicers.status import error_status
 from tabletd.topology import Layout, StaticTopology, TabletPlace
 from tabletd_pb import query_pb2, topodata_pb2
+from tabletd_pb.lag_pb2_grpc import LagServicer, add_LagServicer_to_server
 from tabletd_pb.queryservice_pb2_grpc import QueryServicer, add_QueryServicer_to_server
 from tabletd_pb.tabletmanagerservice_pb2_grpc import (
     TabletManagerServicer,
@@ -75,6 +76,7 @@ class FakeDaemon:
         """Serve on a port, 0: on a free one; return it."""
         self._server = grpc.aio.server()
         add_TabletManagerServicer_to_server(_answering(self, TabletManagerServicer), self._server)
+        add_LagServicer_to_server(_answering(self, LagServicer), self._server)
         add_ThrottlingServicer_to_server(_answering(self, ThrottlingServicer), self._server)
         add_QueryServicer_to_server(_Telling(self), self._server)
         port = self._server.add_insecure_port(f"127.0.0.1:{port}")

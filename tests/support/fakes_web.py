@@ -11,6 +11,7 @@ from tabletd.heartbeat.lag import NO_LAG, Lag
 from tabletd.tablet import Health, HealthClass, TabletAlias, TabletType
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler import CheckResult, ResponseCode, Scope
+from tabletd.vtctld.shard_lag import TabletLag
 from tabletd.web.ports import WebPorts
 
 
@@ -90,11 +91,15 @@ class FakeWeb:
     migrations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     migrations_error: TabletdError | None = None
     lease_state: str = "held since epoch 1"
+    lags: list[TabletLag] = field(default_factory=list[TabletLag])
 
     async def recent_migrations(self) -> Sequence[Mapping[str, Any]]:
         if self.migrations_error is not None:
             raise self.migrations_error
         return self.migrations
+
+    async def shard_lag(self) -> Sequence[TabletLag]:
+        return self.lags
 
     def ports(self) -> WebPorts:
         """Return what the application takes."""
@@ -108,5 +113,6 @@ class FakeWeb:
             recent_migrations=self.recent_migrations,
             mysql_address="127.0.0.1:3306",
             lease_state=lambda: self.lease_state,
+            shard_lag=self.shard_lag,
             version="9.9",
         )

@@ -99,9 +99,9 @@ class _Daemon:
             for pool in parts.pools.all():
                 await pool.open()
                 stack.push_async_callback(pool.close)
-            http = HttpServer(self._pages(parts), listener)
             grpc, vtctld = self._grpc_server(parts)
             stack.push_async_callback(vtctld.clients.close)
+            http = HttpServer(self._pages(parts, vtctld), listener)
             parts.primary.clients = vtctld.clients
             parts.throttling.shard.ask = asker(config, vtctld.clients)
             self._ports = (grpc.port, http_address.port)
@@ -207,16 +207,17 @@ class _Daemon:
         )
         return server, vtctld
 
-    def _pages(self, parts: Components) -> PageGuard:
+    def _pages(self, parts: Components, vtctld: Vtctld) -> PageGuard:
         config = self._config
         return PageGuard(
-            build_application(self._web_ports(parts)),
+            build_application(self._web_ports(parts, vtctld)),
             access=parts.access,
             open_pages=config.http_open_pages,
             insecure=config.insecure_listen,
         )
 
-    def _web_ports(self, parts: Components) -> WebPorts:
+    def _web_ports(self, parts: Components, vtctld: Vtctld) -> WebPorts:
+        config = self._config
         return WebPorts(
             tablet=parts.tablet,
             reports=parts.queue.executor,
@@ -227,6 +228,7 @@ class _Daemon:
             recent_migrations=parts.admin.recent_migrations,
             mysql_address=parts.pools.admin.settings.address,
             lease_state=parts.lease.state,
+            shard_lag=partial(vtctld.lag.of, config.keyspace, config.shard),
             version=__version__,
         )
 

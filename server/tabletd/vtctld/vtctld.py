@@ -13,6 +13,7 @@ from tabletd.vtctld.cluster import Cluster
 from tabletd.vtctld.commands import Commands
 from tabletd.vtctld.fan_out import FanOut
 from tabletd.vtctld.migrations import Migrations, OwnRows
+from tabletd.vtctld.shard_lag import ShardLag
 from tabletd.vtctld.tablet_calls import TabletCalls
 from tabletd.vtctld.tablets import TabletClients, TabletStub
 from tabletd.vtctld.throttler_settings import ThrottlerSettings
@@ -32,6 +33,7 @@ class Vtctld:
         calls: calls to tablets by alias.
         validation: checks of the whole.
         commands: the commands of old clients.
+        lag: of the tablets of a shard.
     """
 
     clients: TabletClients
@@ -42,6 +44,7 @@ class Vtctld:
     calls: TabletCalls
     validation: Validation
     commands: Commands
+    lag: ShardLag
 
 
 def build_vtctld(
@@ -101,4 +104,5 @@ def build_vtctld(
         calls=calls,
         validation=Validation(topology=topology, fan_out=fan_out, clients=clients, calls=calls),
         commands=Commands(migrations=migrations, schema=schema),
+        lag=ShardLag(topology=topology, fan_out=fan_out, clients=clients),
     )

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Final
 
@@ -63,6 +64,13 @@ def build_application(ports: WebPorts) -> Starlette:
     async def throttler_check_self(request: Request) -> Response:
         return _throttler_check(request, ports.throttler, Scope.SELF)
 
+    async def lag(request: Request) -> Response:
+        try:
+            found = await ports.shard_lag()
+        except TabletdError as error:
+            return PlainTextResponse(f"not ok: {error}", HTTPStatus.INTERNAL_SERVER_ERROR)
+        return JSONResponse([asdict(one) for one in found])
+
     async def report_status(request: Request) -> Response:
         return await _report_status(request, ports.reports)
 
@@ -73,6 +81,7 @@ def build_application(ports: WebPorts) -> Starlette:
         ("/", page, ["GET"]),
         ("/debug/vars", debug_vars, ["GET"]),
         ("/debug/health", debug_health, ["GET"]),
+        ("/debug/lag", lag, ["GET"]),
         ("/healthz", healthz, ["GET"]),
         ("/metrics", metrics, ["GET"]),
         ("/throttler/check", throttler_check, ["GET"]),

@@ -10,6 +10,7 @@ from tabletd.heartbeat.lag import Lag
 from tabletd.tablet import Health, HealthClass, TabletAlias
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler import CheckResult, Scope
+from tabletd.vtctld.shard_lag import TabletLag
 
 
 class StatusReports(Protocol):
@@ -68,6 +69,7 @@ class WebPorts:
         recent_migrations: the latest rows of the queue, newest first.
         mysql_address: the server beside us.
         lease_state: says which daemon acts for it.
+        shard_lag: the lag of each tablet of the shard.
         version: of the daemon.
     """
 
@@ -80,4 +82,5 @@ class WebPorts:
     recent_migrations: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
     mysql_address: str
     lease_state: Callable[[], str]
+    shard_lag: Callable[[], Awaitable[Sequence[TabletLag]]]
     version: str

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from tabletd.errors import TabletdError
 from tabletd.heartbeat.lag import Lag
+from tabletd.web.lag_lines import lag_line
 from tabletd.web.ports import WebPorts
 
 _TEMPLATES: Final = Environment(
@@ -30,6 +31,10 @@ async def status_page(ports: WebPorts) -> Response:
         migrations = await ports.recent_migrations()
     except TabletdError as error:
         problem = str(error)
+    try:
+        lags = [lag_line(one) for one in await ports.shard_lag()]
+    except TabletdError:
+        lags = []  # the topology does not know this tablet; its own lag stands above
     text = _TEMPLATES.get_template("status.html").render(
         tablet=ports.tablet,
         health=ports.tablet.health,
@@ -38,6 +43,7 @@ async def status_page(ports: WebPorts) -> Response:
         mysql_address=ports.mysql_address,
         lease_state=ports.lease_state(),
         version=ports.version,
+        lags=lags,
         migrations=migrations,
         problem=problem,
     )

@@ -12,10 +12,36 @@ from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.heartbeat.lag import Lag, LagState
 from tabletd.tablet import Health, HealthClass, TabletType
 from tabletd.throttler import CheckResult, ResponseCode, Scope
+from tabletd.vtctld.shard_lag import LagMoment, TabletLag
 from tabletd.web.application import build_application
 from tests.support.fakes_web import FakeWeb
 
 REPORT = "/schema-migration/report-status"
+LAGS = (
+    TabletLag(
+        "zone1-0000000101",
+        "replica",
+        "measured",
+        "clock",
+        0.83,
+        0.0,
+        25.9,
+        history=[
+            LagMoment(3_000.0, "measured", 10.0),
+            LagMoment(2_000.0, "measured", 20.0),
+            LagMoment(1_000.0, "unknown", None),
+            LagMoment(0.0, "measured", 0.0),
+        ],
+    ),
+    TabletLag(
+        "zone1-0000000102",
+        "replica",
+        "stopped",
+        held_ms=65_000.0,
+        error="SQL thread stopped: duplicate <key>",
+    ),
+    TabletLag("zone1-0000000103", error="it does not answer"),
+)
 
 
 @asynccontextmanager
@@ -214,6 +240,28 @@ async def test_the_status_page_shows_lag_and_why_the_server_cannot_be_asked() ->
     assert "9.250 s (stale) no heartbeat received" in text
     assert "NOT_SERVING heartbeat is stale" in text
     assert "MySQL cannot be reached" in text
+
+
+async def test_the_status_page_has_a_line_for_each_tablet_of_the_shard() -> None:
+    web = FakeWeb(lags=list(LAGS))
+    async with client_of(web) as client:
+        text = (await client.get("/")).text
+    assert "0.8 ms" in text
+    assert "0.0 ms to 25.9 ms" in text
+    # Two stretches of figures, and nothing drawn for the time in which nothing was known.
+    assert text.count("<path") == 2
+    assert 'd="M297.0 21.6L298.0 19.2"' in text
+    assert "stopped for 65.0 s; SQL thread stopped: duplicate &lt;key&gt;" in text
+    assert "zone1-0000000103" in text
+    assert "does not answer" in text
+
+
+async def test_the_lag_of_the_shard_is_there_as_json() -> None:
+    async with client_of(FakeWeb(lags=list(LAGS))) as client:
+        found = (await client.get("/debug/lag")).json()
+    assert [one["state"] for one in found] == ["measured", "stopped", "unknown"]
+    assert found[0]["upper_ms"] == 25.9
+    assert found[0]["history"][0] == {"age_ms": 3_000.0, "state": "measured", "lag_ms": 10.0}
 
 
 async def test_the_status_page_of_a_primary_says_who_acts_for_its_server() -> None:
