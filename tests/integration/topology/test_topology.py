@@ -40,7 +40,7 @@ async def test_of_two_primaries_the_later_one_counts() -> None:
 async def test_a_shard_without_a_primary_says_what_its_tablets_are() -> None:
     async with fake_cluster(["0"], replicas=1, patience_seconds=0.5) as cluster:
         old, _ = cluster.daemons.values()
-        await cluster.topology.wait_for_primary(KEYSPACE, "0")
+        await eventually(lambda: cluster.topology.primary(KEYSPACE, "0") == old.place)
         await old.stop()
         await eventually(lambda: cluster.topology.primary(KEYSPACE, "0") is None)
         with pytest.raises(TabletdError) as caught:
