@@ -37,7 +37,7 @@ class FakeLag:
     def history(self) -> Sequence[LagSample]:
         return self.samples
 
-    def answer(self, question: WriterQuestion, received_monotonic: float) -> WriterAnswer:
+    async def answer(self, question: WriterQuestion, received_monotonic: float) -> WriterAnswer:
         self.asked.append(question)
         received_ns = round(received_monotonic * 1_000_000_000)
         return WriterAnswer(received_ns, received_ns, 7, Writing.REGULARLY, 10**9, self.beats)
@@ -59,6 +59,8 @@ class FakeWriterDaemon:
         self.beats: list[Beat] = []
         self.questions: list[WriterQuestion] = []
         self.answers = True
+        self.position = ""
+        self.applied_gtids = ""
 
     async def ask(self, question: WriterQuestion, *, timeout_seconds: float) -> WriterAnswer:
         self.questions.append(question)
@@ -66,5 +68,15 @@ class FakeWriterDaemon:
             raise TabletdError(Reason.TIMEOUT, f"no answer within {timeout_seconds:g} s")
         now_ns = round(self.clock.monotonic_seconds() * 1_000_000_000)
         return WriterAnswer(
-            now_ns, now_ns, self.series, self.writing, self.interval_ns, tuple(self.beats)
+            now_ns,
+            now_ns,
+            self.series,
+            self.writing,
+            self.interval_ns,
+            tuple(self.beats),
+            self.position if question.want_position else "",
         )
+
+    async def applied(self) -> str:
+        """Return what the reader's own server has applied."""
+        return self.applied_gtids

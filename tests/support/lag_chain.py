@@ -65,7 +65,7 @@ class WriterLine:
     async def ask(self, question: WriterQuestion, *, timeout_seconds: float) -> WriterAnswer:
         if self.tracker is None or self.clock is None or self.is_cut:
             raise TabletdError(Reason.TIMEOUT, f"no answer within {timeout_seconds:g} s")
-        return self.tracker.answer(question, self.clock.monotonic_seconds())
+        return await self.tracker.answer(question, self.clock.monotonic_seconds())
 
 
 class RunningTracker:

@@ -36,11 +36,13 @@ class WriterQuestion:
         after_series: the series of the last beat that is known; 0: none is.
         after_sequence: the number of that beat; only later ones are told.
         want_heartbeats: somebody needs the lag: write heartbeats, where that is done on demand.
+        want_position: tell the primary's position.
     """
 
     after_series: int
     after_sequence: int
     want_heartbeats: bool
+    want_position: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class WriterAnswer:
         writing: when it writes heartbeats.
         interval_ns: of the heartbeats.
         beats: the newest that were committed, in their order.
+        position: what the primary had committed at a moment between the two times; empty: it was
+            not asked for, or is not known.
     """
 
     received_ns: int
@@ -62,6 +66,7 @@ class WriterAnswer:
     writing: Writing
     interval_ns: int
     beats: tuple[Beat, ...]
+    position: str = ""
 
 
 class WriterDaemon(Protocol):

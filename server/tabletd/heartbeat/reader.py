@@ -20,7 +20,9 @@ from tabletd.heartbeat.sql import SELECT_BEAT
 from tabletd.heartbeat.ticker import Ticker
 from tabletd.heartbeat.writer_link import WriterLink
 from tabletd.loops import ThrottledLogger
+from tabletd.mysql.flavor import server_info
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.replication import gtid_executed
 from tabletd.telemetry.vars import Registry
 
 _INT64_MAX = 2**63 - 1
@@ -32,6 +34,7 @@ _STALE_INTERVALS = 2
 _LOOK_AFTER_SECONDS_MAX = 0.025
 # A daemon that is started again begins another series: until it was asked the old figure holds.
 _OUTLIVES_SECONDS_MAX: Final = 5.0
+_APPLIED_SECONDS_MAX: Final = 1.0
 # A beat that is later than this has its writer's daemon asked.
 _LATE_NS: Final = 10_000_000
 
@@ -104,6 +107,7 @@ class Reader:
         self._link = WriterLink(
             daemon,
             self._beats,
+            read_applied=self._read_applied,
             interval_seconds=settings.interval_seconds,
             clock=clock,
             registry=registry,
@@ -181,6 +185,8 @@ class Reader:
 
         A read that fails changes nothing at once: the figure is good until it is two intervals old.
         """
+        if (by_position := self._link.position_lag()) is not None:
+            return by_position
         lag = self._measured()
         if lag is None:
             return Lag(LagState.UNKNOWN, error=self._found.error or "no heartbeat was read yet")
@@ -255,6 +261,10 @@ class Reader:
         if due_ns is None:
             return None
         return min(due_ns / NANOSECONDS_PER_SECOND, now + self._settings.interval_seconds)
+
+    async def _read_applied(self) -> str:
+        async with self._pool.session(timeout_seconds=_APPLIED_SECONDS_MAX) as session:
+            return await gtid_executed(session, await server_info(session))
 
     async def _read_row(self) -> _Row:
         try:

@@ -16,12 +16,14 @@ from tabletd.heartbeat.reader import Reader
 from tabletd.heartbeat.settings import HeartbeatSettings, TrackerMode
 from tabletd.heartbeat.writer import Writer
 from tabletd.lease import Fence
+from tabletd.mysql.flavor import server_info
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.replication import ReplicationStatus
+from tabletd.mysql.replication import ReplicationStatus, primary_status
 from tabletd.telemetry.vars import Registry
 
 # The tablet looks at the server about once a second and gives up after three.
 _POLL_AGE_SECONDS_MAX: Final = 10.0
+_POSITION_SECONDS_MAX: Final = 1.0
 _HISTORY_INTERVAL_SECONDS: Final = 1.0
 _HISTORY_SAMPLES_MAX: Final = 300
 _NOT_TRACKED: Final = Lag(
@@ -68,6 +70,7 @@ class ReplTracker:
     ) -> None:
         self.mode = settings.mode
         self._clock = clock
+        self._pool = read_pool
         # Set by the tablet, which looks at the server when a beat meets a changed one.
         self.on_not_writable: Callable[[], None] = _nobody
         self.writer = Writer(
@@ -135,14 +138,22 @@ class ReplTracker:
         else:
             self.reader.want_heartbeats()
 
-    def answer(self, question: WriterQuestion, received_monotonic: float) -> WriterAnswer:
+    async def answer(self, question: WriterQuestion, received_monotonic: float) -> WriterAnswer:
         """Tell the reader of another tablet the time here, and which beats were written.
 
         Args:
             question: what it knows already.
             received_monotonic: when the question came.
+
+        Raises:
+            TabletdError: the position is wanted, and the server does not tell it.
         """
-        return self.writer.answer(question, round(received_monotonic * NANOSECONDS_PER_SECOND))
+        position = ""
+        if question.want_position and self._is_primary:
+            async with self._pool.session(timeout_seconds=_POSITION_SECONDS_MAX) as session:
+                position = (await primary_status(session, await server_info(session))).position
+        received_ns = round(received_monotonic * NANOSECONDS_PER_SECOND)
+        return self.writer.answer(question, received_ns, position)
 
     def status(self) -> Lag:
         """Return the lag of this tablet; a primary has none."""

@@ -108,12 +108,15 @@ class Writer:
         """Take note that somebody needs heartbeats: on demand they are written for a while."""
         self._wanted_until = self._clock.monotonic_seconds() + self._settings.lease_seconds
 
-    def answer(self, question: WriterQuestion, received_ns: int) -> WriterAnswer:
+    def answer(
+        self, question: WriterQuestion, received_ns: int, position: str = ""
+    ) -> WriterAnswer:
         """Tell a reader the time here and what was written.
 
         Args:
             question: what it knows already.
             received_ns: when the question came, on our monotonic clock.
+            position: of our server since then; empty: not asked for.
         """
         if question.want_heartbeats:
             self.want()
@@ -125,6 +128,7 @@ class Writer:
             writing=self._writing(),
             interval_ns=round(self._settings.interval_seconds * NANOSECONDS_PER_SECOND),
             beats=tuple(beat for beat in self._beats if beat.sequence > knows),
+            position=position,
         )
 
     def _writing(self) -> Writing:

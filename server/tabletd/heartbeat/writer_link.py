@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tabletd.clock import Clock
@@ -15,7 +16,9 @@ from tabletd.heartbeat.exchange import (
     steady_ns,
 )
 from tabletd.heartbeat.judging import WriterNews
-from tabletd.heartbeat.writer_time import TimeSample
+from tabletd.heartbeat.lag import Lag
+from tabletd.heartbeat.positions import Positions
+from tabletd.heartbeat.writer_time import Bracket, TimeSample
 from tabletd.telemetry.vars import Registry
 
 # The first questions confine the writer's time; each later one follows its drift.
@@ -32,6 +35,7 @@ class WriterLink:
     Args:
         daemon: who writes the heartbeats; None: it cannot be asked.
         beats: told of each exchange.
+        read_applied: asks our server for the GTIDs that it has applied.
         interval_seconds: of the heartbeats; nobody is asked more often than that.
         clock: times the exchanges.
         registry: gets `LagExchanges`, `LagExchangeErrors` and `LagClockErrorNs`.
@@ -42,6 +46,7 @@ class WriterLink:
         daemon: WriterDaemon | None,
         beats: Beats,
         *,
+        read_applied: Callable[[], Awaitable[str]],
         interval_seconds: float,
         clock: Clock,
         registry: Registry,
@@ -49,6 +54,8 @@ class WriterLink:
         self.news = WriterNews()
         self._daemon = daemon
         self._beats = beats
+        self._read_applied = read_applied
+        self._positions = Positions()
         self._interval_seconds = interval_seconds
         self._clock = clock
         self._exchanges = registry.counter("LagExchanges", "answers of the writer's daemon")
@@ -79,6 +86,13 @@ class WriterLink:
         self.news = WriterNews()
         self._answers = 0
         self._beats.forget()
+        self._positions.forget()
+
+    def position_lag(self) -> Lag | None:
+        """Return the lag by the primary's positions; None: heartbeats tell it, or nobody does."""
+        if self.news.writing is not Writing.NONE:
+            return None
+        return self._positions.lag(steady_ns(self._clock), self.news.error)
 
     def ask_soon(self) -> None:
         """Something is to be known: ask now, unless that was done within the interval."""
@@ -114,14 +128,18 @@ class WriterLink:
     async def _ask(self, daemon: WriterDaemon) -> None:
         self._asked_monotonic = self._clock.monotonic_seconds()
         is_wanted, self._is_wanted = self._is_wanted, False
-        question = WriterQuestion(self._beats.series, self._beats.newest_sequence, is_wanted)
+        question = WriterQuestion(
+            self._beats.series,
+            self._beats.newest_sequence,
+            is_wanted,
+            want_position=self.news.writing is Writing.NONE,
+        )
         asked_ns = steady_ns(self._clock)
         try:
             answer = await daemon.ask(question, timeout_seconds=_ANSWER_SECONDS_MAX)
         except TabletdError as error:
             self._is_wanted = self._is_wanted or is_wanted
-            self._errors.add()
-            self.news = WriterNews(self.news.asked_ns, self.news.writing, str(error))
+            self._fail(error)
             return
         heard_ns = steady_ns(self._clock)
         if not self._is_open:
@@ -130,8 +148,27 @@ class WriterLink:
         self._answers += 1
         self.news = WriterNews(asked_ns, answer.writing)
         if answer.writing is not Writing.NONE:
+            self._positions.forget()
             sample = TimeSample(asked_ns, answer.received_ns, answer.sent_ns, heard_ns)
             self._beats.note_exchange(answer.series, sample, answer.beats)
+        elif answer.position:
+            await self._hold_against(answer.position, Bracket(asked_ns, heard_ns))
+
+    async def _hold_against(self, position: str, told: Bracket) -> None:
+        """Look whether our server has applied what the primary had committed."""
+        self._positions.note_position(position, told)
+        looked_ns = steady_ns(self._clock)
+        try:
+            gtids = await self._read_applied()
+        except TabletdError as error:
+            self._fail(error)
+            return
+        if self._is_open:
+            self._positions.note_applied(gtids, Bracket(looked_ns, steady_ns(self._clock)))
+
+    def _fail(self, error: TabletdError) -> None:
+        self._errors.add()
+        self.news = WriterNews(self.news.asked_ns, self.news.writing, str(error))
 
     def _clock_error_ns(self) -> int:
         error_ns = self._beats.clock_error_ns(steady_ns(self._clock))

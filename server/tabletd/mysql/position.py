@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.mysql import gtid
 from tabletd.mysql.flavor import server_info
 from tabletd.mysql.session import Session
 from tabletd.mysql.variables import as_text
@@ -49,6 +50,19 @@ async def wait_for_position(session: Session, position: str, *, timeout_seconds:
         )
 
 
+def is_position_covered(gtids: str, position: str) -> bool:
+    """Return whether GTIDs that a server has executed hold every transaction of a position.
+
+    Args:
+        gtids: as `replication.gtid_executed` returns them.
+        position: as `replication.primary_status` writes it; one by file is never covered.
+    """
+    flavor, _, wanted = position.partition("/")
+    if flavor == "MariaDB":
+        return _covers(gtids, wanted)
+    return flavor == "MySQL56" and gtid.union(gtids, wanted) == gtid.union(gtids)
+
+
 def _covers(current: str, wanted: str) -> bool:
     """Tell whether a MariaDB position has reached another, in each of its domains."""
     reached = _sequences(current)
@@ -58,8 +72,8 @@ def _covers(current: str, wanted: str) -> bool:
 def _sequences(position: str) -> dict[str, int]:
     """Return the last sequence number of each domain: `0-1-5,2-1-7` is 5 and 7."""
     found: dict[str, int] = {}
-    for gtid in position.split(","):
-        domain, _, rest = gtid.strip().partition("-")
+    for one in position.split(","):
+        domain, _, rest = one.strip().partition("-")
         sequence = rest.rpartition("-")[2]
         if sequence.isdecimal():
             found[domain] = int(sequence)

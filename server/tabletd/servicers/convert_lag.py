@@ -85,12 +85,18 @@ def question_to_proto(question: WriterQuestion) -> pb.ExchangeRequest:
         after_series=question.after_series,
         after_sequence=question.after_sequence,
         want_heartbeats=question.want_heartbeats,
+        want_position=question.want_position,
     )
 
 
 def question_from_proto(request: pb.ExchangeRequest) -> WriterQuestion:
     """Return what a reader asks."""
-    return WriterQuestion(request.after_series, request.after_sequence, request.want_heartbeats)
+    return WriterQuestion(
+        request.after_series,
+        request.after_sequence,
+        request.want_heartbeats,
+        request.want_position,
+    )
 
 
 def answer_to_proto(answer: WriterAnswer) -> pb.ExchangeResponse:
@@ -105,6 +111,7 @@ def answer_to_proto(answer: WriterAnswer) -> pb.ExchangeResponse:
             pb.Beat(sequence=beat.sequence, sent_ns=beat.sent_ns, committed_ns=beat.committed_ns)
             for beat in answer.beats
         ],
+        position=answer.position,
     )
 
 
@@ -119,4 +126,5 @@ def answer_from_proto(response: pb.ExchangeResponse) -> WriterAnswer:
         beats=tuple(
             Beat(beat.sequence, beat.sent_ns, beat.committed_ns) for beat in response.beats
         ),
+        position=response.position,
     )

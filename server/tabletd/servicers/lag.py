@@ -51,4 +51,5 @@ class LagService(LagServicer):
 
     async def Exchange(self, request: pb.ExchangeRequest, context: _Context) -> pb.ExchangeResponse:
         received = self._clock.monotonic_seconds()
-        return answer_to_proto(self._tracker.answer(question_from_proto(request), received))
+        answer = await self._tracker.answer(question_from_proto(request), received)
+        return answer_to_proto(answer)

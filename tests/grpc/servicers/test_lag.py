@@ -76,10 +76,10 @@ async def test_the_last_minutes_are_told_when_asked_for() -> None:
 async def test_a_writer_is_asked_over_the_wire_as_in_its_own_process() -> None:
     async with grpc_bench() as bench:
         bench.lag.beats = (Beat(5, 10, 11), Beat(6, 20, 22))
-        question = WriterQuestion(7, 4, want_heartbeats=True)
+        question = WriterQuestion(7, 4, want_heartbeats=True, want_position=True)
         answer = answer_from_proto(await lag_service(bench).Exchange(question_to_proto(question)))
         assert bench.lag.asked == [question]
-        assert answer == bench.lag.answer(question, bench.lag.clock.monotonic_seconds())
+        assert answer == await bench.lag.answer(question, bench.lag.clock.monotonic_seconds())
 
 
 @pytest.mark.parametrize("state", LagState)

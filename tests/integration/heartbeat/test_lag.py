@@ -114,11 +114,12 @@ async def test_an_error_of_the_replica_is_told_in_its_own_words(mariadb_pair: Pa
 async def test_a_writer_that_pauses_is_no_lag(any_pair: Pair) -> None:
     async with measured(any_pair) as both:
         await both.replica.reaches(method=LagMethod.CLOCK)
-        await both.primary.tracker.writer.close()
-        lag = await both.replica.reaches(state=LagState.IDLE)
-        assert (lag.lower_ns, lag.error) == (0, "")
-        assert lag.cause == "the primary's daemon writes no heartbeats: nothing to measure by"
-        both.primary.tracker.writer.open()
+        with any_pair.primary.connect() as blocker, blocker.cursor() as cursor:
+            cursor.execute("LOCK TABLES _vt.heartbeat READ")
+            lag = await both.replica.reaches(state=LagState.IDLE)
+            assert (lag.lower_ns, lag.error) == (0, "")
+            assert "late with its heartbeats: nothing to measure by" in lag.cause
+            cursor.execute("UNLOCK TABLES")
         await both.replica.reaches(state=LagState.MEASURED)
 
 
@@ -159,6 +160,7 @@ async def test_beats_of_another_makes_daemon_are_measured_by_the_wall_clocks(
 ) -> None:
     async with measured(mariadb_pair) as both:
         await both.replica.reaches(method=LagMethod.CLOCK)
+        both.line.is_cut = True
         await both.primary.tracker.writer.close()
         for ts in (1, 2):
             mariadb_pair.primary.query(
@@ -219,6 +221,21 @@ async def test_a_replica_of_a_replica_measures_its_whole_way(
         await eventually(lambda: (chained.lag.lower_ns or 0) > SECOND_NS)
         mariadb_pair.replica.script("START SLAVE")
         await eventually(lambda: chained.lag.lower_ns == 0)
+
+
+async def test_without_heartbeats_the_primarys_position_tells_the_lag(any_pair: Pair) -> None:
+    settings = replace(SETTINGS, writes=WriteMode.OFF)
+    async with measured(any_pair, settings=settings, clock=SkewedClock(-900, 150)) as both:
+        lag = await both.replica.reaches(state=LagState.MEASURED, method=LagMethod.GTID)
+        assert (lag.lower_ns, lag.error) == (0, "")
+        assert lag.upper_ns is not None
+        assert 0 <= lag.upper_ns < 300 * SECOND_NS
+        any_pair.replica.script("STOP SLAVE SQL_THREAD")
+        any_pair.primary.script("CREATE DATABASE later")
+        await eventually(lambda: (both.replica.lag.lower_ns or 0) > SECOND_NS)
+        assert both.replica.lag.method is LagMethod.GTID
+        any_pair.replica.script("START SLAVE SQL_THREAD")
+        await eventually(lambda: both.replica.lag.lower_ns == 0)
 
 
 async def test_heartbeats_that_are_off_are_not_written(any_server: RealServer) -> None:

@@ -33,7 +33,14 @@ class OneLink:
 async def one_link() -> AsyncGenerator[OneLink]:
     clock, beats, registry = FakeClock(), Beats(), Registry()
     daemon = FakeWriterDaemon(FakeClock(monotonic_seconds=77.0))
-    link = WriterLink(daemon, beats, interval_seconds=1.0, clock=clock, registry=registry)
+    link = WriterLink(
+        daemon,
+        beats,
+        read_applied=daemon.applied,
+        interval_seconds=1.0,
+        clock=clock,
+        registry=registry,
+    )
     task = asyncio.get_running_loop().create_task(link.run())
     try:
         yield OneLink(link, daemon, beats, clock, registry)
@@ -126,3 +133,18 @@ def test_a_suspension_is_noticed_once() -> None:
 
 def test_this_machine_was_not_suspended_between_two_statements() -> None:
     assert not Suspensions().noticed()
+
+
+async def test_the_position_of_a_primary_without_heartbeats_is_held_against_our_server() -> None:
+    async with one_link() as one:
+        one.daemon.writing, one.daemon.position = Writing.NONE, "MariaDB/0-1-5"
+        one.daemon.applied_gtids = "0-1-5"
+        one.link.open()
+        lag = await eventually(one.link.position_lag)
+        assert lag is not None
+        assert lag.lower_ns == 0
+        one.daemon.writing = Writing.REGULARLY
+        await eventually(lambda: one.link.position_lag() is None)
+        asked = len(one.daemon.questions)
+        await one.is_asked(asked + 2)
+        assert not one.daemon.questions[-1].want_position
