@@ -21,6 +21,8 @@ _PARTS: Final = {
     "watch": "a change of state until 100 watchers have it",
     "small": "small changes on two shards until complete",
     "rest": "daemons at rest (REST_SECONDS=60)",
+    "load": "1,000 queued, 50 finished a minute, 200 clients (LOAD_SECONDS=180, each of 2)",
+    "resume": "a paused tool after its daemon has come back",
     "overhead": "whole migrations against the bare tools (ROWS=1000000)",
     "verify": "every row compared, against copying them (ROWS=1000000)",
     "lag-error": "lag against the truth, and others' against it (LAG_SECONDS=60, for each of 8)",
