@@ -26,17 +26,25 @@ from tabletd_pb import topodata_pb2 as tabletd__pb_dot_topodata__pb2
 from tabletd_pb import vtctldata_pb2 as tabletd__pb_dot_vtctldata__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btabletd_pb/throttling.proto\x12\ntabletd.v1\x1a\x19tabletd_pb/topodata.proto\x1a\x1atabletd_pb/vtctldata.proto\"\x12\n\x10GetConfigRequest\">\n\x11GetConfigResponse\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.topodata.ThrottlerConfig2\xb9\x01\n\nThrottling\x12\x61\n\x0cUpdateConfig\x12\'.vtctldata.UpdateThrottlerConfigRequest\x1a(.vtctldata.UpdateThrottlerConfigResponse\x12H\n\tGetConfig\x12\x1c.tabletd.v1.GetConfigRequest\x1a\x1d.tabletd.v1.GetConfigResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btabletd_pb/throttling.proto\x12\ntabletd.v1\x1a\x19tabletd_pb/topodata.proto\x1a\x1atabletd_pb/vtctldata.proto\"\x12\n\x10GetConfigRequest\"\xf9\x01\n\x11GetConfigResponse\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.topodata.ThrottlerConfig\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12N\n\x11remaining_seconds\x18\x03 \x03(\x0b\x32\x33.tabletd.v1.GetConfigResponse.RemainingSecondsEntry\x12\x10\n\x08keyspace\x18\x04 \x01(\t\x12\r\n\x05shard\x18\x05 \x01(\t\x1a\x37\n\x15RemainingSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"B\n\x11TakeConfigRequest\x12-\n\x06stored\x18\x01 \x01(\x0b\x32\x1d.tabletd.v1.GetConfigResponse\"#\n\x12TakeConfigResponse\x12\r\n\x05taken\x18\x01 \x01(\x08\x32\x86\x02\n\nThrottling\x12\x61\n\x0cUpdateConfig\x12\'.vtctldata.UpdateThrottlerConfigRequest\x1a(.vtctldata.UpdateThrottlerConfigResponse\x12H\n\tGetConfig\x12\x1c.tabletd.v1.GetConfigRequest\x1a\x1d.tabletd.v1.GetConfigResponse\x12K\n\nTakeConfig\x12\x1d.tabletd.v1.TakeConfigRequest\x1a\x1e.tabletd.v1.TakeConfigResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tabletd_pb.throttling_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETCONFIGRESPONSE_REMAININGSECONDSENTRY']._loaded_options = None
+  _globals['_GETCONFIGRESPONSE_REMAININGSECONDSENTRY']._serialized_options = b'8\001'
   _globals['_GETCONFIGREQUEST']._serialized_start=98
   _globals['_GETCONFIGREQUEST']._serialized_end=116
-  _globals['_GETCONFIGRESPONSE']._serialized_start=118
-  _globals['_GETCONFIGRESPONSE']._serialized_end=180
-  _globals['_THROTTLING']._serialized_start=183
-  _globals['_THROTTLING']._serialized_end=368
+  _globals['_GETCONFIGRESPONSE']._serialized_start=119
+  _globals['_GETCONFIGRESPONSE']._serialized_end=368
+  _globals['_GETCONFIGRESPONSE_REMAININGSECONDSENTRY']._serialized_start=313
+  _globals['_GETCONFIGRESPONSE_REMAININGSECONDSENTRY']._serialized_end=368
+  _globals['_TAKECONFIGREQUEST']._serialized_start=370
+  _globals['_TAKECONFIGREQUEST']._serialized_end=436
+  _globals['_TAKECONFIGRESPONSE']._serialized_start=438
+  _globals['_TAKECONFIGRESPONSE']._serialized_end=473
+  _globals['_THROTTLING']._serialized_start=476
+  _globals['_THROTTLING']._serialized_end=738
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 Settings of the throttler, kept on each shard's primary. tabletd's own: Vitess keeps them in its topology."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from tabletd_pb import topodata_pb2 as _topodata_pb2
 import builtins as _builtins
 import sys
@@ -40,20 +42,104 @@ class GetConfigResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RemainingSecondsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CONFIG_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REMAINING_SECONDS_FIELD_NUMBER: _builtins.int
+    KEYSPACE_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Grows with each change; 0: there was none."""
+    keyspace: _builtins.str
+    """Whose they are."""
+    shard: _builtins.str
+    """Whose they are."""
     @_builtins.property
     def config(self) -> _topodata_pb2.ThrottlerConfig:
-        """The settings."""
+        """The settings, and the rules for apps."""
+
+    @_builtins.property
+    def remaining_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """How long each rule still holds, in seconds: clocks differ."""
 
     def __init__(
         self,
         *,
         config: _topodata_pb2.ThrottlerConfig | None = ...,
+        version: _builtins.int = ...,
+        remaining_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        keyspace: _builtins.str = ...,
+        shard: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "keyspace", b"keyspace", "remaining_seconds", b"remaining_seconds", "shard", b"shard", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetConfigResponse: _TypeAlias = GetConfigResponse  # noqa: Y015
+
+@_typing.final
+class TakeConfigRequest(_message.Message):
+    """TakeConfigRequest gives settings and rules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stored(self) -> Global___GetConfigResponse:
+        """As the primary tells them."""
+
+    def __init__(
+        self,
+        *,
+        stored: Global___GetConfigResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stored", b"stored"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeConfigRequest: _TypeAlias = TakeConfigRequest  # noqa: Y015
+
+@_typing.final
+class TakeConfigResponse(_message.Message):
+    """TakeConfigResponse says what became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAKEN_FIELD_NUMBER: _builtins.int
+    taken: _builtins.bool
+    """False: the tablet is a primary itself, or knows newer ones."""
+    def __init__(
+        self,
+        *,
+        taken: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["taken", b"taken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeConfigResponse: _TypeAlias = TakeConfigResponse  # noqa: Y015

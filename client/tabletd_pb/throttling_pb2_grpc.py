@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ThrottlingStub(object):
-    """Throttling keeps the throttler's settings of one shard.
+    """Throttling keeps the throttler's settings of one shard: on its primary, and a copy with each other tablet.
     """
 
     def __init__(self, channel):
@@ -46,10 +46,15 @@ class ThrottlingStub(object):
                 request_serializer=tabletd__pb_dot_throttling__pb2.GetConfigRequest.SerializeToString,
                 response_deserializer=tabletd__pb_dot_throttling__pb2.GetConfigResponse.FromString,
                 _registered_method=True)
+        self.TakeConfig = channel.unary_unary(
+                '/tabletd.v1.Throttling/TakeConfig',
+                request_serializer=tabletd__pb_dot_throttling__pb2.TakeConfigRequest.SerializeToString,
+                response_deserializer=tabletd__pb_dot_throttling__pb2.TakeConfigResponse.FromString,
+                _registered_method=True)
 
 
 class ThrottlingServicer(object):
-    """Throttling keeps the throttler's settings of one shard.
+    """Throttling keeps the throttler's settings of one shard: on its primary, and a copy with each other tablet.
     """
 
     def UpdateConfig(self, request, context):
@@ -61,6 +66,13 @@ class ThrottlingServicer(object):
 
     def GetConfig(self, request, context):
         """GetConfig tells them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeConfig(self, request, context):
+        """TakeConfig gives another tablet of the shard what its primary keeps; a primary takes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +91,11 @@ def add_ThrottlingServicer_to_server(servicer, server):
                     request_deserializer=tabletd__pb_dot_throttling__pb2.GetConfigRequest.FromString,
                     response_serializer=tabletd__pb_dot_throttling__pb2.GetConfigResponse.SerializeToString,
             ),
+            'TakeConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeConfig,
+                    request_deserializer=tabletd__pb_dot_throttling__pb2.TakeConfigRequest.FromString,
+                    response_serializer=tabletd__pb_dot_throttling__pb2.TakeConfigResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tabletd.v1.Throttling', rpc_method_handlers)
@@ -88,7 +105,7 @@ def add_ThrottlingServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Throttling(object):
-    """Throttling keeps the throttler's settings of one shard.
+    """Throttling keeps the throttler's settings of one shard: on its primary, and a copy with each other tablet.
     """
 
     @staticmethod
@@ -135,6 +152,33 @@ class Throttling(object):
             '/tabletd.v1.Throttling/GetConfig',
             tabletd__pb_dot_throttling__pb2.GetConfigRequest.SerializeToString,
             tabletd__pb_dot_throttling__pb2.GetConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tabletd.v1.Throttling/TakeConfig',
+            tabletd__pb_dot_throttling__pb2.TakeConfigRequest.SerializeToString,
+            tabletd__pb_dot_throttling__pb2.TakeConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

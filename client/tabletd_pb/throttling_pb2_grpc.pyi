@@ -14,16 +14,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ThrottlingStub:
-    """Throttling keeps the throttler's settings of one shard."""
+    """Throttling keeps the throttler's settings of one shard: on its primary, and a copy with each other tablet."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UpdateConfig: _aio.UnaryUnaryMultiCallable[_vtctldata_pb2.UpdateThrottlerConfigRequest, _vtctldata_pb2.UpdateThrottlerConfigResponse]
     """UpdateConfig changes them; only a primary does."""
     GetConfig: _aio.UnaryUnaryMultiCallable[_throttling_pb2.GetConfigRequest, _throttling_pb2.GetConfigResponse]
     """GetConfig tells them."""
+    TakeConfig: _aio.UnaryUnaryMultiCallable[_throttling_pb2.TakeConfigRequest, _throttling_pb2.TakeConfigResponse]
+    """TakeConfig gives another tablet of the shard what its primary keeps; a primary takes nothing."""
 
 class ThrottlingServicer(metaclass=_abc_1.ABCMeta):
-    """Throttling keeps the throttler's settings of one shard."""
+    """Throttling keeps the throttler's settings of one shard: on its primary, and a copy with each other tablet."""
 
     @_abc_1.abstractmethod
     def UpdateConfig(
@@ -40,5 +42,13 @@ class ThrottlingServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_throttling_pb2.GetConfigRequest, _abc.Awaitable[_throttling_pb2.GetConfigResponse]],
     ) -> _abc.Awaitable[_throttling_pb2.GetConfigResponse]:
         """GetConfig tells them."""
+
+    @_abc_1.abstractmethod
+    def TakeConfig(
+        self,
+        request: _throttling_pb2.TakeConfigRequest,
+        context: _aio.ServicerContext[_throttling_pb2.TakeConfigRequest, _abc.Awaitable[_throttling_pb2.TakeConfigResponse]],
+    ) -> _abc.Awaitable[_throttling_pb2.TakeConfigResponse]:
+        """TakeConfig gives another tablet of the shard what its primary keeps; a primary takes nothing."""
 
 def add_ThrottlingServicer_to_server(servicer: ThrottlingServicer, server: _aio.Server) -> None: ...

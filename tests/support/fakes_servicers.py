@@ -214,7 +214,7 @@ async def grpc_bench(
             tablet=tablet, executor=executor, admin=admin, throttler=throttler
         ),
         query=Query(tablet=tablet, executor=executor, admin=admin),
-        throttling=Throttling(app_rules=app_rules),
+        throttling=Throttling(app_rules=app_rules, keyspace="shop", shard="0"),
         migrations=Migrations(watch=watch, explainer=explainer, sweeper=sweeper),
         lag=LagService(tablet=tablet, tracker=lag, clock=lag.clock),
         vtctld=VtctldService(vtctld),

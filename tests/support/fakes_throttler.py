@@ -64,10 +64,12 @@ class MemoryRuleStore(RuleStore):
     async def put_rule(
         self, name: str, *, ratio: float, expire_seconds: float, is_exempt: bool
     ) -> None:
+        self.version += 1
         end_ns = await self.now_ns() + int(expire_seconds * _NANOSECONDS_PER_SECOND)
         self.ends_ns[name] = (ratio, is_exempt, end_ns)
 
     async def delete_rule(self, name: str) -> bool:
+        self.version += 1
         return self.ends_ns.pop(name, None) is not None
 
     async def delete_expired(self) -> None:
@@ -75,7 +77,11 @@ class MemoryRuleStore(RuleStore):
         self.ends_ns = {name: row for name, row in self.ends_ns.items() if row[2] > now_ns}
 
     async def put_config(self, config: ThrottlerConfig) -> None:
+        self.version += 1
         self.config = config
+
+    async def raise_version(self, version: int) -> None:
+        self.version = max(self.version, version)
 
     async def now_ns(self) -> int:
         return self._clock.wall_ns() + self._ahead_ns

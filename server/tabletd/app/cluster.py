@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tabletd.access.peers import Peers
@@ -12,6 +12,7 @@ from tabletd.executor.strategy import Strategy
 from tabletd.mysql.pool import Pool
 from tabletd.tablet import TabletAlias
 from tabletd.topology import Ask, Layout, StaticTopology, TabletPlace, alias_text, read_layout
+from tabletd.vtctld.rule_sync import RuleSync
 from tabletd.vtctld.tablets import TabletClients, own_tablet
 from tabletd.vtctld.vtctld import Vtctld, build_vtctld
 from tabletd_pb import tabletmanagerdata_pb2 as tm
@@ -95,6 +96,22 @@ def asker(config: Config, clients: TabletClients) -> Ask:
         )
 
     return ask
+
+
+def rule_sync(
+    config: Config, topology: StaticTopology, clients: TabletClients, is_primary: Callable[[], bool]
+) -> RuleSync:
+    """Return what keeps the throttler's rules alike on the tablets of our shard.
+
+    Args:
+        config: the settings.
+        topology: who is there.
+        clients: connections to them.
+        is_primary: whether this tablet keeps the rules.
+    """
+    alias = TabletAlias.parse(config.tablet_alias)
+    own = TabletPlace(alias.cell, alias.uid, config.keyspace, config.shard, "", 0)
+    return RuleSync(topology=topology, clients=clients, own=own, is_primary=is_primary)
 
 
 def build_own_vtctld(

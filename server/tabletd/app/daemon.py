@@ -19,7 +19,7 @@ from tabletd import __version__
 from tabletd.access.audit import AuditLog
 from tabletd.app.access import access_settings, audit_path, listeners
 from tabletd.app.address import Address
-from tabletd.app.cluster import asker, build_own_vtctld, layout
+from tabletd.app.cluster import asker, build_own_vtctld, layout, rule_sync
 from tabletd.app.components import Components, build_components
 from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
@@ -37,6 +37,7 @@ from tabletd.servicers.vtctld import VtctldService
 from tabletd.telemetry.logging import configure_logging, set_level
 from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
 from tabletd.topology import Layout
+from tabletd.vtctld.rule_sync import RuleSync
 from tabletd.vtctld.vtctld import Vtctld
 from tabletd.web.application import build_application
 from tabletd.web.guard import PageGuard
@@ -103,7 +104,12 @@ class _Daemon:
             stack.push_async_callback(vtctld.clients.close)
             http = HttpServer(self._pages(parts, vtctld), listener)
             parts.primary.clients = vtctld.clients
-            parts.throttling.shard.ask = asker(config, vtctld.clients)
+            throttling = parts.throttling
+            throttling.shard.ask = asker(config, vtctld.clients)
+            sync = rule_sync(
+                config, parts.topology, vtctld.clients, lambda: throttling.throttler.is_primary
+            )
+            throttling.app_rules.on_change = sync.wake
             self._ports = (grpc.port, http_address.port)
             parts.topology.replace(self._layout(parts))
             parts.watcher.on_named = partial(self._reload_topology, parts)
@@ -111,10 +117,15 @@ class _Daemon:
             self._telemetry.publish(parts.registry)
             await parts.queue.executor.open()
             self._take_signals(parts)
-            await self._run(parts, grpc, http, self._addresses(grpc, http_address))
+            await self._run(parts, grpc, http, sync, self._addresses(grpc, http_address))
 
     async def _run(
-        self, parts: Components, grpc: GrpcServer, http: HttpServer, facts: dict[str, object]
+        self,
+        parts: Components,
+        grpc: GrpcServer,
+        http: HttpServer,
+        sync: RuleSync,
+        facts: dict[str, object],
     ) -> None:
         await set_serving(grpc.health, SERVICE_NAMES, False)  # gRPC's own first word is SERVING
         async with asyncio.TaskGroup() as tasks:
@@ -122,6 +133,7 @@ class _Daemon:
                 tasks.create_task(work, name=name)
                 for name, work in (
                     *parts.background(),
+                    ("throttle rules of the shard", sync.run()),
                     ("health of gRPC", follow_health(parts.tablet, grpc.health, SERVICE_NAMES)),
                 )
             ]
@@ -176,7 +188,9 @@ class _Daemon:
             admin=parts.admin,
             throttler=parts.throttling.throttler,
         )
-        throttling = Throttling(app_rules=parts.throttling.app_rules)
+        throttling = Throttling(
+            app_rules=parts.throttling.app_rules, keyspace=config.keyspace, shard=config.shard
+        )
         lag = LagService(tablet=parts.tablet, tracker=parts.tracker, clock=parts.clock)
         vtctld = build_own_vtctld(
             config,

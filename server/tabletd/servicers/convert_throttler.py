@@ -13,11 +13,13 @@ from tabletd.throttler import (
     MetricResult,
     ResponseCode,
     RuleChange,
+    Snapshot,
+    StoredRule,
     ThrottlerConfig,
     ThrottlerStatus,
 )
 from tabletd_pb import tabletmanagerdata_pb2 as tm
-from tabletd_pb import topodata_pb2, vtctldata_pb2, vttime_pb2
+from tabletd_pb import throttling_pb2, topodata_pb2, vtctldata_pb2, vttime_pb2
 
 _NANOSECONDS_PER_SECOND: Final = 1_000_000_000
 
@@ -92,7 +94,9 @@ def _health_to_proto(age_seconds: float, now_ns: int) -> tm.GetThrottlerStatusRe
     )
 
 
-def rules_to_proto(rules: Mapping[str, AppRule]) -> dict[str, topodata_pb2.ThrottledAppRule]:
+def rules_to_proto(
+    rules: Mapping[str, AppRule] | Mapping[str, StoredRule],
+) -> dict[str, topodata_pb2.ThrottledAppRule]:
     """Return rules by app."""
     return {
         name: topodata_pb2.ThrottledAppRule(
@@ -105,21 +109,53 @@ def rules_to_proto(rules: Mapping[str, AppRule]) -> dict[str, topodata_pb2.Throt
     }
 
 
-def config_to_proto(
-    config: ThrottlerConfig, rules: Mapping[str, AppRule]
-) -> topodata_pb2.ThrottlerConfig:
-    """Return stored settings and rules in the form that Vitess keeps in its topology."""
-    return topodata_pb2.ThrottlerConfig(
-        enabled=config.enabled,
-        threshold=config.threshold,
-        custom_query=config.custom_query,
-        throttled_apps=rules_to_proto(rules),
-        app_checked_metrics={
-            app: topodata_pb2.ThrottlerConfig.MetricNames(names=names)
-            for app, names in config.app_checked_metrics.items()
-        },
-        metric_thresholds=config.metric_thresholds,
+def snapshot_to_proto(
+    snapshot: Snapshot, keyspace: str, shard: str
+) -> throttling_pb2.GetConfigResponse:
+    """Return all that a tablet keeps of its shard's throttler."""
+    config = snapshot.config
+    return throttling_pb2.GetConfigResponse(
+        config=topodata_pb2.ThrottlerConfig(
+            enabled=config.enabled,
+            threshold=config.threshold,
+            custom_query=config.custom_query,
+            throttled_apps=rules_to_proto({rule.name: rule for rule in snapshot.rules}),
+            app_checked_metrics={
+                app: topodata_pb2.ThrottlerConfig.MetricNames(names=names)
+                for app, names in config.app_checked_metrics.items()
+            },
+            metric_thresholds=config.metric_thresholds,
+        ),
+        version=snapshot.version,
+        remaining_seconds={rule.name: rule.remaining_seconds for rule in snapshot.rules},
+        keyspace=keyspace,
+        shard=shard,
     )
+
+
+def snapshot_from_proto(stored: throttling_pb2.GetConfigResponse) -> Snapshot:
+    """Return what a primary has told."""
+    told = stored.config
+    rules = tuple(
+        StoredRule(
+            rule.name,
+            rule.ratio,
+            rule.exempt,
+            rule.expires_at.seconds * _NANOSECONDS_PER_SECOND + rule.expires_at.nanoseconds,
+            stored.remaining_seconds.get(name, 0.0),
+        )
+        for name, rule in told.throttled_apps.items()
+    )
+    config = ThrottlerConfig(
+        enabled=told.enabled,
+        threshold=told.threshold,
+        custom_query=told.custom_query,
+        metric_thresholds=dict(told.metric_thresholds),
+        app_checked_metrics={
+            app: tuple(metrics.names) for app, metrics in told.app_checked_metrics.items()
+        },
+    )
+    return Snapshot(rules, config, stored.version)
 
 
 def change_from_proto(request: vtctldata_pb2.UpdateThrottlerConfigRequest) -> ConfigChange:

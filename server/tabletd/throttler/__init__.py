@@ -1,6 +1,6 @@
 """May a migration go on copying? Answered from memory by rules and by metrics of the shard."""
 
-from tabletd.throttler.app_rules import AppRules, RuleChange
+from tabletd.throttler.app_rules import AppRules, RuleChange, Snapshot
 from tabletd.throttler.board import ReplicaReadings
 from tabletd.throttler.check_result import CheckResult, MetricResult, ResponseCode
 from tabletd.throttler.config import ConfigChange, ThrottlerConfig
@@ -8,7 +8,7 @@ from tabletd.throttler.metrics import Metric, MetricReading, Reading, Scope, che
 from tabletd.throttler.own_metrics import OwnMetrics
 from tabletd.throttler.rules import FOREVER_SECONDS, ONLINE_DDL_APP, AppRule
 from tabletd.throttler.sql_replicas import SqlReplicas
-from tabletd.throttler.store import RuleStore
+from tabletd.throttler.store import RuleStore, StoredRule
 from tabletd.throttler.throttler import Throttler, ThrottlerSettings, ThrottlerStatus
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "RuleChange",
     "RuleStore",
     "Scope",
+    "Snapshot",
     "SqlReplicas",
+    "StoredRule",
     "Throttler",
     "ThrottlerConfig",
     "ThrottlerSettings",

@@ -26,10 +26,12 @@ from tabletd.throttler.rules import (
     checked_ratio,
     judge,
 )
-from tabletd.throttler.store import RuleStore, StoredRule
+from tabletd.throttler.store import RuleStore, Stored, StoredRule
 from tabletd.throttler.tables import throttled_apps_table
 
 REFRESH_SECONDS: Final = 5.0
+# So long what the primary's daemon has told goes before our own tables, which replication brings.
+_TRUSTED_SECONDS: Final = 30.0
 # For trying out what a throttled migration does; both names exist in Vitess.
 _ALWAYS_DENIED: Final = ("abusing-app", "always-throttled-app")
 _ALWAYS_SECONDS: Final = 10 * 365.25 * 86_400
@@ -56,28 +58,50 @@ class RuleChange:
     expires_at_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a primary tells the other tablets of its shard.
+
+    Attributes:
+        rules: those that somebody has set.
+        config: the settings.
+        version: grows with each change.
+    """
+
+    rules: tuple[StoredRule, ...]
+    config: ThrottlerConfig
+    version: int
+
+
 class AppRules:
     """Holds apps back by rules that people set.
 
     A rule acts at once, on this tablet, whether or not anything was enabled before. A primary
-    writes the rules; every tablet reads them at its start, at a change of its role, and every few
-    seconds, in which a primary also removes those that are over.
+    writes the rules, and tells the shard's other tablets; every tablet reads its tables at its
+    start, at a change of its role, and every few seconds, in which a primary also removes those
+    that are over. What the primary has told goes before tables that are older.
 
     Args:
         store: where they are kept.
         clock: for their end, between two looks at the server's clock.
         random: a number from 0 to below 1, for rules that deny a share of the checks.
+
+    Attributes:
+        on_change: called on the primary when somebody has changed something.
     """
 
     def __init__(
         self, store: RuleStore, *, clock: Clock, random: Callable[[], float] = random.random
     ) -> None:
+        self.on_change: Callable[[], None] = _nobody
         self._store = store
         self._clock = clock
         self._random = random
         self._built_in = {name: self._always(name) for name in _ALWAYS_DENIED}
         self._rules: dict[str, AppRule] = self._built_in
         self._config = ThrottlerConfig()
+        self._version = 0
+        self._told_monotonic = float("-inf")
         self._is_primary = False
         self._is_loaded = False
         self._lock = asyncio.Lock()
@@ -104,6 +128,34 @@ class AppRules:
         """Return the rules in force that somebody has set, by name."""
         rules = self.rules()
         return {name: rule for name, rule in rules.items() if rule is not self._built_in.get(name)}
+
+    def snapshot(self) -> Snapshot:
+        """Return what the other tablets of the shard should know."""
+        now = self._clock.monotonic_seconds()
+        rules = tuple(
+            StoredRule(
+                rule.name,
+                rule.ratio,
+                rule.is_exempt,
+                rule.expires_at_ns,
+                rule.expires_monotonic - now,
+            )
+            for rule in self.stored_rules().values()
+        )
+        return Snapshot(rules, self._config, self._version)
+
+    def take(self, told: Snapshot) -> bool:
+        """Take over what the primary has told; returns whether it was.
+
+        A primary takes nothing, nor does anybody what is older than what it was told of late.
+        """
+        now = self._clock.monotonic_seconds()
+        is_old = told.version < self._version and now - self._told_monotonic < _TRUSTED_SECONDS
+        if self._is_primary or is_old:
+            return False
+        self._told_monotonic = now
+        self._keep(Stored(told.rules, told.config, told.version), now)
+        return True
 
     def judge(self, app: str) -> Verdict:
         """Say whether a rule denies this check of an app."""
@@ -149,6 +201,7 @@ class AppRules:
             self._refuse_replica()
             await self._store.put_rule(name, ratio=share, expire_seconds=seconds, is_exempt=exempt)
             await self._load()
+        self.on_change()
         _logger.info("rule for app %s: ratio %g, exempt %s", name, share, exempt)
 
     async def unthrottle(self, app: str) -> bool:
@@ -162,6 +215,7 @@ class AppRules:
             self._refuse_replica()
             found = await self._store.delete_rule(name)
             await self._load()
+        self.on_change()
         if found:
             _logger.info("no rule for app %s any more", name)
         return found
@@ -186,6 +240,7 @@ class AppRules:
             if rule is not None:
                 await self._put(rule)
             await self._load()
+        self.on_change()
 
     async def _put(self, rule: RuleChange) -> None:
         seconds = (rule.expires_at_ns - await self._store.now_ns()) / _NANOSECONDS_PER_SECOND
@@ -239,20 +294,46 @@ class AppRules:
     async def _load(self) -> tuple[StoredRule, ...]:
         asked_monotonic = self._clock.monotonic_seconds()
         stored = await self._store.load()
+        is_told = asked_monotonic - self._told_monotonic < _TRUSTED_SECONDS
+        if is_told and stored.version < self._version:
+            if not self._is_primary:
+                return stored.rules
+            # The former primary has told us what replication did not bring.
+            stored = await self._write_what_was_told(stored)
+        self._keep(stored, asked_monotonic)
+        return stored.rules
+
+    async def _write_what_was_told(self, stored: Stored) -> Stored:
+        told = self.snapshot()
+        for gone in {rule.name for rule in stored.rules} - {rule.name for rule in told.rules}:
+            await self._store.delete_rule(gone)
+        for rule in told.rules:
+            await self._store.put_rule(
+                rule.name,
+                ratio=rule.ratio,
+                expire_seconds=rule.remaining_seconds,
+                is_exempt=rule.is_exempt,
+            )
+        await self._store.put_config(told.config)
+        await self._store.raise_version(told.version)
+        self._told_monotonic = float("-inf")
+        return await self._store.load()
+
+    def _keep(self, stored: Stored, read_monotonic: float) -> None:
         self._rules = self._built_in | {
             rule.name: AppRule(
                 name=rule.name,
                 ratio=rule.ratio,
                 is_exempt=rule.is_exempt,
                 expires_at_ns=rule.expires_at_ns,
-                expires_monotonic=asked_monotonic + rule.remaining_seconds,
+                expires_monotonic=read_monotonic + rule.remaining_seconds,
             )
             for rule in stored.rules
             if rule.remaining_seconds > 0
         }
         self._config = stored.config
+        self._version = stored.version
         self._is_loaded = True
-        return stored.rules
 
     def _refuse_replica(self) -> None:
         if not self._is_primary:
@@ -266,3 +347,7 @@ class AppRules:
         ends_ns = self._clock.wall_ns() + int(_ALWAYS_SECONDS * _NANOSECONDS_PER_SECOND)
         ends_monotonic = self._clock.monotonic_seconds() + _ALWAYS_SECONDS
         return AppRule(name, 1.0, False, ends_ns, ends_monotonic)
+
+
+def _nobody() -> None:
+    return

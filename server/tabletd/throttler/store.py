@@ -160,6 +160,15 @@ class RuleStore:
         )
         await self._write(_PUT_CONFIG_SQL, values)
 
+    async def raise_version(self, version: int) -> None:
+        """Let the version be this at least; the row must be there.
+
+        Raises:
+            NotWritable: the server is read-only.
+        """
+        sql = "UPDATE _vt.throttler_config SET version = GREATEST(version, %s) WHERE id = 1"
+        await self._write(sql, (version,))
+
     async def now_ns(self) -> int:
         """Return the server's clock as nanoseconds since the Unix epoch."""
         result = await self._pool.execute(_NOW_SQL, timeout_seconds=_SECONDS_MAX)

@@ -8,9 +8,17 @@ import time
 import grpc.aio
 import pytest
 
+from tabletd.sandbox.daemons import Daemon
 from tabletd.sandbox.vexec_client import VExecClient
-from tabletd_pb import throttling_pb2_grpc, topodata_pb2, vtctldata_pb2, vttime_pb2
-from tests.support.daemons import EACH_TOOL, Case, copying, live_table
+from tabletd_pb import (
+    tabletmanagerdata_pb2,
+    tabletmanagerservice_pb2_grpc,
+    throttling_pb2_grpc,
+    topodata_pb2,
+    vtctldata_pb2,
+    vttime_pb2,
+)
+from tests.support.daemons import EACH_TOOL, Case, TabletPair, copying, live_table
 from tests.support.waiting import eventually
 
 ROWS = 8_000
@@ -116,3 +124,29 @@ async def test_a_migration_waits_while_a_rule_names_it_and_then_completes(
         await client.wait(migration_uuid, until={"complete"})
         await table.equals_its_book()
         await case.tablets.leaves_no_trace(migration_uuid)
+
+
+async def _denied(daemon: Daemon, app: str) -> bool:
+    async with grpc.aio.insecure_channel(daemon.grpc) as channel:
+        stub = tabletmanagerservice_pb2_grpc.TabletManagerStub(channel)
+        request = tabletmanagerdata_pb2.CheckThrottlerRequest(app_name=app)
+        try:
+            answer = await stub.CheckThrottler(request, timeout=10)
+        except grpc.aio.AioRpcError:
+            return False
+    return answer.response_code == tabletmanagerdata_pb2.APP_DENIED
+
+
+async def test_a_rule_is_obeyed_beside_a_replica_that_does_not_replicate(
+    tablets: TabletPair,
+) -> None:
+    case, app = Case(tablets, "gh-ost"), "nobody-else"
+    await asyncio.to_thread(tablets.servers.replica.script, "STOP SLAVE")
+    await _set_rule(case, app, ratio=1.0, seconds=int(time.time()) + 3600)
+    await eventually(lambda: _denied(tablets.replica, app), what="the replica's daemon was told")
+    await _set_rule(case, app, ratio=0.0, seconds=0)
+
+    async def is_free() -> bool:
+        return not await _denied(tablets.replica, app)
+
+    await eventually(is_free, what="the replica's daemon was told that it is over")
