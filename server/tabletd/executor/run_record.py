@@ -182,10 +182,15 @@ class StoredRun:
         return self._throttling.user_throttle_ratio(self._migration_uuid)
 
     def _throttle_reason(self, component: str, told: str) -> str:
-        """Return what the throttler said, where the tool knows no more than that it was refused."""
-        if not told or self._throttling is None:
+        """Return what the throttler said, where the tool knows no more than that it was refused.
+
+        A tool that is slowed down goes on between two refusals, and says nothing then.
+        """
+        if self._throttling is None:
             return told
-        return self._throttling.last_refusal(throttler_app(component, self._migration_uuid)) or told
+        app = throttler_app(component, self._migration_uuid)
+        why = self._throttling.last_refusal(app) if told else ""
+        return why or self._throttling.slowed_down(app) or told
 
     async def end(self) -> None:
         self.ended = True

@@ -15,3 +15,7 @@ class Throttling(Protocol):
     def last_refusal(self, app: str, /) -> str:
         """Return why the last check of an app was refused; empty when it was not."""
         ...
+
+    def slowed_down(self, app: str, /) -> str:
+        """Return why some of an app's checks were refused of late; empty when none was."""
+        ...

@@ -167,6 +167,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         f"{_VTCTL}ExecuteVtctlCommand": Rule(Role.OPERATOR, _command_role),
         f"{_THROTTLING}UpdateConfig": _OPERATOR,
         f"{_THROTTLING}GetConfig": _READER,
+        f"{_THROTTLING}TakeConfig": _ADMIN,
         f"{_MIGRATIONS}Watch": _READER,
         f"{_MIGRATIONS}Explain": _READER,
         f"{_MIGRATIONS}ListLeftovers": _READER,

@@ -79,6 +79,7 @@ class CheckResult:
         message: why not; for OK, who was left out, mostly empty.
         metrics: what was looked at, by name.
         decided_by: the metric that denies; None: none does.
+        is_slowed: denied only to slow the app down; the metric is below its threshold.
     """
 
     app: str
@@ -88,6 +89,7 @@ class CheckResult:
     message: str = ""
     metrics: Mapping[str, MetricResult] = field(default_factory=_no_metrics)
     decided_by: MetricResult | None = None
+    is_slowed: bool = False
 
     @property
     def is_ok(self) -> bool:

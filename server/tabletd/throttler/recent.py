@@ -25,12 +25,16 @@ class RecentApp:
         checked_monotonic: the same moment, seconds of the monotonic clock.
         code: what it was told.
         message: why it was refused; empty when it was not.
+        slowed_monotonic: when it was refused last only to slow it down.
+        slowed: and why.
     """
 
     checked_at_ns: int
     checked_monotonic: float
     code: ResponseCode
     message: str
+    slowed_monotonic: float = float("-inf")
+    slowed: str = ""
 
 
 class RecentChecks:
@@ -46,12 +50,17 @@ class RecentChecks:
         self._apps: dict[str, RecentApp] = {}
         self._asked_monotonic = float("-inf")
 
-    def note(self, app: str, code: ResponseCode, message: str) -> None:
+    def note(self, app: str, code: ResponseCode, message: str, *, is_slowed: bool = False) -> None:
         """Take note of a check."""
         now = self._clock.monotonic_seconds()
         name = app[:_APP_CHARS_MAX]
-        self._apps.pop(name, None)
-        self._apps[name] = RecentApp(self._clock.wall_ns(), now, code, message)
+        before = self._apps.pop(name, None)
+        slowed = (float("-inf"), "")
+        if is_slowed:
+            slowed = (now, message)
+        elif before is not None:
+            slowed = (before.slowed_monotonic, before.slowed)
+        self._apps[name] = RecentApp(self._clock.wall_ns(), now, code, message, *slowed)
         if len(self._apps) > _APPS_MAX:
             del self._apps[next(iter(self._apps))]
         if app != OPERATORS_APP:

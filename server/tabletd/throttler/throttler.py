@@ -38,6 +38,8 @@ _LOW_PRIORITY_SECONDS: Final = 1.0
 DORMANT_SECONDS: Final = 60.0
 _RECENT_SECONDS: Final = 10.0
 _ASKED_SECONDS: Final = 1.0
+# An app counts as slowed down for so long after the last check that was refused for it.
+_SLOWED_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -228,7 +230,8 @@ class Throttler:
         return result
 
     def _note(self, app: str, result: CheckResult, asks_for_heartbeats: bool) -> None:
-        self._recent.note(app, result.code, "" if result.is_ok else result.message)
+        message = "" if result.is_ok else result.message
+        self._recent.note(app, result.code, message, is_slowed=result.is_slowed)
         self._checks.add()
         if not result.is_ok:
             self._refusals.add()
@@ -247,6 +250,14 @@ class Throttler:
         """Return why an app's last check was refused; empty when it was not, or none is known."""
         recent = self._recent.apps().get(app)
         return recent.message if recent is not None and recent.code is not ResponseCode.OK else ""
+
+    def slowed_down(self, app: str) -> str:
+        """Return why some of an app's checks were refused of late; empty when none was."""
+        recent = self._recent.apps().get(app)
+        if recent is None:
+            return ""
+        age_seconds = self._clock.monotonic_seconds() - recent.slowed_monotonic
+        return recent.slowed if age_seconds <= _SLOWED_SECONDS else ""
 
     def look(self) -> Board:
         """Return what is known of the shard, read anew from memory when it is too old."""
@@ -337,11 +348,12 @@ class Throttler:
             )
         self.look()
         metrics = {name: self._measure(one, scope) for name, one in self._metrics_of(app).items()}
-        refusal = None
+        refusal, is_slowed = None, False
         if self._rules.config.enabled:
             refusal = next((m for m in metrics.values() if m.code is not ResponseCode.OK), None)
             if refusal is None:
                 refusal = self._slow_down(app, metrics)
+                is_slowed = refusal is not None
             elif not low_priority and app != OPERATORS_APP:
                 self._refused_monotonic = now
         shown = refusal or max(metrics.values(), key=lambda metric: metric.value)
@@ -354,6 +366,7 @@ class Throttler:
             refusal.message if refusal else notes,
             metrics=MappingProxyType(metrics),
             decided_by=refusal,
+            is_slowed=is_slowed,
         )
 
     def _slow_down(self, app: str, metrics: Mapping[str, MetricResult]) -> MetricResult | None:

@@ -403,3 +403,19 @@ async def test_what_was_read_from_memory_is_good_for_a_moment() -> None:
     assert not throttler.check(APP).is_ok
     shard.clock.advance(0.2)
     assert throttler.check(APP).is_ok
+
+
+async def test_an_app_that_is_slowed_down_is_known_as_such_between_its_refusals() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(3.0)})
+    shard.settings.paces = True
+    throttler = await primary(shard)
+    assert [throttler.check(APP).is_ok for _ in range(3)] == [True, False, True]
+    assert throttler.last_refusal(APP) == ""
+    assert throttler.slowed_down(APP).startswith("Slowed down: replica a:1: lag 3 s of 5 s")
+    shard.replicas.clear()
+    shard.clock.advance(9)
+    assert throttler.check(APP).is_ok
+    assert throttler.slowed_down(APP)
+    shard.clock.advance(2)
+    assert throttler.slowed_down(APP) == ""
+    assert throttler.slowed_down("nobody") == ""
