@@ -71,12 +71,24 @@ class _Link:
         self._upstream_port = upstream_port
         self.delay_seconds = 0.0
         self.bytes_per_second = 0.0
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._done = asyncio.Event()
+
+    async def close(self) -> None:
+        """Cut every connection, and wait until nobody looks after one any more."""
+        while self._ends:
+            self._done.clear()
+            for end in self._ends:
+                end.transport.abort()
+            await self._done.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection(
             LOOPBACK, self._upstream_port
         )
         late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        ends = {writer, upstream_writer}
+        self._ends |= ends
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pass_on(reader, upstream_writer))
@@ -87,6 +99,8 @@ class _Link:
         finally:
             writer.close()
             upstream_writer.close()
+            self._ends -= ends
+            self._done.set()
 
     async def _take(
         self, reader: asyncio.StreamReader, late: asyncio.Queue[tuple[float, bytes]]
@@ -133,6 +147,7 @@ async def _main(upstream_port: int, port: int) -> None:
         delay, rate = line.split()
         link.delay_seconds, link.bytes_per_second = float(delay), float(rate)
     server.close()
+    await link.close()
 
 
 if __name__ == "__main__":

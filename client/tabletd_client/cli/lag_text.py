@@ -61,8 +61,8 @@ def lag_table(lags: Sequence[TabletLag], width: int | None = None) -> str:
 def sparkline(history: Sequence[LagPoint], width: int) -> str:
     """Return the last minutes as so many characters, the newest at the right end.
 
-    Each is the worst of its part of the time: by its height, or `x` stopped, `?` not known,
-    `.` idle.
+    Each is the most of its part of the time, by its height; `x` stopped; where there is no figure,
+    `?` not known, `.` idle.
     """
     part_ms = _MINUTES * 60_000 / width
     parts: dict[int, list[LagPoint]] = {}
@@ -73,13 +73,14 @@ def sparkline(history: Sequence[LagPoint], width: int) -> str:
 
 def _spark(points: Sequence[LagPoint]) -> str:
     states = {point.state for point in points}
-    for state in (LagState.STOPPED, LagState.UNKNOWN, LagState.STALE):
-        if state in states:
-            return _MARKS[state]
-    known = [point.lag_ms for point in points if point.lag_ms is not None]
-    if LagState.MEASURED in states and known:
+    known = [
+        point.lag_ms
+        for point in points
+        if point.state is LagState.MEASURED and point.lag_ms is not None
+    ]
+    if known and LagState.STOPPED not in states:
         return next(spark for most, spark in _STEPS_MS if max(known) < most)
-    return _MARKS[LagState.IDLE] if LagState.IDLE in states else _NOTHING
+    return next((mark for state, mark in _MARKS.items() if state in states), _NOTHING)
 
 
 def _state(one: TabletLag) -> str:
@@ -97,7 +98,7 @@ def _lag(one: TabletLag) -> str:
 
 
 def _bounds(one: TabletLag) -> str:
-    if one.lower_ms is None and one.upper_ms is None:
+    if one.state is LagState.OFF or (one.lower_ms is None and one.upper_ms is None):
         return "-"
     lower = "?" if one.lower_ms is None else span(one.lower_ms)
     upper = "?" if one.upper_ms is None else span(one.upper_ms)
