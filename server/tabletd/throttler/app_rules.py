@@ -31,7 +31,7 @@ from tabletd.throttler.tables import throttled_apps_table
 
 REFRESH_SECONDS: Final = 5.0
 # So long what the primary's daemon has told goes before our own tables, which replication brings.
-_TRUSTED_SECONDS: Final = 30.0
+_TRUSTED_SECONDS: Final = 60.0
 # For trying out what a throttled migration does; both names exist in Vitess.
 _ALWAYS_DENIED: Final = ("abusing-app", "always-throttled-app")
 _ALWAYS_SECONDS: Final = 10 * 365.25 * 86_400

@@ -1,8 +1,8 @@
 """The throttler's rules on every tablet of a shard, by calls, not by replication.
 
-The primary tells them to the others as soon as they change, and again every few seconds, so that a
-tablet that was away catches up. Another tablet also asks the primary by itself: the primary may not
-know of it.
+The primary tells them to the others as soon as they change, and every few seconds it looks who has
+others than it, so that a tablet that was away catches up. Another tablet also asks the primary by
+itself: the primary may not know of it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class RuleSync:
 
         async def tell(tablet: TabletPlace) -> None:
             try:
-                await self._give(tablet, stored)
+                if (await self._stored(tablet)).version != stored.version:
+                    await self._give(tablet, stored)
             except TabletdError as error:
                 failed.add(tablet.alias)
                 if tablet.alias not in self._failed:
