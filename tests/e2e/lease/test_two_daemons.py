@@ -17,7 +17,6 @@ from tests.support.two_daemons import TwoDaemons, acts, variables, waits
 from tests.support.waiting import eventually
 
 ROWS = 2_048
-CREATE = "CREATE TABLE {} (id INT PRIMARY KEY)"
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
 SLOWLY = {
     "pt-osc": "--verify=false --chunk-size=50 --chunk-time=0 --sleep=0.1",
@@ -53,6 +52,12 @@ async def start_slow_migration(two: TwoDaemons, client: VExecClient, options: st
     return uuid
 
 
+async def create(client: VExecClient, table: str) -> str:
+    """Submit what any daemon that acts does at once."""
+    sql = f"CREATE TABLE {table} (id INT PRIMARY KEY)"
+    return await client.submit(table, sql, "mysql", ddl_action="create")
+
+
 async def completes(two: TwoDaemons, client: VExecClient, uuid: str) -> None:
     row = await client.wait(uuid, until={"complete"})
     assert row["migration_status"] == "complete"
@@ -68,10 +73,10 @@ async def test_the_second_daemon_serves_reads_refuses_writes_and_goes_on_after_t
     assert f"process {first_pid} on " in seen["LeaseHolder"]
     assert seen["HeartbeatWrites"] == 0
     async with connected(two.first) as first, connected(two.second) as second:
-        uuid = await first.submit("one", CREATE.format("one"), "mysql", ddl_action="create")
+        uuid = await create(first, "one")
         await second.wait(uuid, until={"complete"})
         for write in (
-            second.submit("two", CREATE.format("two"), "mysql", ddl_action="create"),
+            create(second, "two"),
             second.cancel_all(),
             second.retry(uuid),
         ):
@@ -85,7 +90,7 @@ async def test_the_second_daemon_serves_reads_refuses_writes_and_goes_on_after_t
         await asyncio.to_thread(two.first.terminate)
         seen = await acts(two.second)
         assert seen["LeaseEpoch"] >= 2
-        uuid = await second.submit("two", CREATE.format("two"), "mysql", ddl_action="create")
+        uuid = await create(second, "two")
         await second.wait(uuid, until={"complete"})
         await eventually(lambda: variables_of_heartbeat(two) > 0, what="heartbeats go on")
     assert "taking the lease" not in two.second.log_tail(500)
@@ -110,7 +115,7 @@ async def test_a_daemon_that_was_stopped_past_its_lease_does_nothing_more_when_i
         beats, epoch = seen["HeartbeatWrites"], seen["LeaseEpoch"]
         await completes(two, second, uuid)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await first.submit("two", CREATE.format("two"), "mysql", ddl_action="create")
+            await create(first, "two")
         assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         seen = await asyncio.to_thread(variables, two.first)
         assert (seen["HeartbeatWrites"], seen["LeaseEpoch"]) == (beats, epoch) == (beats, 0)
@@ -223,6 +228,6 @@ async def test_one_of_two_goes_on_when_the_schema_with_the_lease_is_dropped(
     holder = await eventually(acting, what="one of them acts")
     assert holder is not None
     async with connected(holder) as client:
-        uuid = await client.submit("one", CREATE.format("one"), "mysql", ddl_action="create")
+        uuid = await create(client, "one")
         await client.wait(uuid, until={"complete"})
     assert two.server.scalar("SELECT COUNT(*) FROM _vt.lease") == 1
