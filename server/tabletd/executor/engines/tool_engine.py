@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -32,6 +31,7 @@ from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.leftovers import cleaning_session
 from tabletd.executor.engines.probing import Probe
 from tabletd.executor.engines.proof import proof_of
+from tabletd.executor.engines.run_end import PhaseEnd, RunEnds
 from tabletd.executor.engines.run_planner import PASSWORD_FILE, RunPlanner
 from tabletd.executor.engines.settings import DOUBT_PAUSE_SECONDS, EngineSettings
 from tabletd.executor.engines.supervision import Supervision, hang_words
@@ -53,28 +53,10 @@ from tabletd.mysql.settings import MySQLSettings
 from tabletd.processes.runner import LaunchSpec, Run, attach, has_begun, launch
 from tabletd.telemetry.tracing import span
 
-# Errors 1290, 1792 and 1836 of MySQL and MariaDB.
-_READ_ONLY: Final = re.compile(r"--(?:super-)?read[-_]only|in read[- ]only (?:mode|transaction)")
-
 _HANGS_MAX: Final = 3
 _HANGS_MAX_WORDS: Final = "for the third time: look for what makes its attempts time out, and retry"
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseEnd:
-    """How one start of the tool ended.
-
-    Attributes:
-        exit_code: as `Run.exit_status`.
-        output: the end of what the tool wrote.
-        stopped: it was ended from outside: by us, by a signal, by a change of roles.
-    """
-
-    exit_code: int | None
-    output: str
-    stopped: bool
 
 
 class ToolEngine:
@@ -91,6 +73,7 @@ class ToolEngine:
         self._pool = pool
         self._settings = settings
         self._planner = RunPlanner(tool, pool=pool, settings=settings)
+        self._ends = RunEnds(tool)
 
     @property
     def strategy(self) -> Strategy:
@@ -196,9 +179,9 @@ class ToolEngine:
         if end.stopped:
             return Outcome(Status.CANCELLED, f"{self.strategy} was stopped before the run")
         if end.exit_code != 0:
-            if self._met_read_only(end):
+            if self._ends.met_read_only(end):
                 raise NotWritable()
-            return Outcome(Status.FAILED, self._failure(Phase.DRY_RUN, end))
+            return Outcome(Status.FAILED, self._ends.failure(Phase.DRY_RUN, end))
         with span("migration.run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.RUN, record, supervision)
         with _to_be_asked_later():
@@ -206,10 +189,10 @@ class ToolEngine:
                 await self._end_connections(plan.account, plan.tables)
             swap = await self._find_swap(plan.facts.migration, plan.tables, plan.workspace)
             await completion.count(end.output)
-            outcome = self._judge(end, swap, completion.difference)
+            outcome = self._ends.outcome(end, swap, completion.difference)
             if outcome.old_table and outcome.old_table not in plan.tables:
                 await record.add_artifacts(outcome.old_table)
-        if not swap.done and not end.stopped and self._met_read_only(end):
+        if not swap.done and not end.stopped and self._ends.met_read_only(end):
             raise NotWritable()
         if supervision.hang and not swap.done:
             return await self._after_hang(plan, supervision.hang)
@@ -290,52 +273,6 @@ class ToolEngine:
             return Outcome(Status.QUEUED, f"{hang}, and the migration starts again")
         return Outcome(Status.FAILED, f"{hang}, {_HANGS_MAX_WORDS}")
 
-    def _failure(self, phase: Phase, end: PhaseEnd) -> str:
-        who = f"{self.strategy} {phase.words}"
-        if end.exit_code is None:
-            return f"{who} ended without a trace: its wrapper was killed"
-        if end.exit_code < 0:
-            return f"{who} was ended from outside by signal {-end.exit_code}"
-        return f"{who} ended with {end.exit_code}: {self._tool.failure_cause(end.output)}"
-
-    def _met_read_only(self, end: PhaseEnd) -> bool:
-        """Say whether the tool ended because the server takes no writes any more.
-
-        That is a change of roles and no failure of the migration.
-        """
-        if not end.exit_code:
-            return False
-        return _READ_ONLY.search(self._tool.failure_cause(end.output)) is not None
-
-    def _judge(self, end: PhaseEnd, swap: Swap, difference: str = "") -> Outcome:
-        losses = difference or self._tool.losses(end.output)
-        if swap.done and losses:
-            return Outcome(
-                Status.FAILED,
-                f"{self.strategy} swapped the tables although rows may have lost values: {losses}; "
-                f"the former table is kept as {swap.old_table}",
-                swap.old_table,
-            )
-        if swap.done:
-            message = ""
-            if end.stopped:
-                message = "the tables were swapped before the stop took effect"
-            elif end.exit_code != 0:
-                message = f"the tables were swapped; after that: {self._failure(Phase.RUN, end)}"
-            return Outcome(Status.COMPLETE, message, swap.old_table)
-        if difference:
-            return Outcome(
-                Status.FAILED, f"{self.strategy} was ended before the swap: {difference}"
-            )
-        if end.stopped:
-            return Outcome(Status.CANCELLED, f"{self.strategy} was stopped before the swap")
-        if end.exit_code == 0:
-            return Outcome(
-                Status.FAILED,
-                f"{self.strategy} ended with 0, but the table was not swapped: {swap.seen}",
-            )
-        return Outcome(Status.FAILED, self._failure(Phase.RUN, end))
-
     async def _find_swap(
         self, migration: Migration, tables: Sequence[str], workspace: Workspace
     ) -> Swap:
@@ -410,7 +347,7 @@ class ToolEngine:
         if exit_code is not None:
             ended_by_us = ended_by_us or self._tool.was_interrupted(exit_code, output)
         end = PhaseEnd(exit_code, output, ended_by_us)
-        return replace(end, stopped=ended_by_us or self._met_read_only(end))
+        return replace(end, stopped=ended_by_us or self._ends.met_read_only(end))
 
     async def _outcome_of_left_run(
         self, migration: Migration, workspace: Workspace, ends: Sequence[PhaseEnd | None]
@@ -418,12 +355,12 @@ class ToolEngine:
         dry_run, run = ends
         swap = await self._find_swap(migration, migration.artifacts, workspace)
         if run is not None:
-            outcome = self._judge(run, swap)
+            outcome = self._ends.outcome(run, swap)
         elif swap.done:
             # The directory is gone, but the server says that the run came to its end.
             return Outcome(Status.COMPLETE, "found after a restart", swap.old_table)
         elif dry_run is not None and dry_run.exit_code not in (0, None) and not dry_run.stopped:
-            return Outcome(Status.FAILED, self._failure(Phase.DRY_RUN, dry_run))
+            return Outcome(Status.FAILED, self._ends.failure(Phase.DRY_RUN, dry_run))
         else:
             return None
         return None if outcome.status is Status.CANCELLED else outcome
