@@ -127,13 +127,12 @@ def write_gh_ost_hooks(directory: Path, callback: Callback) -> None:
         hook.chmod(0o700)
 
 
-def write_pt_osc_plugin(directory: Path, callback: Callback) -> Path:
-    """Write the plugin for `--plugin`; returns its path."""
+def write_pt_osc_plugin(directory: Path, callback: Callback) -> None:
+    """Write the plugin for `--plugin`."""
     write_callback(directory, callback)
     plugin = directory / "pt_osc_plugin.pm"
     plugin.write_bytes(_PLUGIN_SOURCE.read_bytes())
     plugin.chmod(0o600)
-    return plugin
 
 
 def write_swap(directory: Path, lock_wait_seconds: int) -> None:

@@ -14,10 +14,10 @@ from tabletd.executor.engines.gh_ost import GhOst
 from tabletd.executor.engines.pt_osc import PtOsc
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.preflight import run_checks
-from tabletd.executor.preflight.facts import Facts, Key, Table, ToolFacts
+from tabletd.executor.preflight.facts import Facts, Key, KeyPart, Table, ToolFacts
 from tabletd.mysql.flavor import parse_version
 
-PRIMARY = Key("PRIMARY", unique=True, columns=(("id", "bigint", False, False),))
+PRIMARY = Key(is_unique=True, parts=(KeyPart("bigint", is_nullable=False, is_prefix=False),))
 
 
 def migration(strategy: Strategy, statement: str, schema: str = "shop") -> Migration:
@@ -102,8 +102,11 @@ def statement(sql: str) -> Callable[[Facts], Facts]:
     return changed(statement=parse(sql))
 
 
-def key(*columns: tuple[str, str, bool, bool], unique: bool = True) -> Callable[[Facts], Facts]:
-    return table(keys=(Key("k", unique, columns),))
+def key(
+    *data_types: str, is_unique: bool = True, is_nullable: bool = False
+) -> Callable[[Facts], Facts]:
+    parts = tuple(KeyPart(one, is_nullable, is_prefix=False) for one in data_types)
+    return table(keys=(Key(is_unique, parts),))
 
 
 def named(schema: str, name: str = "orders") -> Callable[[Facts], Facts]:
@@ -125,8 +128,8 @@ BOTH = [
     (table(kind="SYSTEM VERSIONED"), Reason.PREFLIGHT_REFUSED, "system-versioned"),
     (table(engine="MYISAM"), Reason.PREFLIGHT_REFUSED, "MYISAM"),
     (table(keys=()), Reason.PREFLIGHT_REFUSED, "key"),
-    (key(("id", "int", False, False), unique=False), Reason.PREFLIGHT_REFUSED, "NOT NULL"),
-    (key(("id", "int", True, False)), Reason.PREFLIGHT_REFUSED, "NOT NULL"),
+    (key("int", is_unique=False), Reason.PREFLIGHT_REFUSED, "NOT NULL"),
+    (key("int", is_nullable=True), Reason.PREFLIGHT_REFUSED, "NOT NULL"),
     (table(triggers=("audit",)), Reason.PREFLIGHT_REFUSED, "audit"),
     (table(triggers=("pt_osc_a_b_ins",)), Reason.PREFLIGHT_REFUSED, "another run"),
     (table(children=("shop.lines",)), Reason.PREFLIGHT_REFUSED, "shop.lines"),
@@ -163,7 +166,7 @@ GH_OST = [
         Reason.TOOL_UNSUITABLE,
         "1.1.6",
     ),
-    (key(("id", "float", False, False)), Reason.PREFLIGHT_REFUSED, "floats"),
+    (key("float"), Reason.PREFLIGHT_REFUSED, "floats"),
     (table(foreign_keys=("fk -> c",)), Reason.PREFLIGHT_REFUSED, "fk -> c"),
     (named("50%"), Reason.PREFLIGHT_REFUSED, "cannot quote"),
 ]
@@ -218,7 +221,7 @@ def _expect(checks: Any, facts: Facts, reason: Reason, words: str) -> None:
         variables(log_bin_trust_function_creators="OFF"),
         changed(taken_names=("_orders_old",), reserved_names=("_x",)),
         server("8.0.36"),
-        key(("id", "int", False, False), ("code", "varchar", False, False)),
+        key("int", "varchar"),
     ],
 )
 def test_gh_ost_is_let_through(change: Callable[[Facts], Facts]) -> None:

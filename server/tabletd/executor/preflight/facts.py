@@ -47,7 +47,7 @@ _TABLE_SQL: Final = (
     "FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
 )
 _KEYS_SQL: Final = (
-    "SELECT s.index_name AS name, s.non_unique, s.column_name, s.sub_part, s.nullable, c.data_type "
+    "SELECT s.index_name AS name, s.non_unique, s.sub_part, s.nullable, c.data_type "
     "FROM information_schema.statistics s LEFT JOIN information_schema.columns c "
     "ON c.table_schema = s.table_schema AND c.table_name = s.table_name "
     "AND c.column_name = s.column_name "
@@ -79,12 +79,26 @@ _INSTRUMENT_SQL: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """A key of the table; `columns` are (name, type, may be NULL, is only a prefix)."""
+class KeyPart:
+    """A column of a key, or an expression, which has no type.
 
-    name: str
-    unique: bool
-    columns: tuple[tuple[str, str, bool, bool], ...]
+    Attributes:
+        data_type: the type's name alone, lower case.
+        is_nullable: it may be NULL.
+        is_prefix: only its beginning is in the key.
+    """
+
+    data_type: str
+    is_nullable: bool
+    is_prefix: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the table."""
+
+    is_unique: bool
+    parts: tuple[KeyPart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,20 +297,18 @@ async def _unshown_defaults(session: Session, schema: str, table: str) -> tuple[
 
 
 def _keys(rows: list[dict[str, Any]]) -> tuple[Key, ...]:
-    columns: dict[str, list[tuple[str, str, bool, bool]]] = {}
+    parts: dict[str, list[KeyPart]] = {}
     unique: dict[str, bool] = {}
     for row in rows:
         name = str(row["name"])
         unique[name] = int(row["non_unique"]) == 0
-        columns.setdefault(name, []).append(
-            (
-                str(row["column_name"] or ""),
-                str(row["data_type"] or "").lower(),
-                str(row["nullable"] or "").upper() == "YES",
-                row["sub_part"] is not None,
-            )
+        part = KeyPart(
+            data_type=str(row["data_type"] or "").lower(),
+            is_nullable=str(row["nullable"] or "").upper() == "YES",
+            is_prefix=row["sub_part"] is not None,
         )
-    return tuple(Key(name, unique[name], tuple(columns[name])) for name in columns)
+        parts.setdefault(name, []).append(part)
+    return tuple(Key(unique[name], tuple(found)) for name, found in parts.items())
 
 
 async def _filters(session: Session, server: ServerInfo) -> tuple[str, ...]:

@@ -130,16 +130,18 @@ def gh_ost_key(facts: Facts) -> None:
 
 
 def _is_usable(key: Key, allow_null: bool) -> bool:
-    return key.unique and not any(
-        (nullable and not allow_null) or prefix or kind in _UNSAFE_KEY_TYPES
-        for _, kind, nullable, prefix in key.columns
+    return key.is_unique and not any(
+        (part.is_nullable and not allow_null)
+        or part.is_prefix
+        or part.data_type in _UNSAFE_KEY_TYPES
+        for part in key.parts
     )
 
 
 def pt_osc_key(facts: Facts) -> None:
     """There is a key by which the delete trigger finds a row."""
     if any(
-        key.unique and not any(nullable for _, _, nullable, _ in key.columns)
+        key.is_unique and not any(part.is_nullable for part in key.parts)
         for key in _the_table(facts).keys
     ):
         return
