@@ -119,7 +119,7 @@ async def test_a_daemon_that_was_stopped_past_its_lease_does_nothing_more_when_i
         assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         seen = await asyncio.to_thread(variables, two.first)
         assert (seen["HeartbeatWrites"], seen["LeaseEpoch"]) == (beats, epoch) == (beats, 0)
-    # The tool knows the first daemon's address only: it is taken over, or ended and started anew.
+    # The tool that the first one started is taken over, or ended and started anew.
     counted = await asyncio.to_thread(variables, two.second)
     assert counted["AdoptedMigrations"] + counted["StartedMigrations"] == 1
 
