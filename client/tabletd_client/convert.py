@@ -165,6 +165,8 @@ def watched_migration(message: migrations_pb2.MigrationState) -> Migration:
         completed_at=to_time(message.completed_at),
         cancelled_at=to_time(message.cancelled_at),
         cleaned_up_at=to_time(message.cleaned_up_at),
+        requested_by=message.requested_by,
+        changed_by=message.changed_by,
     )
 
 

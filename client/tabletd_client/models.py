@@ -94,6 +94,8 @@ class Migration:
         special_plan: a way quicker than a copy that was taken, as JSON; empty: none.
         cutover_attempts: how often the cut-over was tried.
         user_throttle_ratio: share of its checks that a user lets the throttler refuse.
+        requested_by: who submitted it; only a watch tells, and empty: not known.
+        changed_by: who steered it last, by a command; likewise.
     """
 
     uuid: str
@@ -138,6 +140,8 @@ class Migration:
     completed_at: datetime | None
     cancelled_at: datetime | None
     cleaned_up_at: datetime | None
+    requested_by: str = ""
+    changed_by: str = ""
 
     @property
     def ended(self) -> bool:

@@ -248,6 +248,8 @@ class MigrationState(_message.Message):
     COMPLETED_AT_FIELD_NUMBER: _builtins.int
     CANCELLED_AT_FIELD_NUMBER: _builtins.int
     CLEANED_UP_AT_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     """Its unique id, the same on all shards: five groups of hexadecimal digits with `_` between them."""
     migration_context: _builtins.str
@@ -312,6 +314,10 @@ class MigrationState(_message.Message):
     """How often the cut-over was tried."""
     user_throttle_ratio: _builtins.float
     """Share of its checks that a user lets the throttler refuse: 0 none, 1 all."""
+    requested_by: _builtins.str
+    """Who submitted it, as far as the caller could be told; empty: not known."""
+    changed_by: _builtins.str
+    """Who steered it last by a command, likewise; empty: nobody did."""
     @_builtins.property
     def waiting_since(self) -> _vttime_pb2.Time:
         """Since when it waits for what `message` says; absent: it does not wait."""
@@ -397,10 +403,12 @@ class MigrationState(_message.Message):
         completed_at: _vttime_pb2.Time | None = ...,
         cancelled_at: _vttime_pb2.Time | None = ...,
         cleaned_up_at: _vttime_pb2.Time | None = ...,
+        requested_by: _builtins.str = ...,
+        changed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "cancelled_at", b"cancelled_at", "cleaned_up_at", b"cleaned_up_at", "completed_at", b"completed_at", "liveness_at", b"liveness_at", "ready_at", b"ready_at", "ready_to_complete_at", b"ready_to_complete_at", "started_at", b"started_at", "waiting_since", b"waiting_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "artifacts", b"artifacts", "backlog", b"backlog", "cancelled_at", b"cancelled_at", "cleaned_up_at", b"cleaned_up_at", "completed_at", b"completed_at", "cutover_attempts", b"cutover_attempts", "ddl_action", b"ddl_action", "eta_seconds", b"eta_seconds", "eta_state", b"eta_state", "keyspace", b"keyspace", "liveness_at", b"liveness_at", "log_file", b"log_file", "message", b"message", "migration_context", b"migration_context", "migration_statement", b"migration_statement", "options", b"options", "postpone_completion", b"postpone_completion", "postpone_launch", b"postpone_launch", "progress_percent", b"progress_percent", "ready_at", b"ready_at", "ready_to_complete", b"ready_to_complete", "ready_to_complete_at", b"ready_to_complete_at", "retain_artifacts_seconds", b"retain_artifacts_seconds", "retries", b"retries", "reverted_uuid", b"reverted_uuid", "rows_copied", b"rows_copied", "rows_estimated", b"rows_estimated", "schema", b"schema", "shard", b"shard", "special_plan", b"special_plan", "stage", b"stage", "started_at", b"started_at", "status", b"status", "strategy", b"strategy", "table", b"table", "tablet", b"tablet", "tablet_failure", b"tablet_failure", "throttle_reason", b"throttle_reason", "user_throttle_ratio", b"user_throttle_ratio", "uuid", b"uuid", "waiting_since", b"waiting_since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "artifacts", b"artifacts", "backlog", b"backlog", "cancelled_at", b"cancelled_at", "changed_by", b"changed_by", "cleaned_up_at", b"cleaned_up_at", "completed_at", b"completed_at", "cutover_attempts", b"cutover_attempts", "ddl_action", b"ddl_action", "eta_seconds", b"eta_seconds", "eta_state", b"eta_state", "keyspace", b"keyspace", "liveness_at", b"liveness_at", "log_file", b"log_file", "message", b"message", "migration_context", b"migration_context", "migration_statement", b"migration_statement", "options", b"options", "postpone_completion", b"postpone_completion", "postpone_launch", b"postpone_launch", "progress_percent", b"progress_percent", "ready_at", b"ready_at", "ready_to_complete", b"ready_to_complete", "ready_to_complete_at", b"ready_to_complete_at", "requested_by", b"requested_by", "retain_artifacts_seconds", b"retain_artifacts_seconds", "retries", b"retries", "reverted_uuid", b"reverted_uuid", "rows_copied", b"rows_copied", "rows_estimated", b"rows_estimated", "schema", b"schema", "shard", b"shard", "special_plan", b"special_plan", "stage", b"stage", "started_at", b"started_at", "status", b"status", "strategy", b"strategy", "table", b"table", "tablet", b"tablet", "tablet_failure", b"tablet_failure", "throttle_reason", b"throttle_reason", "user_throttle_ratio", b"user_throttle_ratio", "uuid", b"uuid", "waiting_since", b"waiting_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

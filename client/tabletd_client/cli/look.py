@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tabletd_client.cli import completion
+from tabletd_client.cli.callers import with_callers
 from tabletd_client.cli.following import conclude, follow, in_full
 from tabletd_client.cli.near import context_missing, existing, naming_near
 from tabletd_client.cli.options import Options, WrongUsage, duration
@@ -56,7 +57,7 @@ def show(
     async def work(client: Client) -> int:
         keyspace = await keyspace_of(client, options)
         if "uuid" in wanted:
-            one = await existing(client, keyspace, what)
+            one = await with_callers(client, keyspace, await existing(client, keyspace, what))
             answer(options, one, lambda: in_full(one, terminal_width()))
             return EXIT_DONE
         found = await client.show(keyspace, **wanted, order=order, limit=limit, skip=skip)

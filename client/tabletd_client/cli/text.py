@@ -153,6 +153,8 @@ def migration_in_full(one: Migration, width: int | None = None) -> str:
         "added": _time(one.added_at),
         "started": _time(one.started_at),
         "ready since": _time(one.ready_to_complete_at),
+        "requested by": one.requested_by,
+        "last changed by": one.changed_by,
         "ended": _time(one.completed_at),
         "cancelled": _time(one.cancelled_at),
         "cleaned up": _time(one.cleaned_up_at),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tabletd.access.caller import current_text as caller_text
 from tabletd.executor.store import Store, fit
 from tabletd.executor.waiting import Wait
 from tabletd.mysql.quote import marks
@@ -64,7 +65,11 @@ class RowControls:
     async def cut_over_threshold(self, migration_uuid: str, seconds: int) -> int:
         """Change how long a cut-over may lock."""
         return await self._change(
-            "cutover_threshold_seconds = %s", "1 = 1", migration_uuid, values=(seconds,)
+            "cutover_threshold_seconds = %s",
+            "cutover_threshold_seconds <> %s",
+            migration_uuid,
+            values=(seconds,),
+            conditions=(seconds,),
         )
 
     async def mark_ready(self, migration_uuid: str) -> int:
@@ -108,7 +113,12 @@ class RowControls:
         migration_uuid: str | None,
         *,
         values: tuple[Any, ...] = (),
+        conditions: tuple[Any, ...] = (),
     ) -> int:
+        if by := caller_text():
+            assignments += ", changed_by = %s"
+            values = (*values, by)
+        values = (*values, *conditions)
         sql = f"UPDATE _vt.schema_migrations SET {assignments} WHERE {condition}"
         if migration_uuid is not None:
             sql += " AND migration_uuid = %s"

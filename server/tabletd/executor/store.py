@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
+from tabletd.access.caller import current_text as caller_text
 from tabletd.errors import LostRace, Reason, TabletdError
 from tabletd.executor.migration import join_artifacts
 from tabletd.executor.reads import Reads
@@ -44,10 +45,11 @@ _INSERT: Final = """
         dropped_no_default_column_names, expanded_column_names, revertible_notes,
         removed_foreign_key_names, special_plan, component_throttled, reason_throttled,
         postpone_launch, postpone_completion, allow_concurrent, is_view, is_immediate_operation,
-        retain_artifacts_seconds, cutover_threshold_seconds, reverted_uuid
+        retain_artifacts_seconds, cutover_threshold_seconds, reverted_uuid, requested_by
     ) SELECT
         %s, %s, %s, %s, %s, %s, %s, %s, %s, COALESCE(FROM_UNIXTIME(%s), NOW()), %s, 'queued', %s,
-        NOW(), '', '', '', '', '', '', '', '', '', '', '', '', %s, %s, %s, %s, %s, %s, %s, %s
+        NOW(), '', '', '', '', '', '', '', '', '', '', '', '', %s, %s, %s, %s, %s, %s, %s, %s,
+        %s
     FROM DUAL WHERE 1 = 1"""
 
 _NOT_STARTED: Final = (
@@ -143,6 +145,7 @@ class Store(Reads):
             flags.retain_artifacts_seconds,
             flags.cut_over_threshold_seconds,
             submission.reverted_uuid,
+            caller_text(),
         )
         try:
             return await self.write(_INSERT, *values)
@@ -222,6 +225,9 @@ class Store(Reads):
             values.append(join_artifacts(end_run))
         if tablet_failure:
             assignments.append("tablet_failure = 1")
+        if by := caller_text():
+            assignments.append("changed_by = %s")
+            values.append(by)
         return ", ".join(assignments), values
 
     async def end_run(

@@ -71,6 +71,8 @@ class WatchedMigration:
     completed_timestamp: datetime | None
     cancelled_timestamp: datetime | None
     cleanup_timestamp: datetime | None
+    requested_by: str = ""
+    changed_by: str = ""
     backlog: int = 0
 
     @property

@@ -117,6 +117,8 @@ def migration_to_proto(one: WatchedMigration) -> pb.MigrationState:
         completed_at=_time(one.completed_timestamp),
         cancelled_at=_time(one.cancelled_timestamp),
         cleaned_up_at=_time(one.cleanup_timestamp),
+        requested_by=one.requested_by,
+        changed_by=one.changed_by,
     )
 
 

@@ -187,6 +187,26 @@ def test_vitess_client_changes_a_schema_over_mtls_and_both_daemons_know_who_did_
     assert there[-1]["on_behalf_of"].startswith("olga from ")
 
 
+def test_tabletctl_shows_who_submitted_a_migration_wherever_it_was_sent(closed: Closed) -> None:
+    olga = closed.clients["olga"]
+    tls = ("--tls-ca", str(closed.authority.ca))
+    flags = (*tls, "--tls-cert", str(olga.cert), "--tls-key", str(olga.key))
+    create = ("--sql=CREATE TABLE w (id INT PRIMARY KEY)", KEYSPACE)
+    strategy = "--ddl-strategy=mysql --postpone-launch"
+    uuid = closed.by_certificate("olga").run("ApplySchema", strategy, *create).strip()
+
+    def shown() -> str:
+        return closed.tabletctl(*flags, "show", uuid).output
+
+    eventually_blocking(
+        lambda: "olga from 127.0.0.1:" in shown(), PATIENCE_SECONDS, "the caller is shown", 0.25
+    )
+    closed.by_certificate("olga").run("OnlineDDL", "cancel", KEYSPACE, uuid)
+    eventually_blocking(
+        lambda: "last changed by" in shown(), PATIENCE_SECONDS, "who cancelled is shown", 0.25
+    )
+
+
 def test_a_role_that_is_too_low_is_told_to_vitess_client(closed: Closed) -> None:
     text = closed.by_certificate("olga").refused("SetWritable", ALIASES[0], "false")
     assert "SetWritable needs the role admin, and olga has the role operator" in text

@@ -1,5 +1,5 @@
 -- One row for each migration. Columns up to in_order_completion_pending_count are today's of Vitess
--- (those of v8 to v10 are among them); run_* are ours.
+-- (those of v8 to v10 are among them); run_* and *_by are ours.
 CREATE TABLE IF NOT EXISTS `_vt`.`schema_migrations` (
   `id` bigint unsigned NOT NULL AUTO_INCREMENT,
   `migration_uuid` varchar(64) NOT NULL,
@@ -69,6 +69,8 @@ CREATE TABLE IF NOT EXISTS `_vt`.`schema_migrations` (
   `run_directory` varchar(1024) NOT NULL DEFAULT '',
   `run_account` varchar(128) NOT NULL DEFAULT '',
   `run_token_hash` varchar(64) NOT NULL DEFAULT '',
+  `requested_by` varchar(512) NOT NULL DEFAULT '',
+  `changed_by` varchar(512) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `uuid_idx` (`migration_uuid`),
   KEY `keyspace_shard_idx` (`keyspace`(64),`shard`(64)),
