@@ -34,8 +34,9 @@ def access_settings(config: Config) -> AccessSettings:
         certificate_roles=parse_name_roles(config.grpc_auth_mtls_roles),
         default_role=parse_role(config.grpc_auth_default_role),
     )
-    for problem in (*_problems(config, settings), *_exposures(config, settings)):
-        raise problem
+    for find in (_problems, _calls, _exposures):
+        for problem in find(config, settings):
+            raise problem
     return settings
 
 
@@ -89,30 +90,25 @@ def _tls_files(config: Config) -> TlsFiles | None:
 
 def _problems(config: Config, settings: AccessSettings) -> Iterable[TabletdError]:
     """Find settings that need others."""
-
-    def needs(key: str, other: str, is_set: object, is_there: object) -> Iterable[TabletdError]:
-        if is_set and not is_there:
-            yield _wrong(key, f"needs {other}")
-
-    yield from needs("grpc_cert", "grpc_key", config.grpc_cert, config.grpc_key)
-    yield from needs("grpc_key", "grpc_cert", config.grpc_key, config.grpc_cert)
+    yield from _needs("grpc_cert", "grpc_key", config.grpc_cert, config.grpc_key)
+    yield from _needs("grpc_key", "grpc_cert", config.grpc_key, config.grpc_cert)
     for key in ("grpc_ca", "grpc_server_ca"):
-        yield from needs(key, "grpc_cert and grpc_key", getattr(config, key), settings.tls)
-    yield from needs("grpc_crl", "grpc_ca", config.grpc_crl, config.grpc_ca)
+        yield from _needs(key, "grpc_cert and grpc_key", getattr(config, key), settings.tls)
+    yield from _needs("grpc_crl", "grpc_ca", config.grpc_crl, config.grpc_ca)
     users, mode = settings.users, settings.mode
-    yield from needs(
+    yield from _needs(
         "grpc_auth_mode static", "grpc_auth_static_password_file", mode == "static", users
     )
-    yield from needs("grpc_auth_mode mtls", "grpc_ca", mode == "mtls", config.grpc_ca)
-    yield from needs(
+    yield from _needs("grpc_auth_mode mtls", "grpc_ca", mode == "mtls", config.grpc_ca)
+    yield from _needs(
         "grpc_auth_static_password_file",
         "grpc_auth_mode static, or grpc_ca and grpc_password_port",
         users,
         mode or config.grpc_ca,
     )
     by_name = config.grpc_auth_mtls_roles or config.grpc_auth_mtls_allowed_substrings
-    yield from needs("grpc_auth_mtls_*", "grpc_ca", by_name, config.grpc_ca)
-    yield from needs(
+    yield from _needs("grpc_auth_mtls_*", "grpc_ca", by_name, config.grpc_ca)
+    yield from _needs(
         "grpc_enable_optional_tls",
         "grpc_plain_port: gRPC here takes no plain text on a port with TLS",
         config.grpc_enable_optional_tls,
@@ -120,13 +116,41 @@ def _problems(config: Config, settings: AccessSettings) -> Iterable[TabletdError
     )
     for key in ("grpc_plain_port", "grpc_password_port"):
         is_set = getattr(config, key) is not None
-        yield from needs(key, "grpc_cert and grpc_key: without them", is_set, settings.tls)
-        yield from needs(
+        yield from _needs(key, "grpc_cert and grpc_key: without them", is_set, settings.tls)
+        yield from _needs(
             key, "grpc_auth_static_password_file", is_set and not settings.is_open, users
         )
     unknown = set(config.http_open_pages) - set(OPEN_PAGES)
     if unknown:
         yield _wrong("http_open_pages", f"knows {' and '.join(OPEN_PAGES)}, not {min(unknown)!r}")
+
+
+def _calls(config: Config, settings: AccessSettings) -> Iterable[TabletdError]:
+    """Find what hinders our own calls: a daemon hears its own health like that of the others."""
+    why = ": the daemon calls itself and others"
+    yield from _needs(
+        "grpc_auth_mode static",
+        f"grpc_auth_static_client_creds{why}",
+        settings.mode == "static",
+        config.grpc_auth_static_client_creds,
+    )
+    yield from _needs(
+        "grpc_ca",
+        f"tablet_manager_grpc_cert and _key{why}",
+        config.grpc_ca,
+        config.tablet_manager_grpc_cert,
+    )
+    yield from _needs(
+        "grpc_cert",
+        f"tablet_manager_grpc_ca{why}",
+        settings.tls,
+        config.tablet_manager_grpc_ca,
+    )
+
+
+def _needs(key: str, other: str, is_set: object, is_there: object) -> Iterable[TabletdError]:
+    if is_set and not is_there:
+        yield _wrong(key, f"needs {other}")
 
 
 def _exposures(config: Config, settings: AccessSettings) -> Iterable[TabletdError]:

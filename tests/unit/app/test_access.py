@@ -46,7 +46,14 @@ def users(tmp_path: Path) -> Path:
 def tls(tmp_path: Path) -> dict[str, Path]:
     authority = Authority(tmp_path)
     server = authority.pair("server")
-    return {"grpc_cert": server.cert, "grpc_key": server.key, "grpc_ca": authority.ca}
+    return {
+        "grpc_cert": server.cert,
+        "grpc_key": server.key,
+        "grpc_ca": authority.ca,
+        "tablet_manager_grpc_ca": authority.ca,
+        "tablet_manager_grpc_cert": server.cert,
+        "tablet_manager_grpc_key": server.key,
+    }
 
 
 def test_on_this_machine_alone_nothing_has_to_be_set() -> None:
@@ -65,7 +72,11 @@ def test_a_port_for_other_machines_is_refused_without_credentials(host: str) -> 
 
 
 def test_credentials_open_the_ports_for_other_machines(users: Path, tls: dict[str, Path]) -> None:
-    static = {"grpc_auth_mode": "static", "grpc_auth_static_password_file": users}
+    static = {
+        "grpc_auth_mode": "static",
+        "grpc_auth_static_password_file": users,
+        "grpc_auth_static_client_creds": "x",
+    }
     assert not access_settings(config(grpc_bind="::", http_bind="::", **static)).is_open
     assert not access_settings(config(grpc_bind="::", **tls)).is_open
 
@@ -90,7 +101,16 @@ def test_health_and_metrics_may_be_opened_alone() -> None:
         ({"grpc_server_ca": "x"}, "grpc_server_ca needs"),
         ({"grpc_crl": "x"}, "grpc_crl needs grpc_ca"),
         ({"grpc_auth_mode": "static"}, "static needs grpc_auth_static_password_file"),
+        (
+            {"grpc_auth_mode": "static", "grpc_auth_static_password_file": "x"},
+            "needs grpc_auth_static_client_creds: the daemon calls itself and others",
+        ),
         ({"grpc_auth_mode": "mtls"}, "mtls needs grpc_ca"),
+        (
+            {"grpc_cert": "x", "grpc_key": "x", "grpc_ca": "x"},
+            "grpc_ca needs tablet_manager_grpc_cert and _key",
+        ),
+        ({"grpc_cert": "x", "grpc_key": "x"}, "grpc_cert needs tablet_manager_grpc_ca"),
         ({"grpc_auth_static_password_file": "x"}, "needs grpc_auth_mode static"),
         ({"grpc_auth_mtls_roles": "a=admin"}, "grpc_auth_mtls_* needs grpc_ca"),
         ({"grpc_auth_mtls_roles": "admin"}, "gives no role to a name"),
