@@ -50,8 +50,13 @@ class OwnLag(Protocol):
         ...
 
     @property
+    def cause(self) -> str:
+        """What a person should know of it besides."""
+        ...
+
+    @property
     def state(self) -> str:
-        """`stopped` while replication is."""
+        """`stopped` while replication is; `stale` while what has happened since is not known."""
         ...
 
 
@@ -129,6 +134,8 @@ class OwnMetrics:
 
     def _own_lag(self) -> Reading:
         lag = self._lag()
+        if str(lag.state) == "stale":
+            return Reading(lag.lag_seconds, lag.error or lag.cause or "the lag is stale")
         seconds = lag.lag_seconds if lag.lower_seconds is None else lag.lower_seconds
         if seconds is None:
             return Reading(None, lag.error)

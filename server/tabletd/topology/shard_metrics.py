@@ -141,6 +141,8 @@ class ShardMetrics:
                 self._wanted.clear()
                 if self._is_wanted():
                     self._tick(tasks)
+                else:
+                    self._told.clear()
                 await self._pause()
 
     async def _pause(self) -> None:
