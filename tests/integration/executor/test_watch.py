@@ -12,6 +12,7 @@ from tabletd.executor.watch import Changed, News, Removed, Subscription, UpToDat
 from tabletd.executor.watch_rows import MigrationReader, WatchedMigration
 from tests.support.engines import ExecutorInTest, executor_on
 from tests.support.servers import RealServer
+from tests.support.waiting import eventually
 from tests.support.watched import watch_over
 
 
@@ -93,6 +94,42 @@ async def test_a_late_watcher_sees_what_has_ended_and_changes_of_it(
         async with watch.subscribe(wish) as subscription:
             (seen,) = [one for one in await first(subscription) if isinstance(one, Changed)]
             assert seen.migration.cleanup_timestamp is not None
+
+
+async def test_of_rows_that_wait_only_those_are_read_that_have_changed(
+    any_server: RealServer, database: str
+) -> None:
+    async with executor_on(any_server, database) as test:
+        for _ in range(2):
+            new = NewMigration(
+                create_uuid(), "ALTER TABLE t ADD c INT", "gh-ost", "--postpone-launch"
+            )
+            await test.executor.submit(new)
+        reader = MigrationReader(test.pool, test.executor.backlog)
+        rows, _ = await reader.changes((), 0)
+        ids = [row.id for row in rows]
+
+        async def changed() -> list[int]:
+            return [row.id for row in (await reader.changes(ids, ids[-1]))[0]]
+
+        async def are_quiet() -> bool:
+            return not await changed()
+
+        for assignment in (
+            "rows_copied = 7",
+            "progress = 12.5",
+            "log_file = 'x'",
+            "special_plan = 'x', log_file = ''",
+            "ready_to_complete_timestamp = NOW()",
+            "ready_to_complete_timestamp = NULL, cleanup_timestamp = NOW()",
+        ):
+            await eventually(are_quiet, what="what they wait for is written")
+            any_server.query(
+                f"UPDATE _vt.schema_migrations SET {assignment} WHERE id = %s", (ids[0],)
+            )
+            assert ids[0] in await changed()
+        any_server.query("DELETE FROM _vt.schema_migrations WHERE id = %s", (ids[1],))
+        assert (await reader.changes(ids, ids[-1]))[1] == {ids[1]}
 
 
 async def test_a_row_that_somebody_deletes_is_told_as_removed(
