@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from tabletd.vtctld.commands import is_reading
 
 # Longer ones are not read twice for a caller who may only read.
 _READ_BYTES_MAX: Final = 64 * 1024
+_KEPT_CHARACTERS_MAX: Final = 2000
+_KEPT_MAX: Final = 512
 _SHOWS: Final = ShowMigrations | ShowLogs | ShowThrottledApps | ShowThrottlerStatus
 
 
@@ -49,10 +52,18 @@ def _vexec_role(request: Any) -> Role:
     query: str = request.query
     if len(query) > _READ_BYTES_MAX:
         return Role.OPERATOR
+    return _short_vexec_role(query) if len(query) <= _KEPT_CHARACTERS_MAX else _judge_vexec(query)
+
+
+def _judge_vexec(query: str) -> Role:
     try:
         return Role.READER if isinstance(parse(query), Select) else Role.OPERATOR
     except TabletdError:
         return Role.OPERATOR
+
+
+# Who polls sends the same text again and again.
+_short_vexec_role = lru_cache(_KEPT_MAX)(_judge_vexec)
 
 
 def _query_role(request: Any) -> Role:
