@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 _WRITE_SECONDS_MAX: Final = 5.0
 _SQL_CHARACTERS_MAX: Final = 2000
 _MODE: Final = 0o600
-_SECRET_AHEAD: Final = re.compile(r"\b(?:IDENTIFIED|PASSWORD|AUTHENTICATED)\b", re.IGNORECASE)
+_SECRET_AHEAD: Final = re.compile("IDENTIFIED|PASSWORD|AUTHENTICATED", re.IGNORECASE)
 _TEXTS: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'?|\"(?:[^\"\\]|\\.|\"\")*\"?", re.DOTALL)
 
 

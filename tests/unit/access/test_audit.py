@@ -1,0 +1,53 @@
+"""What is kept of a call, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabletd.access.audit import shown_sql
+from tabletd.servicers.guard import target
+from tabletd_pb import query_pb2, vtctldata_pb2
+from tabletd_pb import tabletmanagerdata_pb2 as tm
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE USER x IDENTIFIED BY 'sesame'",
+        'alter user x identified by "sesame"',
+        "SET PASSWORD FOR x = PASSWORD('sesame')",
+        "CHANGE MASTER TO MASTER_PASSWORD='sesame', MASTER_HOST='h'",
+        "CREATE USER x IDENTIFIED BY 'it''s sesame'",
+        r"CREATE USER x IDENTIFIED BY 'it\'s sesame'",
+        "CREATE USER x IDENTIFIED BY 'sesame",
+        "CREATE USER x IDENTIFIED BY\n'se\nsame sesame'",
+    ],
+)
+def test_what_may_be_a_password_in_a_statement_is_left_out(sql: str) -> None:
+    assert "sesame" not in shown_sql(sql)
+
+
+@given(st.text(alphabet="a'\"\\ \n", max_size=30))
+def test_no_text_in_quotes_survives_beside_a_password(text: str) -> None:
+    quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "MARK'"
+    assert "MARK" not in shown_sql(f"CREATE USER u IDENTIFIED BY {quoted}")
+
+
+def test_other_statements_are_kept_as_they_are_up_to_a_length() -> None:
+    assert shown_sql("ALTER TABLE t COMMENT 'x'") == "ALTER TABLE t COMMENT 'x'"
+    assert len(shown_sql("x" * 100_000)) < 2100
+
+
+def test_a_target_is_what_the_request_names() -> None:
+    request = vtctldata_pb2.CancelSchemaMigrationRequest(keyspace="shop", uuid="u")
+    assert target(request) == {"keyspace": "shop", "uuid": "u"}
+    writable = vtctldata_pb2.SetWritableRequest(writable=True)
+    writable.tablet_alias.cell, writable.tablet_alias.uid = "zone1", 100
+    assert target(writable) == {"tablet_alias": "zone1-0000000100", "writable": True}
+    execute = query_pb2.ExecuteRequest(query=query_pb2.BoundQuery(sql="SELECT 1"))
+    assert target(execute) == {"query": "SELECT 1"}
+    fetch = tm.ExecuteFetchAsDbaRequest(query=b"\xff", db_name="shop")
+    assert target(fetch) == {"db_name": "shop", "query": "\ufffd"}
+    assert target(tm.SetReadOnlyRequest()) == {}
