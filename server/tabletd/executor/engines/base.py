@@ -61,6 +61,11 @@ class Progress:
     cut_over: CutOver = CutOver.AHEAD
 
 
+def notes(*texts: str) -> str:
+    """Return what there is to say as one message; empty texts are left out."""
+    return "; ".join(text for text in texts if text)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended.

@@ -15,7 +15,7 @@ from typing import Final
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
-from tabletd.executor.engines.base import Adopted, Engine, Outcome, RunControls, RunRecord
+from tabletd.executor.engines.base import Adopted, Engine, Outcome, RunControls, RunRecord, notes
 from tabletd.executor.engines.direct import LOCK_WAIT_SECONDS, DirectEngine
 from tabletd.executor.engines.scratch import scratch
 from tabletd.executor.lexer import significant, tokenize
@@ -69,7 +69,7 @@ class Declarative:
         outcome = await engine.run(to_do, record, stop, controls)
         if outcome.status is not Status.COMPLETE:
             return outcome
-        return replace(outcome, message="; ".join(text for text in (sql, outcome.message) if text))
+        return replace(outcome, message=notes(sql, outcome.message))
 
     async def adopt(self, migration: Migration, record: RunRecord) -> Adopted | None:
         return await self._direct.adopt(migration, record)

@@ -13,7 +13,14 @@ from typing import Final
 from tabletd.errors import MySQLUnavailable, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines import catalogue
-from tabletd.executor.engines.base import Adopted, Outcome, RunControls, RunRecord, held_by
+from tabletd.executor.engines.base import (
+    Adopted,
+    Outcome,
+    RunControls,
+    RunRecord,
+    held_by,
+    notes,
+)
 from tabletd.executor.engines.forcing import Forcing
 from tabletd.executor.engines.instant import INSTANT_DDL, instant_statement, is_not_instant
 from tabletd.executor.engines.plan import Plan, Planner, rename_sql
@@ -310,7 +317,7 @@ async def _is_released(
 
 
 def _also(outcome: Outcome, message: str) -> Outcome:
-    return replace(outcome, message="; ".join(text for text in (outcome.message, message) if text))
+    return replace(outcome, message=notes(outcome.message, message))
 
 
 def _digest(definition: str) -> str:

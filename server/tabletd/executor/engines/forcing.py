@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from tabletd.errors import TabletdError
-from tabletd.executor.engines.base import RunControls
+from tabletd.executor.engines.base import RunControls, notes
 from tabletd.executor.engines.blockers import Endings, find_blockage, names_of
 from tabletd.executor.migration import Migration
 from tabletd.mysql.pool import Pool
@@ -38,7 +38,7 @@ class Forcing:
         """Who was ended and who could not be; empty where nobody stood in the way."""
         ended = self._endings.ended.values()
         by_force = f"ended by force: {names_of(ended)}" if ended else ""
-        return "; ".join(filter(None, (by_force, self._endings.lack, self._unseen)))
+        return notes(by_force, self._endings.lack, self._unseen)
 
     async def run(self) -> None:
         """Look after the statement until cancelled."""

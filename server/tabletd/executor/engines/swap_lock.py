@@ -6,7 +6,7 @@ import logging
 import time
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.engines.base import CutOver, RunControls
+from tabletd.executor.engines.base import CutOver, RunControls, notes
 from tabletd.executor.engines.blockers import (
     Blockage,
     Blocker,
@@ -66,7 +66,7 @@ class SwapLock:
                 f"it waits for the table's lock, held by {names_of(self._holders)}; it goes on "
                 f"when that has ended{self._way_out}"
             )
-        return "; ".join(filter(None, (self.ended, self._endings.lack, waiting, self._unseen)))
+        return notes(self.ended, self._endings.lack, waiting, self._unseen)
 
     async def look(self, cut_over: CutOver) -> bool:
         """Look who is waited for, and end them where that is wanted.

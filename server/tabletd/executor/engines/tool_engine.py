@@ -26,7 +26,7 @@ from tabletd.errors import (
 from tabletd.executor import hooks
 from tabletd.executor.accounts import Account, create_account, drop_account, end_connections
 from tabletd.executor.engines import adoption
-from tabletd.executor.engines.base import Adopted, Outcome, RunControls, RunRecord
+from tabletd.executor.engines.base import Adopted, Outcome, RunControls, RunRecord, notes
 from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.leftovers import cleaning_session
 from tabletd.executor.engines.probing import Probe
@@ -196,11 +196,10 @@ class ToolEngine:
             raise NotWritable()
         if supervision.hang and not swap.done:
             return await self._after_hang(plan, supervision.hang)
-        is_complete = outcome.status is Status.COMPLETE
-        notes = [outcome.message, lock.ended if is_complete else lock.trouble]
-        if is_complete:
-            notes += [completion.unproven, self._tool.warnings(plan.facts)]
-        return replace(outcome, message="; ".join(note for note in notes if note))
+        said = [lock.trouble]
+        if outcome.status is Status.COMPLETE:
+            said = [lock.ended, completion.unproven, self._tool.warnings(plan.facts)]
+        return replace(outcome, message=notes(outcome.message, *said))
 
     def _write_files(self, plan: RunPlan) -> None:
         plan.workspace.create()
