@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -104,9 +104,7 @@ class TabletPair:
         for daemon in (self.primary, self.replica):
             daemon.resume()
             daemon.terminate()
-        for process in self.tool_processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill(self.tool_processes())
 
     def heal(self) -> None:
         """Bring both back to work after whatever a test did, and forget its tables."""
@@ -183,6 +181,11 @@ class TabletPair:
                 found.append(process)
         return found
 
+    def tools(self) -> list[psutil.Process]:
+        """Find the tools alone, and not what one of them has forked to start a hook."""
+        found = {one.pid: one for one in self.tool_processes() if is_tool(_command_of(one))}
+        return [one for one in found.values() if _parent_of(one) not in found]
+
     def tool_commands(self) -> list[list[str]]:
         """Return the argument lists of those processes."""
         return [command for process in self.tool_processes() if (command := _command_of(process))]
@@ -222,6 +225,20 @@ def _command_of(process: psutil.Process) -> list[str]:
         return [] if process.status() == psutil.STATUS_ZOMBIE else process.cmdline()
     except psutil.Error:
         return []
+
+
+def _parent_of(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """End processes by force; some may have ended with others of them."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 class LiveTable:

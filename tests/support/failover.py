@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,12 +55,14 @@ def crash_primary(tablets: TabletPair) -> None:
     tools = processes_of(daemon)
     daemon.pause()
     for tool in tools:
-        tool.suspend()
+        with suppress(psutil.NoSuchProcess):  # a hook, perhaps
+            tool.suspend()
     servers.catch_up()
     servers.primary.kill()
     daemon.kill()
     for tool in tools:
-        tool.resume()
+        with suppress(psutil.NoSuchProcess):
+            tool.resume()
     promote(servers.replica)
 
 

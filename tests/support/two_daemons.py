@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tests.support.servers import RealServer
-from tests.support.waiting import eventually, eventually_blocking
+from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
 ALIAS: Final = "zone1-0000000100"
@@ -97,7 +97,7 @@ def variables(daemon: Daemon) -> dict[str, Any]:
         return found
 
 
-async def acts(daemon: Daemon, within_seconds: float = 60.0) -> dict[str, Any]:
+async def acts(daemon: Daemon, within_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
     """Wait until a daemon acts for its server; return its variables."""
 
     async def found() -> dict[str, Any] | None:
@@ -107,7 +107,7 @@ async def acts(daemon: Daemon, within_seconds: float = 60.0) -> dict[str, Any]:
     return await eventually(found, within_seconds, "it acts") or {}
 
 
-async def waits(daemon: Daemon, within_seconds: float = 60.0) -> dict[str, Any]:
+async def waits(daemon: Daemon, within_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
     """Wait until a daemon knows that another one acts; return its variables."""
 
     async def found() -> dict[str, Any] | None:

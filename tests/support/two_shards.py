@@ -15,7 +15,7 @@ from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tabletd_pb import vtctldata_pb2 as pb
 from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
 from tests.support.servers import RealServer
-from tests.support.waiting import eventually, eventually_blocking
+from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
 SHARDS: Final = ("-80", "80-")
@@ -128,7 +128,9 @@ class Client:
         request = pb.GetSchemaMigrationsRequest(keyspace=KEYSPACE, **filters)
         return list((await self.stub.GetSchemaMigrations(request)).migrations)
 
-    async def ended(self, uuid: str, within_seconds: float = 60.0) -> list[pb.SchemaMigration]:
+    async def ended(
+        self, uuid: str, within_seconds: float = PATIENCE_SECONDS
+    ) -> list[pb.SchemaMigration]:
         """Wait until a migration has ended on both shards."""
 
         async def found() -> list[pb.SchemaMigration]:
@@ -138,7 +140,9 @@ class Client:
 
         return await eventually(found, within_seconds, f"{uuid} ends")
 
-    async def completed(self, uuid: str, within_seconds: float = 60.0) -> list[pb.SchemaMigration]:
+    async def completed(
+        self, uuid: str, within_seconds: float = PATIENCE_SECONDS
+    ) -> list[pb.SchemaMigration]:
         """Wait until a migration is complete on both shards.
 
         Raises:

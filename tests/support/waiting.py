@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, overload
 
 # Nobody waits so long but where something is wrong: a machine may be as slow as it likes.
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 0.02
 
 T = TypeVar("T")

@@ -121,7 +121,7 @@ class VExecClient:
         migration_uuid: str,
         *,
         until: Collection[str] = TERMINAL,
-        within_seconds: float = 60.0,
+        within_seconds: float = 120.0,
     ) -> Record:
         """Wait until the migration is in one of the statuses, and return its row.
 

@@ -23,7 +23,8 @@ from tests.support.daemons import (
     command,
     connected,
     copying,
-    is_tool,
+    from_starter,
+    kill,
     live_table,
 )
 from tests.support.waiting import eventually
@@ -44,7 +45,6 @@ class Seen:
 def seen(tablets: TabletPair) -> Seen:
     """Look who is at work now: more than one of each would be a second run."""
     server = tablets.servers.primary
-    tools = [process for process in tablets.tool_processes() if is_tool(process.cmdline())]
     accounts = server.query(
         "SELECT DISTINCT user FROM information_schema.processlist WHERE user LIKE 'tabletd\\_%%'"
     )
@@ -54,7 +54,7 @@ def seen(tablets: TabletPair) -> Seen:
         (KEYSPACE,),
     )
     return Seen(
-        tuple(sorted((process.pid, process.create_time()) for process in tools)),
+        tuple(sorted((process.pid, process.create_time()) for process in tablets.tools())),
         tuple(sorted(str(row[0]) for row in accounts)),
         tuple(sorted(str(row[0]) for row in tables)),
     )
@@ -91,7 +91,7 @@ async def test_one_run_of_each_tool_outlives_twenty_restarts_of_its_daemon(
 ) -> None:
     cases = [Case(mysql57_tablets, "gh-ost"), Case(mariadb_tablets, "pt-osc")]
     for case in cases:
-        case.tablets.heal()
+        await from_starter(TabletPair.heal, case.tablets)
     async with asyncio.TaskGroup() as group:
         for case in cases:
             group.create_task(outlives_restarts(case))
@@ -269,8 +269,7 @@ async def test_a_tool_that_ended_with_its_daemon_is_settled_by_the_next(
     async with live_table(tablets, "orders", 1_500) as table:
         migration_uuid = await begin(case, client, case.brief)
         await asyncio.to_thread(tablets.primary.kill)
-        for process in tablets.tool_processes():
-            process.send_signal(signal.SIGKILL)
+        kill(tablets.tool_processes())
         await tablets.restart_primary()
         record = await completes(tablets, table, migration_uuid)
     assert launches(record["log_file"]) == ["dry run", "run"]

@@ -17,6 +17,7 @@ from tests.support.daemons import (
     TabletPair,
     columns,
     connected,
+    from_starter,
     live_table,
 )
 
@@ -67,7 +68,7 @@ async def test_gh_ost_on_mariadb_is_refused_at_its_submission(
     mariadb_tablets: TabletPair,
 ) -> None:
     tablets = mariadb_tablets
-    await asyncio.to_thread(tablets.heal)
+    await from_starter(TabletPair.heal, tablets)
     async with connected(tablets.primary) as client:
         uuid = new_migration_uuid()
         alter = "ALTER TABLE notes ADD COLUMN a INT"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tabletd_client
-from tests.support.daemons import TabletPair
+from tests.support.daemons import TabletPair, from_starter
 from tests.support.waiting import eventually
 
 
 async def test_the_lag_of_the_replicas_is_shown_without_a_topology_file(
     mariadb_tablets: TabletPair,
 ) -> None:
-    mariadb_tablets.heal()
+    await from_starter(TabletPair.heal, mariadb_tablets)
     async with tabletd_client.connect(mariadb_tablets.primary.grpc) as client:
 
         async def known() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 
 import pytest
 
@@ -16,7 +15,8 @@ from tests.support.daemons import (
     columns,
     connected,
     copying,
-    is_tool,
+    from_starter,
+    kill,
     live_table,
 )
 
@@ -72,9 +72,7 @@ async def test_a_tool_that_is_killed_fails_the_migration_and_everything_is_clean
             "orders", "ALTER TABLE orders ADD COLUMN extra INT", case.strategy, options=case.slow
         )
         await copying(client, migration_uuid)
-        for process in case.tablets.tool_processes():
-            if is_tool(process.cmdline()):
-                process.send_signal(signal.SIGKILL)
+        kill(case.tablets.tools())
         record = await client.wait(migration_uuid, until={"failed"})
         assert record["message"]
         await table.equals_its_book()
@@ -90,7 +88,7 @@ async def test_rows_that_a_new_unique_key_would_lose_are_named_before_anything_r
     mysql57_tablets: TabletPair,
 ) -> None:
     tablets = mysql57_tablets
-    await asyncio.to_thread(tablets.heal)
+    await from_starter(TabletPair.heal, tablets)
     await asyncio.to_thread(
         tablets.servers.primary.script,
         f"CREATE TABLE {KEYSPACE}.twins (id INT PRIMARY KEY, twin INT NOT NULL)",

@@ -6,7 +6,7 @@ import asyncio
 
 from tests.soak.footprint import Footprint, read_footprint
 from tests.soak.work import one_round
-from tests.support.daemons import KEYSPACE, TabletPair
+from tests.support.daemons import KEYSPACE, TabletPair, from_starter
 from tests.support.waiting import eventually
 
 # Threads of the pool that blocking calls go to come one by one, and so do the connections of pools
@@ -17,7 +17,7 @@ _ALLOWED = Footprint(files=4, threads=4, tasks=2, children=0, connections=12, re
 async def test_a_daemon_holds_nothing_more_after_migrations_and_clients(
     mariadb_tablets: TabletPair,
 ) -> None:
-    mariadb_tablets.heal()
+    await from_starter(TabletPair.heal, mariadb_tablets)
     daemon, server = mariadb_tablets.primary, mariadb_tablets.servers.primary.server
     await one_round(daemon, KEYSPACE, "soaked", clients=10)
     before = await asyncio.to_thread(read_footprint, daemon, server)
