@@ -97,13 +97,16 @@ class RunningTracker:
         self.tracker.note_replication(status)
 
     async def reaches(self, **wanted: object) -> Lag:
-        """Wait until the lag is so, and return it."""
+        """Wait until the lag is so, and return it: the next one may be another already."""
 
-        def found() -> bool:
-            return all(getattr(self.lag, name) == value for name, value in wanted.items())
+        def found() -> Lag | None:
+            lag = self.lag
+            fits = all(getattr(lag, name) == value for name, value in wanted.items())
+            return lag if fits else None
 
-        await eventually(found, what=f"a lag with {wanted}")
-        return self.lag
+        lag = await eventually(found, what=f"a lag with {wanted}")
+        assert lag is not None
+        return lag
 
 
 @asynccontextmanager

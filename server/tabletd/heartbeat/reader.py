@@ -166,6 +166,7 @@ class Reader:
         self._looks.add()
         if self._suspensions.noticed():
             self._link.forget()
+            self._found = _Found()
         asked_ns = steady_ns(self._clock)
         try:
             row = await self._read_row()

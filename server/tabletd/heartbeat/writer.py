@@ -63,6 +63,7 @@ class Writer:
         on_not_writable: told when a beat finds that the server takes no writes (any more).
         fence: no beat is written, and none is missed, while this daemon may not act for its
             server; None: there is no other daemon.
+        suspensions: tells when this machine stood still: no reader may go on with our clock.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Writer:
         registry: Registry,
         on_not_writable: Callable[[], None],
         fence: Fence | None = None,
+        suspensions: Suspensions | None = None,
     ) -> None:
         self._pool = pool
         self._settings = settings
@@ -87,7 +89,7 @@ class Writer:
         self._connection_id = 0
         self._server: ServerInfo | None = None
         self._binlog_is_statements = False
-        self._suspensions = Suspensions()
+        self._suspensions = suspensions or Suspensions()
         self._series = new_series()
         self._sequence = 0
         self._beats: deque[Beat] = deque(maxlen=_BEATS_KEPT_MAX)

@@ -90,7 +90,7 @@ class WriterLink:
 
     def position_lag(self) -> Lag | None:
         """Return the lag by the primary's positions; None: heartbeats tell it, or nobody does."""
-        if self.news.writing is not Writing.NONE:
+        if not self._are_none_written:
             return None
         return self._positions.lag(steady_ns(self._clock), self.news.error)
 
@@ -118,6 +118,10 @@ class WriterLink:
             if self._is_open and self._daemon is not None:
                 await self._ask(self._daemon)
 
+    @property
+    def _are_none_written(self) -> bool:
+        return self.news.asked_ns is not None and self.news.writing is Writing.NONE
+
     def _pause_seconds(self) -> float | None:
         if not self._is_open or self._daemon is None:
             return None
@@ -132,7 +136,7 @@ class WriterLink:
             self._beats.series,
             self._beats.newest_sequence,
             is_wanted,
-            want_position=self.news.writing is Writing.NONE,
+            want_position=self._are_none_written,
         )
         asked_ns = steady_ns(self._clock)
         try:

@@ -89,12 +89,10 @@ async def test_a_clock_that_is_wrong_and_set_back_in_mid_run_changes_no_lag(
     try:
         async with lag_of(daemons[1]) as ask:
 
-            async def is_measured() -> bool:
-                lag = (await ask()).lag
-                return (lag.state, lag.method) == (
-                    pb.LagFigure.STATE_MEASURED,
-                    pb.LagFigure.METHOD_CLOCK,
-                )
+            async def measured() -> pb.LagFigure | None:
+                lag: pb.LagFigure = (await ask()).lag
+                wanted = (pb.LagFigure.STATE_MEASURED, pb.LagFigure.METHOD_CLOCK)
+                return lag if (lag.state, lag.method) == wanted else None
 
             for off_seconds in (600, -3600):
                 clock.set(off_seconds)
@@ -103,8 +101,8 @@ async def test_a_clock_that_is_wrong_and_set_back_in_mid_run_changes_no_lag(
                     return abs(await plain_lag_ns() - off_seconds * SECOND_NS) < 300 * SECOND_NS
 
                 await eventually(is_wrong, what=f"a clock that is {off_seconds} s off")
-                await eventually(is_measured)
-                lag = (await ask()).lag
+                lag = await eventually(measured)
+                assert lag is not None
                 assert 0 <= lag.lower_ns <= lag.lag_ns <= lag.upper_ns < 300 * SECOND_NS
             answer = await ask(with_history=True)
             assert answer.keyspace == KEYSPACE

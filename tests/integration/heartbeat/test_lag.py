@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 
 import pytest
 
@@ -72,8 +73,7 @@ async def test_a_wall_clock_that_is_set_back_in_mid_run_changes_nothing(mariadb_
         clock.wall_off_seconds = -3600
         before = both.replica.registry.export()["HeartbeatReads"]
         await eventually(lambda: both.replica.registry.export()["HeartbeatReads"] != before)
-        lag = both.replica.lag
-        assert (lag.state, lag.method) == (LagState.MEASURED, LagMethod.CLOCK)
+        lag = await both.replica.reaches(state=LagState.MEASURED, method=LagMethod.CLOCK)
         assert lag.lag_ns is not None
         assert 0 <= lag.lag_ns < 300 * SECOND_NS
 
@@ -86,13 +86,11 @@ async def test_stopped_replication_is_told_with_the_servers_words_and_its_lag_gr
         any_pair.replica.script("STOP SLAVE SQL_THREAD")
         await both.replica.look_at_server()
         await eventually(lambda: (both.replica.lag.lower_ns or 0) > SECOND_NS)
-        lag = both.replica.lag
-        assert (lag.state, lag.method) == (LagState.STOPPED, LagMethod.CLOCK)
+        lag = await both.replica.reaches(state=LagState.STOPPED, method=LagMethod.CLOCK)
         assert "SQL thread stopped: no error given" in lag.error
         any_pair.replica.script("START SLAVE SQL_THREAD")
         await both.replica.look_at_server()
-        await eventually(lambda: both.replica.lag.lower_ns == 0)
-        assert both.replica.lag.state is LagState.MEASURED
+        await both.replica.reaches(lower_ns=0, state=LagState.MEASURED)
 
 
 async def test_an_error_of_the_replica_is_told_in_its_own_words(mariadb_pair: Pair) -> None:
@@ -108,7 +106,7 @@ async def test_an_error_of_the_replica_is_told_in_its_own_words(mariadb_pair: Pa
             return "Duplicate entry '1' for key 'PRIMARY'" in both.replica.lag.error
 
         await eventually(is_told)
-        assert both.replica.lag.state is LagState.STOPPED
+        await both.replica.reaches(state=LagState.STOPPED)
 
 
 async def test_a_writer_that_pauses_is_no_lag(any_pair: Pair) -> None:
@@ -130,8 +128,8 @@ async def test_beats_that_do_not_come_from_a_writer_that_cannot_be_asked_leave_t
         await both.replica.reaches(method=LagMethod.CLOCK)
         both.line.is_cut = True
         await both.primary.tracker.writer.close()
-        lag = await both.replica.reaches(state=LagState.STALE)
-        assert (lag.lower_ns, lag.error) == (0, "")
+        lag = await both.replica.reaches(state=LagState.STALE, error="")
+        assert lag.lower_ns == 0
         assert "the primary's daemon cannot be asked" in lag.cause
 
 
@@ -162,13 +160,17 @@ async def test_beats_of_another_makes_daemon_are_measured_by_the_wall_clocks(
         await both.replica.reaches(method=LagMethod.CLOCK)
         both.line.is_cut = True
         await both.primary.tracker.writer.close()
-        for ts in (1, 2):
+        beats = count(1)
+
+        def is_wall_after_another_beat() -> bool:
             mariadb_pair.primary.query(
                 "INSERT INTO _vt.heartbeat (ts, tabletUid, keyspaceShard) VALUES (%s, 7, 'test:0')"
                 " ON DUPLICATE KEY UPDATE ts=VALUES(ts), tabletUid=VALUES(tabletUid)",
-                (ts,),
+                (next(beats),),
             )
-            await both.replica.reaches(method=LagMethod.WALL)
+            return both.replica.lag.method is LagMethod.WALL
+
+        await eventually(is_wall_after_another_beat)
 
 
 async def test_a_delay_that_an_operator_gave_is_part_of_the_lag_and_told_apart(
@@ -181,8 +183,7 @@ async def test_a_delay_that_an_operator_gave_is_part_of_the_lag_and_told_apart(
         try:
             await both.replica.look_at_server()
             await eventually(lambda: (both.replica.lag.lower_ns or 0) > SECOND_NS)
-            assert both.replica.lag.delay_ns == 2 * SECOND_NS
-            assert both.replica.lag.state is LagState.MEASURED
+            await both.replica.reaches(delay_ns=2 * SECOND_NS, state=LagState.MEASURED)
         finally:
             any_pair.replica.script(
                 "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 0", "START SLAVE"
@@ -194,8 +195,8 @@ async def test_heartbeats_on_demand_begin_when_somebody_asks_and_end_after_the_l
 ) -> None:
     settings = replace(SETTINGS, writes=WriteMode.ON_DEMAND, lease_seconds=0.5)
     async with measured(any_pair, settings=settings) as both:
-        lag = await both.replica.reaches(state=LagState.IDLE)
-        assert lag.cause == "heartbeats are written on demand, and nobody has asked for them"
+        nobody_asks = "heartbeats are written on demand, and nobody has asked for them"
+        await both.replica.reaches(state=LagState.IDLE, cause=nobody_asks)
         any_pair.catch_up()
         executed = any_pair.primary.gtid_executed()
         looks = both.replica.registry.export()["LagLooks"]
@@ -226,8 +227,9 @@ async def test_a_replica_of_a_replica_measures_its_whole_way(
 async def test_without_heartbeats_the_primarys_position_tells_the_lag(any_pair: Pair) -> None:
     settings = replace(SETTINGS, writes=WriteMode.OFF)
     async with measured(any_pair, settings=settings, clock=SkewedClock(-900, 150)) as both:
-        lag = await both.replica.reaches(state=LagState.MEASURED, method=LagMethod.GTID)
-        assert (lag.lower_ns, lag.error) == (0, "")
+        lag = await both.replica.reaches(
+            state=LagState.MEASURED, method=LagMethod.GTID, lower_ns=0, error=""
+        )
         assert lag.upper_ns is not None
         assert 0 <= lag.upper_ns < 300 * SECOND_NS
         any_pair.replica.script("STOP SLAVE SQL_THREAD")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tabletd.heartbeat import LagState, Reader
+from tabletd.heartbeat import LagMethod, LagState, Reader, WriterDaemon
+from tabletd.heartbeat.exchange import Suspensions
 from tabletd.telemetry.vars import Registry
 from tests.support.clock import FakeClock
+from tests.support.fakes_lag import FakeWriterDaemon
 from tests.support.pools import pool_of
 from tests.support.servers import RealServer
 from tests.support.tablets import heartbeat_settings
+from tests.support.waiting import eventually
 
 SECOND_NS = 1_000_000_000
 TABLE = (
@@ -44,13 +48,25 @@ class OneReader:
 
 @asynccontextmanager
 async def reader_of(
-    server: RealServer, clock: FakeClock, *, interval_seconds: float = 1
+    server: RealServer,
+    clock: FakeClock,
+    *,
+    interval_seconds: float = 1,
+    daemon: WriterDaemon | None = None,
+    suspensions: Suspensions | None = None,
 ) -> AsyncGenerator[OneReader]:
     registry = Registry()
     server.script("CREATE DATABASE IF NOT EXISTS _vt", "DROP TABLE IF EXISTS _vt.heartbeat", TABLE)
     async with pool_of(server, size_max=1) as pool:
         settings = heartbeat_settings(interval_seconds=interval_seconds)
-        reader = Reader(pool, settings, clock=clock, registry=registry)
+        reader = Reader(
+            pool,
+            settings,
+            clock=clock,
+            registry=registry,
+            daemon=daemon,
+            suspensions=suspensions,
+        )
         yield OneReader(server, reader, registry)
         await reader.close()
 
@@ -179,3 +195,29 @@ async def test_a_read_that_is_held_up_ends_with_its_interval(any_server: RealSer
             cursor.execute("UNLOCK TABLES")
         while one.export("HeartbeatReads") != 1:  # on a slow machine one more may end so
             await one.reader.read()
+
+
+async def test_a_machine_that_was_suspended_forgets_the_writers_time(mariadb: RealServer) -> None:
+    clock, slept_ns = FakeClock(), [0]
+    daemon = FakeWriterDaemon(FakeClock(monotonic_seconds=50.0))
+    suspensions = Suspensions(lambda: slept_ns[0])
+    async with reader_of(mariadb, clock, daemon=daemon, suspensions=suspensions) as one:
+        mariadb.script(
+            "ALTER TABLE _vt.heartbeat ADD COLUMN series BIGINT UNSIGNED NOT NULL DEFAULT 0,"
+            " ADD COLUMN seq BIGINT UNSIGNED NOT NULL DEFAULT 0,"
+            " ADD COLUMN sentNs BIGINT UNSIGNED NOT NULL DEFAULT 0"
+        )
+        mariadb.query(
+            "INSERT INTO _vt.heartbeat VALUES ('test:0', 1111, %s, 7, 1, %s)",
+            (clock.wall_ns() - 3 * SECOND_NS, 49 * SECOND_NS),
+        )
+        running = asyncio.create_task(one.reader.run())
+        await one.reader.open()
+        await eventually(lambda: one.reader.status().method is LagMethod.CLOCK)
+        daemon.answers = False
+        slept_ns[0] = 60 * SECOND_NS
+        await one.reader.read()
+        assert one.reader.status().method is LagMethod.WALL
+        daemon.answers = True
+        await eventually(lambda: one.reader.status().method is LagMethod.CLOCK)
+        running.cancel()

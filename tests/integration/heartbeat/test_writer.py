@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tabletd.heartbeat import Writer
+from tabletd.heartbeat.exchange import Suspensions, WriterQuestion
 from tabletd.telemetry.vars import Registry
 from tests.conftest import StartServer
 from tests.support.clock import FakeClock
@@ -39,7 +40,12 @@ class OneWriter:
 
 @asynccontextmanager
 async def writer_of(
-    server: RealServer, *, user: str = "root", uid: int = 1111, interval_seconds: float = 5
+    server: RealServer,
+    *,
+    user: str = "root",
+    uid: int = 1111,
+    interval_seconds: float = 5,
+    suspensions: Suspensions | None = None,
 ) -> AsyncGenerator[OneWriter]:
     registry, clock = Registry(), FakeClock()
     async with pool_of(server, user=user, size_max=1) as pool:
@@ -48,7 +54,14 @@ async def writer_of(
             one.not_writable += 1
 
         settings = heartbeat_settings(uid, interval_seconds=interval_seconds)
-        writer = Writer(pool, settings, clock=clock, registry=registry, on_not_writable=count)
+        writer = Writer(
+            pool,
+            settings,
+            clock=clock,
+            registry=registry,
+            on_not_writable=count,
+            suspensions=suspensions,
+        )
         one = OneWriter(writer, registry, clock)
         yield one
 
@@ -72,6 +85,35 @@ async def test_the_writer_of_another_tablet_takes_the_row_over(any_server: RealS
         await one.beat()
         await other.beat()
         assert [row[1] for row in rows(any_server)] == [2]
+
+
+async def test_each_beat_has_the_next_number_and_is_told_to_who_does_not_know_it(
+    mariadb: RealServer,
+) -> None:
+    async with writer_of(mariadb) as one:
+        for _ in range(3):
+            await one.beat()
+        first = one.writer.answer(WriterQuestion(0, 0, want_heartbeats=False), 5)
+        # The first number went to the beat that found no table.
+        assert [beat.sequence for beat in first.beats] == [2, 3, 4]
+        assert first.received_ns == 5
+        later = one.writer.answer(WriterQuestion(first.series, 3, want_heartbeats=False), 5)
+        assert later.beats == first.beats[2:]
+        row = mariadb.query("SELECT series, seq, sentNs FROM _vt.heartbeat")
+        assert row == [(first.series, 4, first.beats[2].sent_ns)]
+
+
+async def test_a_machine_that_was_suspended_begins_another_series(mariadb: RealServer) -> None:
+    slept_ns = [0]
+    async with writer_of(mariadb, suspensions=Suspensions(lambda: slept_ns[0])) as one:
+        series: list[object] = []
+        for slept_ns[0] in (0, 10**12, 10**12):
+            await one.beat()
+            series.append(mariadb.scalar("SELECT series FROM _vt.heartbeat"))
+        assert series[0] != series[1]
+        assert series[1] == series[2]
+        answer = one.writer.answer(WriterQuestion(0, 0, want_heartbeats=False), 5)
+        assert len(answer.beats) == 2
 
 
 @pytest.mark.parametrize(
