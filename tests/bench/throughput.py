@@ -114,9 +114,16 @@ async def _round(call: Call, address: str, series: Series) -> None:
 @asynccontextmanager
 async def bare_handler(sandbox: Sandbox) -> AsyncGenerator[str]:
     """Run the bare handler beside the sandbox's primary; yields its address."""
-    port = free_port()
     socket = sandbox.primary.server.socket
-    command = [sys.executable, "-m", "tests.bench.bare_handler", str(socket), str(port)]
+    async with bare_process("tests.bench.bare_handler", str(socket)) as address:
+        yield address
+
+
+@asynccontextmanager
+async def bare_process(module: str, *arguments: str) -> AsyncGenerator[str]:
+    """Run a bare server, a module whose last argument is its port; yields its address."""
+    port = free_port()
+    command = [sys.executable, "-m", module, *arguments, str(port)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
     address = f"127.0.0.1:{port}"
     try:
