@@ -206,11 +206,6 @@ class Beats:
         """Return how wrong the writer's time may be here; None: it is not known."""
         return None if self._current is None else self._current.time.error_ns(now_ns)
 
-    @property
-    def is_timed(self) -> bool:
-        """Whether the time of the writer of the beat that was seen last is known."""
-        return self._seen() is not None
-
     def next_commit(self) -> Bracket | None:
         """Return when the oldest beat that has not arrived was committed; None: none is known."""
         if self._look is None or (series := self._series_of(self._look)) is None:

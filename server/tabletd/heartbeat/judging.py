@@ -22,11 +22,13 @@ class WriterNews:
         asked_ns: when it was asked the last question that it answered; None: it answered none.
         writing: when it writes heartbeats, as it said then.
         error: why it does not answer; empty when it does.
+        interval_ns: of its heartbeats, as it said then; 0: not known.
     """
 
     asked_ns: int | None = None
     writing: Writing = Writing.NONE
     error: str = ""
+    interval_ns: int = 0
 
 
 def clock_lag(beats: Beats, news: WriterNews, interval_ns: int) -> Lag | None:

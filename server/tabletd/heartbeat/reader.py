@@ -209,10 +209,14 @@ class Reader:
         if not self._found.is_ours:
             return
         self._beats.note_look(Look(asked_ns, answered_ns, row.series, row.sequence, row.sent_ns))
-        held = clock_lag(self._beats, self._link.news, self._interval_ns)
+        held = clock_lag(self._beats, self._link.news, self._writers_interval_ns)
         self._found.held = held or self._found.held
         if held is None or self._is_late(answered_ns):
             self._link.ask_soon()
+
+    @property
+    def _writers_interval_ns(self) -> int:
+        return self._link.news.interval_ns or self._interval_ns
 
     def _is_late(self, now_ns: int) -> bool:
         """Return whether the next beat is due, and nobody has said that it was written."""
@@ -220,7 +224,7 @@ class Reader:
         return (
             seen is not None
             and self._beats.next_commit() is None
-            and now_ns > seen.low_ns + self._interval_ns + _LATE_NS
+            and now_ns > seen.low_ns + self._writers_interval_ns + _LATE_NS
         )
 
     def _count(self, row: _Row, lag_ns: int) -> None:
@@ -239,7 +243,7 @@ class Reader:
         if self._found.row is None:
             return None
         if self._found.is_ours:
-            lag = clock_lag(self._beats, self._link.news, self._interval_ns)
+            lag = clock_lag(self._beats, self._link.news, self._writers_interval_ns)
             if lag is not None:
                 return lag
             held = self._found.held
@@ -258,7 +262,7 @@ class Reader:
         if self._found.error or not self._found.is_ours:
             return None
         now_ns = round(now * NANOSECONDS_PER_SECOND)
-        due_ns = next_look_ns(self._beats, self._interval_ns, now_ns)
+        due_ns = next_look_ns(self._beats, self._writers_interval_ns, now_ns)
         if due_ns is None:
             return None
         return min(due_ns / NANOSECONDS_PER_SECOND, now + self._settings.interval_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from tabletd.clock import Clock
@@ -150,7 +151,7 @@ class WriterLink:
             return
         self._exchanges.add()
         self._answers += 1
-        self.news = WriterNews(asked_ns, answer.writing)
+        self.news = WriterNews(asked_ns, answer.writing, interval_ns=answer.interval_ns)
         if answer.writing is not Writing.NONE:
             self._positions.forget()
             sample = TimeSample(asked_ns, answer.received_ns, answer.sent_ns, heard_ns)
@@ -172,7 +173,7 @@ class WriterLink:
 
     def _fail(self, error: TabletdError) -> None:
         self._errors.add()
-        self.news = WriterNews(self.news.asked_ns, self.news.writing, str(error))
+        self.news = replace(self.news, error=str(error))
 
     def _clock_error_ns(self) -> int:
         error_ns = self._beats.clock_error_ns(steady_ns(self._clock))

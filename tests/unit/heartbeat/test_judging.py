@@ -36,7 +36,6 @@ def test_without_the_writers_time_nothing_is_said() -> None:
     beats = Beats()
     assert look(beats, SECOND, 1, SECOND - 2 * MS)
     assert clock_lag(beats, WriterNews(), INTERVAL) is None
-    assert not beats.is_timed
 
 
 def test_when_all_beats_have_arrived_the_lag_may_be_anything_up_to_the_age_of_the_newest() -> None:
