@@ -29,7 +29,7 @@ def next_look_ns(beats: Beats, interval_ns: int, now_ns: int) -> int | None:
     if lag is None or seen is None:
         return None
     missing = beats.next_commit()
-    if missing is None and now_ns > seen.low_ns + 3 * interval_ns:
+    if missing is None and now_ns > seen.low_ns + lag.middle_ns + 3 * interval_ns:
         return now_ns + interval_ns
     committed_ns = seen.low_ns + interval_ns if missing is None else missing.low_ns
     if now_ns < committed_ns:

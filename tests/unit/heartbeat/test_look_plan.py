@@ -46,6 +46,13 @@ def test_looks_that_miss_a_beat_follow_each_other_ever_slower() -> None:
     assert steps[-1] == INTERVAL // 10
 
 
+def test_a_replica_that_lags_by_several_intervals_is_looked_at_as_tightly() -> None:
+    now = SECOND + 4 * INTERVAL
+    due = next_look_ns(arrived(4 * INTERVAL), INTERVAL, now)
+    assert due is not None
+    assert due - now <= INTERVAL // 5
+
+
 def test_a_beat_that_is_overdue_for_long_is_looked_for_at_each_interval() -> None:
     beats = arrived(8 * MS)
     now = SECOND + 60 * SECOND
