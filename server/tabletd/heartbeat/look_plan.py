@@ -9,7 +9,7 @@ from tabletd.heartbeat.beats import Beats
 # Looks are tight around the moment at which a beat is expected and loose away from it.
 _STEP_NS_MIN: Final = 1_000_000
 _LATE_STEPS: Final = 10
-_EARLY_STEPS: Final = 5
+_EARLY_STEPS: Final = 10
 
 
 def next_look_ns(beats: Beats, interval_ns: int, now_ns: int) -> int | None:
