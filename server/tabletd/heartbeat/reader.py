@@ -162,7 +162,7 @@ class Reader:
         self._link.want_heartbeats()
 
     async def read(self) -> None:
-        """Look once, within one interval; a failure is remembered, counted and logged."""
+        """Look once, within a second; a failure is remembered, counted and logged."""
         self._looks.add()
         if self._suspensions.noticed():
             self._link.forget()
@@ -276,7 +276,7 @@ class Reader:
             found = await self._pool.execute(
                 SELECT_BEAT,
                 (self._settings.keyspace_shard,),
-                timeout_seconds=self._settings.interval_seconds,
+                timeout_seconds=self._settings.statement_seconds_max,
             )
         except TabletdError as error:
             raise TabletdError(

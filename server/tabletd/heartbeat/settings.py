@@ -10,6 +10,7 @@ from typing import Final
 INTERVAL_SECONDS_DEFAULT: Final = 0.25
 INTERVAL_SECONDS_MAX: Final = 1.0
 LEASE_SECONDS_DEFAULT: Final = 10.0
+_STATEMENT_SECONDS: Final = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +58,15 @@ class HeartbeatSettings:
     interval_seconds: float = INTERVAL_SECONDS_MAX
     writes: WriteMode = WriteMode.ALWAYS
     lease_seconds: float = LEASE_SECONDS_DEFAULT
+
+    @property
+    def statement_seconds_max(self) -> float:
+        """How long a write or a look may take: a second, also where the next is due sooner.
+
+        A short interval as the limit would cancel what a busy server still does, and lose the
+        connection with it, at each tick anew. The ticks that pass meanwhile are left out.
+        """
+        return max(self.interval_seconds, _STATEMENT_SECONDS)
 
     @property
     def keyspace_shard(self) -> str:

@@ -153,7 +153,7 @@ class Writer:
         await self._ticker.run()
 
     async def write(self) -> None:
-        """Write one heartbeat within one interval; a failure is counted and logged."""
+        """Write one heartbeat within a second; a failure is counted and logged."""
         if self._fence is not None and not self._fence.is_held:
             return
         if not self._is_wanted():
@@ -193,7 +193,7 @@ class Writer:
             ) from error
 
     async def _write_once(self) -> None:
-        limit_seconds = self._settings.interval_seconds
+        limit_seconds = self._settings.statement_seconds_max
         try:
             async with (
                 asyncio.timeout(limit_seconds),

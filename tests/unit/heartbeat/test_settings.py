@@ -25,5 +25,9 @@ def test_a_longer_interval_is_one_second_and_says_so(caplog: pytest.LogCaptureFi
     assert "heartbeat_interval 5 s is too long" in caplog.text
 
 
+def test_a_write_may_take_longer_than_a_short_interval() -> None:
+    assert HeartbeatSettings("test", "0", 1111, interval_seconds=0.1).statement_seconds_max == 1
+
+
 def test_the_key_of_the_row_is_keyspace_and_shard() -> None:
     assert HeartbeatSettings("test", "0", 1111).keyspace_shard == "test:0"
