@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -214,10 +213,20 @@ class TabletPair:
         if not primary.is_mariadb:
             subtract = "SELECT GTID_SUBTRACT(%s, %s)"
             return str(primary.scalar(subtract, (replica.gtid_executed(), primary.gtid_executed())))
-        state = str(replica.scalar("SELECT @@global.gtid_binlog_state"))
+        # What the replica wrote while it was the primary, the other one has got from it.
+        known = _binlog_state(primary)
         return ",".join(
-            gtid for gtid in state.split(",") if re.fullmatch(rf"\d+-{replica.port}-\d+", gtid)
+            f"{domain}-{server}-{number}"
+            for (domain, server), number in _binlog_state(replica).items()
+            if server == replica.port and number > known.get((domain, server), 0)
         )
+
+
+def _binlog_state(server: RealServer) -> dict[tuple[int, int], int]:
+    """Return the last number of each domain and server in a MariaDB's binary log."""
+    state = str(server.scalar("SELECT @@global.gtid_binlog_state"))
+    found = (map(int, gtid.split("-")) for gtid in state.split(",") if gtid)
+    return {(domain, writer): number for domain, writer, number in found}
 
 
 def _command_of(process: psutil.Process) -> list[str]:

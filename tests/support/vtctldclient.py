@@ -175,7 +175,7 @@ class VtctldClient:
                 rows = list(stub.GetSchemaMigrations(request, timeout=PATIENCE_SECONDS).migrations)
                 return len(rows) == len(SHARDS) and condition(rows)
 
-            eventually_blocking(is_so, what=f"{uuid} is {what}", pause_seconds=0.1)
+            eventually_blocking(is_so, what=f"{uuid} is {what}")
 
 
 def apply_arguments(*sql: str, strategy: str, context: str = "") -> list[str]:

@@ -10,7 +10,10 @@ from typing import Any, Final, TypeVar, overload
 
 # Nobody waits so long but where something is wrong: a machine may be as slow as it likes.
 PATIENCE_SECONDS: Final = 120.0
+# What is there at once is seen at once; what takes its time is not kept from it by looking.
 _PAUSE_SECONDS: Final = 0.02
+_PAUSE_SECONDS_MAX: Final = 0.1
+_PAUSE_SHARE: Final = 0.1
 
 T = TypeVar("T")
 
@@ -31,32 +34,37 @@ async def eventually(
     Raises:
         AssertionError: it was not true within the time; the text holds its last value.
     """
-    deadline = time.monotonic() + within_seconds
+    began = time.monotonic()
     while True:
         value = condition()
         if inspect.isawaitable(value):
             value = await value
         if value:
             return value
-        if time.monotonic() > deadline:
+        waited_seconds = time.monotonic() - began
+        if waited_seconds > within_seconds:
             raise AssertionError(
                 f"not within {within_seconds} s: {what or condition}; last seen: {value!r}"
             )
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_pause_seconds(waited_seconds))
 
 
 def eventually_blocking(
     condition: Callable[[], T],
     within_seconds: float = PATIENCE_SECONDS,
     what: str = "",
-    pause_seconds: float = _PAUSE_SECONDS,
 ) -> T:
-    """Do the same where there is no event loop; pauses longer where it is dear to look."""
-    deadline = time.monotonic() + within_seconds
+    """Do the same where there is no event loop."""
+    began = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        waited_seconds = time.monotonic() - began
+        if waited_seconds > within_seconds:
             raise AssertionError(
                 f"not within {within_seconds} s: {what or condition}; last seen: {value!r}"
             )
-        time.sleep(pause_seconds)
+        time.sleep(_pause_seconds(waited_seconds))
     return value
+
+
+def _pause_seconds(waited_seconds: float) -> float:
+    return min(max(_PAUSE_SECONDS, _PAUSE_SHARE * waited_seconds), _PAUSE_SECONDS_MAX)
