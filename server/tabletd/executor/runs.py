@@ -363,6 +363,8 @@ class Runs:
         return _Verdict(Command.FAIL, outcome.message or "the tool was ended from outside")
 
     def _recovered(self, migration: Migration, outcome: Outcome | None) -> _Verdict:
+        if migration.status is Status.COMPLETE:
+            return _Verdict(None, "", outcome.old_table if outcome is not None else "")
         if outcome is not None and outcome.status is Status.COMPLETE:
             return _Verdict(Command.COMPLETE, outcome.message, outcome.old_table)
         if outcome is not None and outcome.status is Status.FAILED:

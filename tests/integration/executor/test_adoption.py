@@ -10,7 +10,7 @@ from tabletd.executor.engines.base import Outcome
 from tabletd.executor.executor import ExecutorSettings
 from tabletd.executor.states import Status
 from tests.integration.executor.test_lifecycle import submit
-from tests.support.engines import ALIAS, ExecutorInTest, FakeRun, executor_on
+from tests.support.engines import ALIAS, ExecutorInTest, FakeRun, begin, executor_on
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually
 
@@ -108,3 +108,23 @@ async def test_a_run_that_has_not_begun_keeps_no_daemon_from_ending_and_starts_a
     async with executor_on(mariadb, database) as test:
         (await test.engine.next_run()).finish()
         await test.until(uuid, Status.COMPLETE)
+
+
+async def test_a_complete_run_that_could_not_be_cleaned_up_is_cleaned_up_later(
+    mariadb: RealServer, database: str
+) -> None:
+    async def swap_and_lose_the_server(run: FakeRun) -> Outcome:
+        await begin(run)
+        return Outcome(Status.COMPLETE, "swapped", "_t_del")
+
+    async def clean_up(run: FakeRun) -> Outcome:
+        await run.record.end()
+        return Outcome(Status.COMPLETE, "found swapped", "_t_del")
+
+    async with executor_on(mariadb, database, script=swap_and_lose_the_server) as test:
+        test.engine.recovery = clean_up
+        uuid = await submit(test)
+        await eventually(lambda: test.row(uuid)["run_nonce"] == "" and test.engine.recoveries)
+        row = test.row(uuid)
+        assert (row["migration_status"], row["message"]) == ("complete", "swapped")
+        assert row["artifacts"] == "_t_del,"
