@@ -25,7 +25,6 @@ from tests.support.waiting import eventually_blocking
 
 KEYSPACE: Final = "shop"
 ALIASES: Final = ("zone1-0000000100", "zone1-0000000101")
-PATIENCE_SECONDS: Final = 60.0
 _LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 
 
@@ -145,7 +144,7 @@ def closed(
         )
         try:
             for daemon in (primary, replica):
-                eventually_blocking(partial(is_serving, daemon.http), PATIENCE_SECONDS)
+                eventually_blocking(partial(is_serving, daemon.http))
             yield Closed(
                 primary, replica, numbers[4], authority, clients, credentials, servers, directory
             )
@@ -169,9 +168,7 @@ def test_vitess_client_changes_a_schema_over_mtls_and_both_daemons_know_who_did_
             ).code
             == 0
         ),
-        PATIENCE_SECONDS,
-        "the replica's daemon reaches the primary's",
-        0.25,
+        what="the replica's daemon reaches the primary's",
     )
     columns = closed.servers.primary.query(f"SHOW COLUMNS FROM {KEYSPACE}.t")
     assert [row[0] for row in columns] == ["id", "c"]
@@ -198,13 +195,9 @@ def test_tabletctl_shows_who_submitted_a_migration_wherever_it_was_sent(closed: 
     def shown() -> str:
         return closed.tabletctl(*flags, "show", uuid).output
 
-    eventually_blocking(
-        lambda: "olga from 127.0.0.1:" in shown(), PATIENCE_SECONDS, "the caller is shown", 0.25
-    )
+    eventually_blocking(lambda: "olga from 127.0.0.1:" in shown(), what="the caller is shown")
     closed.by_certificate("olga").run("OnlineDDL", "cancel", KEYSPACE, uuid)
-    eventually_blocking(
-        lambda: "last changed by" in shown(), PATIENCE_SECONDS, "who cancelled is shown", 0.25
-    )
+    eventually_blocking(lambda: "last changed by" in shown(), what="who cancelled is shown")
 
 
 def test_a_role_that_is_too_low_is_told_to_vitess_client(closed: Closed) -> None:
@@ -255,7 +248,7 @@ def test_a_new_certificate_and_a_revocation_are_taken_up_without_a_restart(close
     fresh = closed.authority.pair("server")
     number = fresh.certificate.serial_number
     port = closed.password_port
-    eventually_blocking(lambda: shown_serial_number(port) == number, PATIENCE_SECONDS)
+    eventually_blocking(lambda: shown_serial_number(port) == number)
     lost = closed.authority.pair("lost", file="rita")
     closed.clients["lost"] = lost
     # Another name than any that has a role, so that only the revocation tells the two refusals.
@@ -263,7 +256,5 @@ def test_a_new_certificate_and_a_revocation_are_taken_up_without_a_restart(close
     closed.authority.revoke(lost)
     eventually_blocking(
         lambda: "was revoked" in closed.by_certificate("lost").refused("GetTablets"),
-        PATIENCE_SECONDS,
-        "the revocation is taken up",
-        0.25,
+        what="the revocation is taken up",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from tabletd_client import (
 )
 from tests.support.servers import RealServer
 from tests.support.two_shards import KEYSPACE, SHARDS, TwoShards
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs" / "client.md"
@@ -63,19 +64,20 @@ async def client(shards: TwoShards) -> AsyncIterator[Client]:
 
 
 async def _run(shards: TwoShards, *command: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_SECONDS,
         env={
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "TABLETCTL_SERVER": shards.daemons["-80"].grpc,
         },
     )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    return done.returncode, done.stdout
 
 
 def _of_this_fleet(text: str, shards: TwoShards) -> str:
