@@ -148,7 +148,7 @@ async def test_a_process_that_has_got_the_same_number_is_left_alone(tmp_path: Pa
 async def test_a_tool_goes_on_when_its_wrapper_is_killed_and_its_end_is_then_unknown(
     tmp_path: Path,
 ) -> None:
-    run = await launch(spec(tmp_path, "sleep 600"))
+    run = await launch(spec(tmp_path, "exec sleep 600"))
     os.kill(json.loads((tmp_path / "process.json").read_text())["wrapper"]["pid"], signal.SIGKILL)
 
     waiting = asyncio.ensure_future(run.wait())
