@@ -46,7 +46,9 @@ async def test_a_connection_that_ends_by_itself_is_no_error_and_is_waited_for(
 
     monkeypatch.setattr(Session, "execute", execute)
     with closing(any_server.connect(user="tabletd_0123abcd", password="own")) as connection:
-        number = connection.thread_id()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT CONNECTION_ID()")
+            (number,) = cursor.fetchone() or (0,)
         await end_connections(settings_of(any_server, user="tabletd_0123abcd", password="own"), ())
         sql = "SELECT 1 FROM information_schema.processlist WHERE id = %s"
         assert any_server.query(sql, (number,)) == []
