@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, overload
 PATIENCE_SECONDS: Final = 120.0
 # What is there at once is seen at once; what takes its time is not kept from it by looking.
 _PAUSE_SECONDS: Final = 0.02
+SHORTLY_SECONDS: Final = _PAUSE_SECONDS
 _PAUSE_SECONDS_MAX: Final = 0.1
 _PAUSE_SHARE: Final = 0.1
 
@@ -20,16 +21,34 @@ T = TypeVar("T")
 
 @overload
 async def eventually(
-    condition: Callable[[], Awaitable[T]], within_seconds: float = PATIENCE_SECONDS, what: str = ""
+    condition: Callable[[], Awaitable[T]],
+    within_seconds: float = PATIENCE_SECONDS,
+    what: str = "",
+    *,
+    pause_seconds_max: float = _PAUSE_SECONDS_MAX,
 ) -> T: ...
 @overload
 async def eventually(
-    condition: Callable[[], T], within_seconds: float = PATIENCE_SECONDS, what: str = ""
+    condition: Callable[[], T],
+    within_seconds: float = PATIENCE_SECONDS,
+    what: str = "",
+    *,
+    pause_seconds_max: float = _PAUSE_SECONDS_MAX,
 ) -> T: ...
 async def eventually(
-    condition: Callable[[], Any], within_seconds: float = PATIENCE_SECONDS, what: str = ""
+    condition: Callable[[], Any],
+    within_seconds: float = PATIENCE_SECONDS,
+    what: str = "",
+    *,
+    pause_seconds_max: float = _PAUSE_SECONDS_MAX,
 ) -> Any:
     """Poll a condition, plain or async, until it is true; return its value.
+
+    Args:
+        condition: what is waited for.
+        within_seconds: how long.
+        what: the condition in words.
+        pause_seconds_max: between two looks; `SHORTLY_SECONDS` for what is soon over again.
 
     Raises:
         AssertionError: it was not true within the time; the text holds its last value.
@@ -46,7 +65,7 @@ async def eventually(
             raise AssertionError(
                 f"not within {within_seconds} s: {what or condition}; last seen: {value!r}"
             )
-        await asyncio.sleep(_pause_seconds(waited_seconds))
+        await asyncio.sleep(min(_pause_seconds(waited_seconds), pause_seconds_max))
 
 
 def eventually_blocking(

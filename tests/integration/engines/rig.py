@@ -22,7 +22,7 @@ from tabletd.sandbox.daemons import gh_ost_path
 from tests.support.pools import pool_of
 from tests.support.processes import commands_in, end_processes
 from tests.support.servers import RealServer
-from tests.support.waiting import eventually
+from tests.support.waiting import SHORTLY_SECONDS, eventually
 
 POSTPONED: Final = Wanted(postpone_completion=True)
 
@@ -162,7 +162,11 @@ class Rig:
             task = tasks.create_task(engine.run(migration, record, stop, controls))
             try:
                 is_there = until or _copies
-                await eventually(lambda: task.done() or is_there(record), what="it is there")
+                await eventually(
+                    lambda: task.done() or is_there(record),
+                    what="it is there",
+                    pause_seconds_max=SHORTLY_SECONDS,
+                )
                 assert not task.done(), task.result()
                 yield Running(engine, record, stop, task, controls)
             finally:
@@ -238,7 +242,11 @@ async def abandon(
     record = Record(migration)
     engine = rig.engine(strategy, callback_url=callback_url)
     task = asyncio.ensure_future(engine.run(migration, record, asyncio.Event(), LiveControls()))
-    await eventually(lambda: task.done() or _copies(record), what="rows are copied")
+    await eventually(
+        lambda: task.done() or _copies(record),
+        what="rows are copied",
+        pause_seconds_max=SHORTLY_SECONDS,
+    )
     assert not task.done(), task.result()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
