@@ -304,7 +304,7 @@ async def test_with_wait_the_daemon_ends_when_its_migrations_have_and_begins_no_
     case: Case, client: VExecClient
 ) -> None:
     tablets = case.tablets
-    async with live_table(tablets, "orders", 1_500) as table:
+    async with live_table(tablets, "orders", 4_000) as table:
         running = await client.submit("orders", ADD_COLUMN, case.strategy, options=case.brief)
         waiting = await client.submit("orders", "ALTER TABLE orders ADD KEY (note)", case.strategy)
         await copying(client, running)

@@ -182,7 +182,7 @@ async def test_a_run_that_a_dead_daemon_left_is_ended_and_may_start_again(
 async def test_a_swap_that_a_dead_daemon_did_not_see_is_found(mysql_rig: Rig) -> None:
     rig = mysql_rig
     rig.create_orders(2000)
-    left = await abandon(rig, GH_OST, "--chunk-size=100 --nice-ratio=5 --verify=false")
+    left = await abandon(rig, GH_OST, "--chunk-size=20 --nice-ratio=10 --verify=false")
     run = await attach(Path(left.run_directory) / "run")
     assert run is not None
     assert await run.wait() == 0
