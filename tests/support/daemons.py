@@ -338,7 +338,7 @@ async def live_table(
     name: str,
     rows: int,
     *,
-    transactions_per_second: float = 200.0,
+    transactions_per_second: float = 100.0,
     user: str = "root",
 ) -> AsyncGenerator[LiveTable]:
     """Make a table and write to it for the length of a block, or until it is settled."""
