@@ -90,7 +90,11 @@ async def every(
             throttled.error(str(error))
             if on_failure is not None:
                 on_failure(error)
-        await _pause(_pause_seconds(interval_seconds, failures), wake)
+        seconds = _pause_seconds(interval_seconds, failures)
+        if wake is None:
+            await asyncio.sleep(seconds)
+        else:
+            await pause(seconds, wake)
 
 
 def _pause_seconds(interval_seconds: float, failures: int) -> float:
@@ -100,10 +104,13 @@ def _pause_seconds(interval_seconds: float, failures: int) -> float:
     return float(min(max(interval_seconds, 0.1), grown) * random.uniform(0.8, 1.2))
 
 
-async def _pause(seconds: float, wake: asyncio.Event | None) -> None:
-    if wake is None:
-        await asyncio.sleep(seconds)
-        return
+async def pause(seconds: float | None, wake: asyncio.Event) -> None:
+    """Wait until `wake` is set; it stays so: who pauses clears it.
+
+    Args:
+        seconds: the longest that is waited; None: for ever.
+        wake: ends the pause.
+    """
     try:
         async with asyncio.timeout(seconds):
             await wake.wait()

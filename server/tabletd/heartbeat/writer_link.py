@@ -20,6 +20,7 @@ from tabletd.heartbeat.judging import WriterNews
 from tabletd.heartbeat.lag import Lag
 from tabletd.heartbeat.positions import Positions
 from tabletd.heartbeat.writer_time import Bracket, TimeSample
+from tabletd.loops import pause
 from tabletd.telemetry.vars import Registry
 
 # The first questions confine the writer's time; each later one follows its drift.
@@ -110,11 +111,7 @@ class WriterLink:
     async def run(self) -> None:
         """Ask while it is open; never returns."""
         while True:
-            try:
-                async with asyncio.timeout(self._pause_seconds()):
-                    await self._asking.wait()
-            except TimeoutError:
-                pass
+            await pause(self._pause_seconds(), self._asking)
             self._asking.clear()
             if self._is_open and self._daemon is not None:
                 await self._ask(self._daemon)

@@ -14,7 +14,7 @@ from tabletd.lease import store
 from tabletd.lease.decision import Finding, LeaseRow, judge
 from tabletd.lease.fence import Term
 from tabletd.lease.holder import Holder, own_holder
-from tabletd.loops import ThrottledLogger
+from tabletd.loops import ThrottledLogger, pause
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
@@ -178,11 +178,7 @@ class Lease:
             self._wake.clear()
             async with self._lock:
                 await self._step()
-            try:
-                async with asyncio.timeout(self._pause_seconds()):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await pause(self._pause_seconds(), self._wake)
 
     async def _step(self) -> None:
         """Do what is due, within the time that the lease has left."""

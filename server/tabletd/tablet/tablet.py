@@ -12,6 +12,7 @@ from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag
 from tabletd.heartbeat.repl_tracker import ReplTracker
 from tabletd.lease import Lease
+from tabletd.loops import pause
 from tabletd.mysql.errors import ConnectionRefused
 from tabletd.mysql.flavor import ServerInfo, server_info
 from tabletd.mysql.pool import Pool
@@ -224,11 +225,7 @@ class Tablet:
             - self._clock.monotonic_seconds()
         )
         seconds = min(self._settings.follow_interval_seconds, max(0.0, until_broadcast))
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await pause(seconds, self._wake)
 
     async def _step(self) -> None:
         """Look at the server, do what was asked, follow the role, tell the health."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from tabletd.clock import Clock
 from tabletd.errors import TabletdError
+from tabletd.loops import pause
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.variables import as_text
 from tabletd.throttler.metrics import Metric, Reading
@@ -107,9 +107,7 @@ class OwnMetrics:
             if not self._is_dormant():
                 await asyncio.sleep(TICK_SECONDS)
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_SECONDS_DORMANT):
-                    await self._wanted.wait()
+            await pause(TICK_SECONDS_DORMANT, self._wanted)
 
     async def read(self) -> None:
         """Read all of them once; what cannot be read says why."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from tabletd.clock import Clock
 from tabletd.errors import TabletdError
+from tabletd.loops import pause
 from tabletd.mysql.pool import Pool
 from tabletd.throttler.metrics import Metric, Reading
 from tabletd.throttler.own_metrics import TICK_SECONDS_DORMANT, number_of
@@ -93,9 +93,7 @@ class SqlReplicas:
             if is_wanted and not self._is_dormant():
                 await asyncio.sleep(TICK_SECONDS)
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_SECONDS_DORMANT):
-                    await self._wanted.wait()
+            await pause(TICK_SECONDS_DORMANT, self._wanted)
 
     async def read(self) -> None:
         """Ask all of them once; a failure is kept, and the last answer with it."""

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 import grpc
 
 from tabletd.access.peers import PLAIN, Peers
 from tabletd.clock import Clock
+from tabletd.loops import pause
 from tabletd_pb import query_pb2, queryservice_pb2_grpc
 
 SILENT_INTERVALS: Final = 2
@@ -132,9 +132,7 @@ class HealthStream:
 
     async def _pause(self) -> None:
         self._wanted.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._pause_seconds()):
-                await self._wanted.wait()
+        await pause(self._pause_seconds(), self._wanted)
 
     def _pause_seconds(self) -> float:
         grown = _RECONNECT_SECONDS_MIN * 2.0 ** min(self._failures - 1, 10)

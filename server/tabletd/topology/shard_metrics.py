@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from tabletd.clock import Clock
 from tabletd.errors import Reason, TabletdError
+from tabletd.loops import pause
 from tabletd.topology.replica_watcher import SET_ASIDE, ReplicaWatcher
 from tabletd.topology.topology import Topology
 from tabletd_pb import tabletmanagerdata_pb2 as tm
@@ -149,9 +149,7 @@ class ShardMetrics:
         if self._is_wanted() and not self._is_dormant():
             await asyncio.sleep(TICK_SECONDS)
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TICK_SECONDS_DORMANT):
-                await self._wanted.wait()
+        await pause(TICK_SECONDS_DORMANT, self._wanted)
 
     def _tick(self, tasks: asyncio.TaskGroup) -> None:
         wanted = {address for address, health in self._healths().items() if health.is_counted}

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from tabletd.errors import TabletdError
+from tabletd.loops import pause
 from tabletd.topology import TabletPlace, Topology
 from tabletd.vtctld.tablets import TabletClients
 from tabletd_pb import throttling_pb2 as pb
@@ -60,9 +60,7 @@ class RuleSync:
         while True:
             self._wake.clear()
             is_done = await self.step()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PERIOD_SECONDS if is_done else RETRY_SECONDS):
-                    await self._wake.wait()
+            await pause(PERIOD_SECONDS if is_done else RETRY_SECONDS, self._wake)
 
     async def step(self) -> bool:
         """Tell all others once, or ask the primary once; returns whether everybody answered."""
