@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tabletd.errors import MySQLUnavailable, Reason, TabletdError
-from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.errors import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, MySQLError
 from tabletd.mysql.flavor import ServerInfo
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import NAME_LENGTH_MAX, identifier
@@ -28,7 +28,7 @@ SCHEMA_PRIVILEGES: Final = (
     "ALTER, CREATE, DELETE, DROP, INDEX, INSERT, LOCK TABLES, SELECT, TRIGGER, UPDATE"
 )
 # Gone by itself, or so far gone that it has put down whose it is; the next look tells.
-_ENDING: Final = frozenset({1094, 1095})
+_ENDING: Final = frozenset({NO_SUCH_THREAD, NOT_OWNER_OF_THREAD})
 _CANNOT_DROP_USER: Final = 1396
 _END_SECONDS_MAX: Final = 20.0
 _LOOK_AGAIN_SECONDS: Final = 0.05

@@ -32,7 +32,7 @@ from tabletd.executor.leftover import (
 )
 from tabletd.executor.names import migration_id_of, parse_gc_table_name
 from tabletd.executor.verify.scratch import SCRATCH_COMMENT
-from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.errors import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import marks
 from tabletd.mysql.session import Session
@@ -40,7 +40,7 @@ from tabletd.mysql.session import Session
 NO_ROW: Final = "no row names it"
 BY_HAND: Final = "of a run by hand: no row names it"
 # Gone by itself, or not ours to end: the account goes all the same.
-_NOT_TO_BE_ENDED: Final = frozenset({1094, 1095})
+_NOT_TO_BE_ENDED: Final = frozenset({NO_SUCH_THREAD, NOT_OWNER_OF_THREAD})
 _ROWS_AT_ONCE: Final = 200
 _KINDS: Final = "table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')"
 _TABLES: Final = (

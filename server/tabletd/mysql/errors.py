@@ -43,6 +43,11 @@ class ConnectionRefused(MySQLError, MySQLUnavailable):
     """
 
 
+# What KILL answers for a connection that has ended by itself, and for one that is another's, or so
+# far at its end that it is nobody's any more.
+NO_SUCH_THREAD: Final = 1094
+NOT_OWNER_OF_THREAD: Final = 1095
+
 # Somebody or something ended the connection; the next statement needs a new one.
 _CONNECTION_ENDED: Final = frozenset(
     {

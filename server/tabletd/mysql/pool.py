@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tabletd.errors import MySQLUnavailable, NotWritable, Reason, TabletdError
 from tabletd.mysql.driver import Connection, ConnectionLost, ServerError
-from tabletd.mysql.errors import timed_out
+from tabletd.mysql.errors import NO_SUCH_THREAD, timed_out
 from tabletd.mysql.result import ResultSet
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
@@ -218,7 +218,7 @@ class Pool:
                     # Not KILL QUERY: the server may not have read the statement yet.
                     await killer.run(b"KILL %d" % connection_id)
         except ServerError as error:
-            if error.errno != 1094:  # unknown thread: it has ended by itself
+            if error.errno != NO_SUCH_THREAD:
                 _logger.warning("cannot end connection %d: %s", connection_id, error.text)
         except (TimeoutError, ConnectionLost, TabletdError) as error:
             _logger.warning(

@@ -13,14 +13,13 @@ from typing import Any, Final
 
 from tabletd.errors import MySQLUnavailable, TabletdError
 from tabletd.executor.lexer import Kind, Token, name_value, significant, tokenize
-from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.errors import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, MySQLError
 from tabletd.mysql.flavor import ServerInfo, server_info
 from tabletd.mysql.session import Session
 
 _STATEMENT_CHARACTERS_MAX: Final = 60
 _NAMED_MAX: Final = 10
-_UNKNOWN_THREAD: Final = 1094
-_NOT_OWNER: Final = frozenset({1095, 1227})
+_NOT_ALLOWED: Final = frozenset({NOT_OWNER_OF_THREAD, 1227})
 _ENDS: Final = ("", "'", '"', "`", "*/")
 _WAITING: Final = "Waiting for table metadata lock"
 # Replication and the server's own threads hold nothing for long, and are not to be ended.
@@ -260,9 +259,9 @@ async def end_blocker(session: Session, blocker: Blocker) -> bool:
     try:
         await session.execute(f"KILL {blocker.id}")
     except MySQLError as error:
-        if error.errno in _NOT_OWNER:
+        if error.errno in _NOT_ALLOWED:
             return False
-        if error.errno != _UNKNOWN_THREAD:
+        if error.errno != NO_SUCH_THREAD:
             raise
     return True
 

@@ -9,11 +9,10 @@ from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.forcing import Forcing
-from tabletd.mysql.errors import MySQLError
+from tabletd.mysql.errors import NO_SUCH_THREAD, MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
 
-_UNKNOWN_THREAD: Final = 1094
 _END_SECONDS_MAX: Final = 60.0
 _KILL_AGAIN_SECONDS: Final = 1.0
 
@@ -80,7 +79,7 @@ async def _kill(pool: Pool, connection_id: int) -> None:
     try:
         await pool.execute(f"KILL QUERY {connection_id}")
     except TabletdError as error:
-        if not isinstance(error, MySQLError) or error.errno != _UNKNOWN_THREAD:
+        if not isinstance(error, MySQLError) or error.errno != NO_SUCH_THREAD:
             _logger.warning("cannot end the statement of a stopped migration: %s", error)
 
 
