@@ -109,6 +109,14 @@ class Layout:
             if (tablet.keyspace, tablet.shard) == (keyspace, shard)
         )
 
+    def neighbours(self, keyspace: str, shard: str, alias: str) -> tuple[TabletPlace, ...]:
+        """Return the other tablets of a tablet's shard; none where the shard is not known."""
+        return tuple(
+            tablet
+            for tablet in self.tablets
+            if (tablet.keyspace, tablet.shard) == (keyspace, shard) and tablet.alias != alias
+        )
+
     def tablet(self, alias: str) -> TabletPlace:
         """Return the tablet of an alias, its uid with ten digits.
 

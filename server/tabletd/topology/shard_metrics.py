@@ -195,11 +195,8 @@ class ShardMetrics:
                 for address, lag in watched.items()
             }
         found: dict[str, _Health] = {}
-        for tablet in self._topology.layout.tablets:
-            if (tablet.keyspace, tablet.shard) != (self._keyspace, self._shard):
-                continue
-            if tablet.alias == self._own_alias:
-                continue
+        layout = self._topology.layout
+        for tablet in layout.neighbours(self._keyspace, self._shard, self._own_alias):
             health = self._topology.health(tablet)
             is_unknown = health.tablet_type == topodata_pb2.UNKNOWN
             is_out = health.tablet_type == topodata_pb2.PRIMARY or health.tablet_type in SET_ASIDE

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tabletd.errors import TabletdError
@@ -88,9 +88,11 @@ class RuleSync:
         return not failed
 
     async def _ask(self) -> bool:
-        primary = next((tablet for tablet in self._others() if self._is_known(tablet)), None)
+        others = self._others()
+        known = self._topology.primary(self._own.keyspace, self._own.shard) if others else None
+        primary = next((one for one in others if known and one.alias == known.alias), None)
         if primary is None:
-            return not self._others()
+            return not others
         try:
             await self._give(self._own, await self._stored(primary))
         except TabletdError as error:
@@ -98,18 +100,9 @@ class RuleSync:
             return False
         return True
 
-    def _is_known(self, tablet: TabletPlace) -> bool:
-        primary = self._topology.primary(self._own.keyspace, self._own.shard)
-        return primary is not None and primary.alias == tablet.alias
-
-    def _others(self) -> list[TabletPlace]:
+    def _others(self) -> Sequence[TabletPlace]:
         own = self._own
-        return [
-            tablet
-            for tablet in self._topology.layout.tablets
-            if (tablet.keyspace, tablet.shard) == (own.keyspace, own.shard)
-            and tablet.alias != own.alias
-        ]
+        return self._topology.layout.neighbours(own.keyspace, own.shard, own.alias)
 
     async def _stored(self, tablet: TabletPlace) -> pb.GetConfigResponse:
         return await self._clients.call(
