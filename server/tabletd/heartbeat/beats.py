@@ -156,11 +156,6 @@ class Beats:
         self._absent_ns: int | None = None
 
     @property
-    def last_look(self) -> Look | None:
-        """The last look; None: there was none."""
-        return self._look
-
-    @property
     def series(self) -> int:
         """The series of the daemon that was asked last; 0: none was."""
         return 0 if self._current is None else self._current.number

@@ -21,11 +21,9 @@ from tabletd_pb import lag_pb2 as pb
 _STATES: Final[Mapping[LagState, pb.LagFigure.State.ValueType]] = {
     state: pb.LagFigure.State.Value(f"STATE_{state.name}") for state in LagState
 }
-_STATES_BACK: Final = {number: state for state, number in _STATES.items()}
 _METHODS: Final[Mapping[LagMethod, pb.LagFigure.Method.ValueType]] = {
     method: pb.LagFigure.Method.Value(f"METHOD_{method.name}") for method in LagMethod
 }
-_METHODS_BACK: Final = {number: method for method, number in _METHODS.items()}
 _WRITING: Final[Mapping[Writing, pb.ExchangeResponse.Writing.ValueType]] = {
     writing: pb.ExchangeResponse.Writing.Value(f"WRITING_{writing.name}") for writing in Writing
 }
@@ -46,26 +44,6 @@ def lag_to_proto(lag: Lag, now_monotonic: float) -> pb.LagFigure:
         error=lag.error,
         cause=lag.cause,
     )
-
-
-def lag_from_proto(figure: pb.LagFigure, now_monotonic: float) -> Lag:
-    """Return a lag of the wire; what this version does not know is an unknown lag."""
-    return Lag(
-        _STATES_BACK.get(figure.state, LagState.UNKNOWN),
-        figure.lag_ns if figure.HasField("lag_ns") else None,
-        _moment(figure.age_ns, now_monotonic) if figure.HasField("age_ns") else None,
-        _moment(figure.held_ns, now_monotonic) if figure.HasField("held_ns") else None,
-        figure.error,
-        lower_ns=figure.lower_ns if figure.HasField("lower_ns") else None,
-        upper_ns=figure.upper_ns if figure.HasField("upper_ns") else None,
-        method=_METHODS_BACK.get(figure.method, LagMethod.NONE),
-        delay_ns=figure.delay_ns,
-        cause=figure.cause,
-    )
-
-
-def _moment(age_ns: int, now_monotonic: float) -> float:
-    return now_monotonic - age_ns / NANOSECONDS_PER_SECOND
 
 
 def sample_to_proto(sample: LagSample, now_monotonic: float) -> pb.LagPoint:
