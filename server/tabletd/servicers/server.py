@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers import fallback
+from tabletd.servicers.decoding import DecodingInterceptor
 from tabletd.servicers.guard import Guard
 from tabletd.servicers.interceptors import CallInterceptor, CallLimits
 from tabletd.telemetry.rpc import RpcTelemetry
@@ -147,7 +148,8 @@ def build_server(
         telemetry=RpcTelemetry(registry, tracing=tracing),
         guard=guard,
     )
-    server = grpc.aio.server(interceptors=(interceptor,), options=_OPTIONS)
+    decoding = DecodingInterceptor(methods, registry)
+    server = grpc.aio.server(interceptors=(decoding, interceptor), options=_OPTIONS)
     tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, server)
     queryservice_pb2_grpc.add_QueryServicer_to_server(query, server)
     throttling_pb2_grpc.add_ThrottlingServicer_to_server(throttling, server)

@@ -185,6 +185,8 @@ def read_layout(path: Path) -> Layout:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise _invalid(path, f"{where}: {first['msg']}") from None
+    except RecursionError:
+        raise _invalid(path, "nested too deeply") from None
     except ValueError as error:  # also what is no TOML or no UTF-8
         raise _invalid(path, str(error)) from None
     return Layout(tuple(places), str(path))
