@@ -32,11 +32,21 @@ protos_base() {
     echo "$base"
 }
 
+# same_as_printed FILE COMMAND...
+same_as_printed() {
+    local file=$1
+    shift
+    diff -u "$file" <("$@") ||
+        { echo "make it anew: $* > $file"; return 1; }
+}
+
 check "ruff: lint" $bin/ruff check .
 check "ruff: format" $bin/ruff format --check .
 check "pyright, strict" $bin/pyright
 check "mypy, strict" $bin/mypy
 check "import-linter: the arrows point down" $bin/lint-imports
+check "docs/configuration.md: all settings as they are" same_as_printed docs/configuration.md \
+    $bin/tabletd config reference --format markdown
 check "protos: stubs are what the .proto files give" scripts/protos.sh check
 check "protos: buf lint" scripts/protos.sh lint
 check "protos: buf breaking" env PROTOS_BASE="$(protos_base)" scripts/protos.sh breaking

@@ -31,13 +31,15 @@ from tabletd import __version__
 from tabletd.errors import Reason, TabletdError
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from tabletd.config import LoadedConfig
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 _COMMANDS: Final = {
     "serve": "Run the daemon beside one MySQL or MariaDB server.",
-    "config": "Check the configuration, or show it with secrets hidden.",
+    "config": "Check the configuration, show it with secrets hidden, or list all settings.",
     "password": "Make an entry for the file of users.",
     "sandbox": "Start and stop throw-away servers with a daemon beside each.",
     "demo": "Watch lag and real schema changes on throw-away servers.",
@@ -116,6 +118,9 @@ def _config_command() -> typer.Typer:
     )
     config.command("show", help="Print every setting and its source; secrets are hidden.")(
         _with_config_flags(_show)
+    )
+    config.command("reference", help="List every setting: value, default, what it is and why.")(
+        _reference
     )
     return config
 
@@ -204,12 +209,22 @@ def _show(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
         typer.echo(f"{key} = {value}  # {source}")
 
 
+def _reference(
+    form: Annotated[
+        Literal["text", "markdown"], typer.Option("--format", help="How it is written.")
+    ] = "text",
+) -> None:
+    from tabletd.config_reference import as_markdown, as_text
+
+    typer.echo(as_text() if form == "text" else as_markdown(), nl=False)
+
+
 def _with_config_flags(
     command: Callable[[LoadedConfig, Callable[[], LoadedConfig]], None],
 ) -> Callable[..., None]:
     """Give a command one flag for each setting that is no secret, and `--config`."""
     from tabletd.config import CONFIG_PATH_VARIABLE, KEYS, SECRETS, Config, load_config
-    from tabletd.config_access import AccessConfig
+    from tabletd.config_reference import flag_names
 
     environment = dict(os.environ)
 
@@ -235,12 +250,9 @@ def _with_config_flags(
         if key in SECRETS:
             continue
         field = Config.model_fields[key]
-        flag = f"--{key.replace('_', '-')}"
         kind: Any = bool | None if field.annotation is bool else str | None
-        names = [f"{flag}/--no-{flag[2:]}"] if field.annotation is bool else [flag]
-        if key in AccessConfig.model_fields and field.annotation is not bool:
-            names.append(f"--{key}")  # as Vitess has written them for long
-        help_text = f"{field.description}{_default_text(field.default, field.is_required())}"
+        help_text = f"{field.description}{_default_text(field)}"
+        names = list(flag_names(key))
         parameters.append(_flag(key, kind, help_text, names, _metavar(field.annotation)))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
@@ -264,20 +276,15 @@ def _metavar(annotation: Any) -> str | None:
     return "<path>" if Path in get_args(annotation) else None
 
 
-def _default_text(default: object, required: bool) -> str:
-    from tabletd.config_values import format_duration
+def _default_text(field: FieldInfo) -> str:
+    from tabletd.config_reference import default_text
 
-    if required:
+    if field.is_required():
         return " [required]"
-    if default is None or default in ("", ()):
-        return ""
-    if isinstance(default, bool):
-        return f" [{'on' if default else 'off'}]"
-    if isinstance(default, float):
-        return f" [{format_duration(default)}]"
-    if isinstance(default, tuple):
-        return f" [{','.join(str(part) for part in default)}]"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return f" [{default}]"
+    if field.annotation is bool:
+        return f" [{'on' if field.default else 'off'}]"
+    shown = default_text(field)
+    return f" [{shown}]" if shown else ""
 
 
 def _fail(error: TabletdError) -> NoReturn:

@@ -26,15 +26,18 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from tabletd.config_access import AccessConfig
+from tabletd.config_migrations import MigrationConfig
 from tabletd.config_values import (
     Address,
     Addresses,
     Alias,
+    Kind,
     Names,
     NotNegative,
     Port,
     Positive,
     Reloadable,
+    Why,
     format_duration,
 )
 from tabletd.errors import Reason, TabletdError
@@ -43,7 +46,7 @@ ENVIRONMENT_PREFIX: Final = "TABLETD_"
 CONFIG_PATH_VARIABLE: Final = "TABLETD_CONFIG"
 
 
-class Config(AccessConfig):
+class Config(MigrationConfig, AccessConfig):
     """Every setting of `tabletd serve`; the description of each is its help text."""
 
     model_config = ConfigDict(
@@ -55,7 +58,10 @@ class Config(AccessConfig):
     )
     keyspace: str = Field(min_length=1, description="Keyspace that this server belongs to.")
     shard: str = Field("0", min_length=1, description="Shard of the keyspace.")
-    tablet_type: Literal["auto", "primary", "replica"] = Field(
+    tablet_type: Annotated[
+        Literal["auto", "primary", "replica"],
+        Why("the role changes with a fail-over, and is followed"),
+    ] = Field(
         "auto", description="Role of the server; auto finds it from read_only and replication."
     )
 
@@ -79,23 +85,29 @@ class Config(AccessConfig):
     mysql_database: str = Field(
         "", description="Database (schema) of the keyspace; default: the keyspace's name."
     )
-    mysql_connect_timeout: Positive = Field(
-        5.0, description="Time for a connection and its handshake (duration)."
-    )
+    mysql_connect_timeout: Annotated[
+        Positive, Why("a server that does not answer for so long is as good as away")
+    ] = Field(5.0, description="Time for a connection and its handshake.")
     allowed_schemas: Names = Field(
         (), description="Schemas that migrations may name, comma-separated; default: our own."
     )
 
-    grpc_bind: str = Field("127.0.0.1", description="Address of the gRPC port.")
-    grpc_port: Port = Field(16100, description="gRPC port; 0 takes a free one.")
-    grpc_calls_max: int = Field(
-        256, ge=1, description="Unary calls at the same time; more get RESOURCE_EXHAUSTED."
+    grpc_bind: Annotated[
+        str, Why("nobody but this machine reaches it before credentials are configured")
+    ] = Field("127.0.0.1", description="Address of the gRPC port.")
+    grpc_port: Annotated[Port, Why("the port of the first tablet in Vitess's examples")] = Field(
+        16100, description="gRPC port; 0 takes a free one."
     )
-    grpc_streams_max: int = Field(
-        256, ge=1, description="Streams at the same time; more get RESOURCE_EXHAUSTED."
-    )
-    http_bind: str = Field("127.0.0.1", description="Address of the HTTP port.")
-    http_port: Port = Field(
+    grpc_calls_max: Annotated[
+        int, Kind("calls"), Why("more than clients need; a flood is answered instead of queued")
+    ] = Field(256, ge=1, description="Unary calls at the same time; more get RESOURCE_EXHAUSTED.")
+    grpc_streams_max: Annotated[
+        int, Kind("streams"), Why("more than clients need; a flood is answered instead of queued")
+    ] = Field(256, ge=1, description="Streams at the same time; more get RESOURCE_EXHAUSTED.")
+    http_bind: Annotated[
+        str, Why("nobody but this machine reaches it before credentials are configured")
+    ] = Field("127.0.0.1", description="Address of the HTTP port.")
+    http_port: Annotated[Port, Why("the port of the first tablet in Vitess's examples")] = Field(
         15100,
         description="HTTP port; 0 takes a free one, where tools do not find the next daemon.",
     )
@@ -106,114 +118,58 @@ class Config(AccessConfig):
         "http_bind and http_port.",
     )
 
-    replication_tracker_mode: Literal["heartbeat", "polling", "disable"] = Field(
-        "heartbeat", description="How lag is measured."
-    )
-    heartbeat_interval: NotNegative = Field(
-        1.0, description="Period of heartbeat writes and reads (duration; 0: 250ms, at most 1s)."
-    )
-    heartbeat_writes: Literal["always", "on_demand", "off"] = Field(
+    replication_tracker_mode: Annotated[
+        Literal["heartbeat", "polling", "disable"], Why("only heartbeats tell lag in milliseconds")
+    ] = Field("heartbeat", description="How lag is measured.")
+    heartbeat_interval: Annotated[
+        NotNegative, Why("Vitess's; 250ms shows lag sooner, for 1 % of a core")
+    ] = Field(1.0, description="Period of heartbeat writes and reads (0: 250ms, at most 1s).")
+    heartbeat_writes: Annotated[
+        Literal["always", "on_demand", "off"], Why("lag is known at once, whoever asks")
+    ] = Field(
         "always",
         description="When a primary writes heartbeats; on_demand: while somebody asks for lag.",
     )
     heartbeat_lease: Positive = Field(
         10.0,
-        description="How long heartbeats on demand go on after the last question (duration).",
+        description="How long heartbeats on demand go on after the last question.",
     )
-    health_check_interval: Positive = Field(
-        20.0, description="Longest time between two health broadcasts (duration)."
+    health_check_interval: Annotated[
+        Positive, Why("Vitess's; changes are told at once whatever it is")
+    ] = Field(20.0, description="Longest time between two health broadcasts.")
+    degraded_threshold: Annotated[Positive, Why("Vitess's")] = Field(
+        30.0, description="Lag above this is shown as degraded."
     )
-    degraded_threshold: Positive = Field(
-        30.0, description="Lag above this is shown as degraded (duration)."
-    )
-    unhealthy_threshold: Positive = Field(
-        7200.0, description="Lag above this is not serving (duration)."
-    )
-    replication_stopped_grace: NotNegative = Field(
-        30.0, description="Stopped replication makes a replica not serving after this (duration)."
-    )
+    unhealthy_threshold: Annotated[
+        Positive, Why("Vitess's, since a late replica is mostly better than none")
+    ] = Field(7200.0, description="Lag above this is not serving.")
+    replication_stopped_grace: Annotated[
+        NotNegative, Why("a restart of replication by an operator is no outage")
+    ] = Field(30.0, description="Stopped replication makes a replica not serving after this.")
     serving_state_grace_period: NotNegative = Field(
-        0.0, description="How long the former type is still accepted after a change (duration)."
+        0.0, description="How long the former type is still accepted after a change."
     )
 
-    lease_duration: Annotated[Positive, Field(ge=1, le=3600)] = Field(
+    lease_duration: Annotated[
+        Positive,
+        Field(ge=1, le=3600),
+        Why("renewed four times in its length, so that one slow renewal loses nothing"),
+    ] = Field(
         10.0,
-        description="How long a daemon that fell silent keeps another one on its server waiting "
-        "(duration).",
+        description="How long a daemon that fell silent keeps another one on its server waiting.",
     )
 
-    migration_check_interval: Positive = Field(
-        60.0, description="Longest time between two looks at the queue of migrations (duration)."
+    throttle_threshold: Annotated[Positive, Reloadable(), Why("Vitess's")] = Field(
+        5.0, description="Replica lag above this throttles migrations."
     )
-    max_concurrent_migrations: int = Field(
-        1,
-        ge=1,
-        description="Migrations without --allow-concurrent running at the same time.",
-    )
-    max_concurrent_online_ddl: int = Field(
-        8,
-        ge=1,
-        description="Migrations running at the same time, those with --allow-concurrent included.",
-    )
-    enable_online_ddl: bool = Field(
-        True, description="Take new migrations; else only the strategy direct works."
-    )
-    default_online_strategy: Literal["", "mysql", "gh-ost", "pt-osc"] = Field(
-        "", description="What the strategies online and vitess stand for; default: refused."
-    )
-    retain_artifacts: Annotated[NotNegative, Reloadable()] = Field(
-        86400.0, description="How long old tables are kept after a migration (duration)."
-    )
-    table_gc_lifecycle: Names = Field(
-        ("hold", "purge", "evac", "drop"),
-        description="Steps of a dropped table's life, comma-separated; drop is always the last.",
-    )
-    gc_check_interval: Positive = Field(
-        3600.0, description="Time between two looks for old tables (duration)."
-    )
-    stale_migration_minutes: int = Field(
-        180, ge=1, description="A running migration without a sign of life for this is failed."
-    )
-    run_directory: Path | None = Field(
-        None, description="Where migrations keep logs and hooks; default: the XDG state directory."
-    )
-    log_retention: Annotated[NotNegative, Reloadable()] = Field(
-        604800.0, description="Age at which logs of finished migrations are removed (duration)."
-    )
-    gh_ost_path: Path | None = Field(None, description="gh-ost program; default: the one on PATH.")
-    pt_osc_path: Path | None = Field(
-        None, description="pt-online-schema-change program; default: the one on PATH."
-    )
-    allow_unsafe_cutover: bool = Field(
-        False, description="Permit cut-overs that can lose writes on servers without better."
-    )
-    probe_timeout: NotNegative = Field(
-        60.0,
-        description="Limit of one question about a table's rows before a run (duration); 0: none.",
-    )
-    verify: bool = Field(
-        True, description="Compare all rows of table and copy before they are swapped."
-    )
-    verify_load_percent: int = Field(
-        100, ge=1, le=100, description="Share of the time in which comparing asks the server."
-    )
-    migration_user: str | None = Field(
-        None, description="Account for the tools; default: a fresh one for each migration."
-    )
-    migration_password: SecretStr | None = Field(None, description="Password of migration_user.")
-    migration_password_file: Path | None = Field(
-        None, description="File with the password of migration_user."
-    )
-
-    throttle_threshold: Annotated[Positive, Reloadable()] = Field(
-        5.0, description="Replica lag above this throttles migrations (duration)."
-    )
-    throttle_pacing: Annotated[bool, Reloadable()] = Field(
-        True, description="Slow migrations down before lag reaches its threshold."
-    )
-    throttle_unknown_replica: Annotated[NotNegative, Reloadable()] = Field(
-        300.0, description="How long a replica without data holds migrations back (duration)."
-    )
+    throttle_pacing: Annotated[
+        bool, Reloadable(), Why("the plain on and off overshoots to twice the threshold")
+    ] = Field(True, description="Slow migrations down before lag reaches its threshold.")
+    throttle_unknown_replica: Annotated[
+        NotNegative,
+        Reloadable(),
+        Why("a restart must not let a migration run blind, a dead host not stop it for ever"),
+    ] = Field(300.0, description="How long a replica without data holds migrations back.")
     replicas: Addresses = Field(
         (),
         description="gRPC addresses (host:port) of the replicas' daemons, comma-separated; "
@@ -227,17 +183,23 @@ class Config(AccessConfig):
         description="TOML file with every tablet of the cluster; default: this tablet alone.",
     )
 
-    log_format: Literal["json", "plain"] = Field("plain", description="Form of the log lines.")
+    log_format: Annotated[
+        Literal["json", "plain"], Why("people read it first; json for whoever collects it")
+    ] = Field("plain", description="Form of the log lines.")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Reloadable()] = Field(
         "info", description="Least level that is logged."
     )
-    on_stop: Annotated[Literal["detach", "cancel", "wait"], Reloadable()] = Field(
+    on_stop: Annotated[
+        Literal["detach", "cancel", "wait"],
+        Reloadable(),
+        Why("an upgrade must not begin the copy of a day anew"),
+    ] = Field(
         "detach",
         description="Running tools when the daemon is stopped: they go on and the next daemon takes"
         " them over, or they are ended and their migrations queued again, or they are waited for.",
     )
-    shutdown_grace: NotNegative = Field(
-        10.0, description="Time that running calls get to finish at the end (duration)."
+    shutdown_grace: Annotated[NotNegative, Why("far below the 90 s after which systemd kills")] = (
+        Field(10.0, description="Time that running calls get to finish at the end.")
     )
 
     @model_validator(mode="before")
@@ -292,7 +254,12 @@ class Config(AccessConfig):
 
 SECRETS: Final = ("mysql_password", "mysql_app_password", "migration_password")
 # In the order of the help: what everybody needs comes first.
-KEYS: Final = tuple(sorted(Config.model_fields, key=AccessConfig.model_fields.__contains__))
+KEYS: Final = tuple(
+    sorted(
+        Config.model_fields,
+        key=lambda key: (key in AccessConfig.model_fields, key in MigrationConfig.model_fields),
+    )
+)
 RELOADABLE: Final = frozenset(
     name
     for name, field in Config.model_fields.items()
@@ -337,17 +304,20 @@ def load_config(
         ("environment", _read_environment(environment)),
         ("flag", dict(flags)),
     ]
-    unknown: list[str] = []
+    wrong: list[str] = []
     for source, layer in layers:
         for key, value in layer.items():
             shown = _shown_key(source, key)
             if key not in Config.model_fields:
-                unknown.append(_unknown_key_text(shown, source, key))
+                wrong.append(_unknown_key_text(shown, source, key))
+                continue
+            if isinstance(value, str) and "\0" in value:  # the system takes it in no path or name
+                wrong.append(f"{source}: {shown}: the text holds a NUL character")
                 continue
             values[key] = value
             sources[key] = shown if source in {"environment", "flag"} else source
-    if unknown:
-        raise _invalid(unknown)
+    if wrong:
+        raise _invalid(wrong)
     try:
         return LoadedConfig(Config.model_validate(values), sources)
     except ValidationError as error:
@@ -378,7 +348,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise _invalid([f"cannot read {path}: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise _invalid([f"{path}: not valid TOML: nested too deeply"]) from None
+    except ValueError as error:  # no TOML, no UTF-8, a number of thousands of digits
         raise _invalid([f"{path}: not valid TOML: {error}"]) from None
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from tabletd.config_values import Names, Port
+from tabletd.config_values import Kind, Names, Port, Why
 
 
 def _split_substrings(value: object) -> object:
@@ -46,14 +46,15 @@ class AccessConfig(BaseModel):
         description="Further gRPC port with TLS that asks for a password in place of a "
         "certificate, beside grpc_ca.",
     )
-    grpc_auth_mode: Literal["", "static", "mtls"] = Field(
-        "", description="How callers show who they are: by a password, or by a certificate."
-    )
+    grpc_auth_mode: Annotated[
+        Literal["", "static", "mtls"],
+        Why("on loopback none is needed; elsewhere a port is refused without one"),
+    ] = Field("", description="How callers show who they are: by a password, or by a certificate.")
     grpc_auth_static_password_file: Path | None = Field(
         None, description="JSON file: who may call, see `tabletd password`."
     )
     grpc_auth_mtls_allowed_substrings: Annotated[
-        tuple[str, ...], BeforeValidator(_split_substrings)
+        tuple[str, ...], BeforeValidator(_split_substrings), Kind("list, colons between")
     ] = Field(
         (), description="Certificates whose subject has one of these may call, colon-separated."
     )
@@ -61,9 +62,9 @@ class AccessConfig(BaseModel):
         (),
         description="Roles by the name in a certificate (*.ops.example=operator), comma-separated.",
     )
-    grpc_auth_default_role: Literal["reader", "operator", "admin"] = Field(
-        "reader", description="Role of callers that none is given to by name."
-    )
+    grpc_auth_default_role: Annotated[
+        Literal["reader", "operator", "admin"], Why("who is given nothing may change nothing")
+    ] = Field("reader", description="Role of callers that none is given to by name.")
     insecure_listen: bool = Field(
         False, description="Let everybody who reaches a port do everything; without it refused."
     )

@@ -26,6 +26,20 @@ class Reloadable:
     """Marks a setting that SIGHUP changes in the running daemon."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Says what a value is, as the reference of all settings shows it: its form or its unit."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Why:
+    """Says why the default is what it is, where that is no matter of course."""
+
+    text: str
+
+
 def parse_duration(value: object) -> object:
     """Turn `250ms`, `1s`, `1h30m` or a number of seconds into seconds.
 
@@ -35,7 +49,10 @@ def parse_duration(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError('expected a duration such as "250ms", "1s" or "2h"')
     if isinstance(value, int | float):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("the duration is longer than any") from None
     text = value.strip()
     try:
         return float(text)
@@ -75,10 +92,18 @@ def _check_alias(value: str) -> str:
     return value
 
 
-Positive = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
-Address = Annotated[str, BeforeValidator(lambda value: _check_address(str(value)))]
-Alias = Annotated[str, AfterValidator(_check_alias)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split_list)]
+_DURATION: Final = Kind("duration")
+
+Positive = Annotated[
+    float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False), _DURATION
+]
+NotNegative = Annotated[
+    float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False), _DURATION
+]
+Port = Annotated[int, Field(ge=0, le=65535), Kind("port")]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_list), Kind("list")]
+Address = Annotated[
+    str, BeforeValidator(lambda value: _check_address(str(value))), Kind("host:port")
+]
+Alias = Annotated[str, AfterValidator(_check_alias), Kind("cell-uid")]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split_list), Kind("list of host:port")]
