@@ -47,3 +47,27 @@ async def test_a_gh_ost_that_hangs_after_its_cut_over_timed_out_is_ended_and_tri
     assert "# tabletd: gh-ost hung after" in run.log_file.read_text()
     assert running.record.ended
     assert rig.leftovers() == []
+
+
+async def test_a_gh_ost_that_gave_up_and_does_not_end_fails_with_its_cause(mysql_rig: Rig) -> None:
+    rig = mysql_rig
+    rig.create_orders()
+    async with rig.running(
+        Strategy.GH_OST,
+        "ALTER TABLE orders ADD COLUMN extra INT",
+        "--chunk-size=10 --nice-ratio=50",
+        hang_seconds=1.0,
+        stop_grace_seconds=0.5,
+    ) as running:
+        run = await attach(Path(running.record.migration.run_directory) / "run")
+        assert run is not None
+        os.kill(run.tool.pid, signal.SIGSTOP)
+        with run.log_file.open("a") as log:
+            log.write("2026-11-23 11:00:00 ERROR migration aborted: Duplicate entry '7'\n")
+        outcome = await running.task
+    assert outcome.status is Status.FAILED
+    assert outcome.message == (
+        "Duplicate entry '7' (gh-ost hung after it had given up; it was ended)"
+    )
+    assert running.record.ended
+    assert rig.leftovers() == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tabletd.executor.engines.gh_ost_hang import standstill
+from tabletd.executor.engines.gh_ost_hang import aborted, standstill
 
 TIMED_OUT = "2026-11-23 11:00:00 ERROR timeout while waiting for events up to lock\n"
 ATTEMPT = "2026-11-23 11:00:01 INFO Grabbing voluntary lock: gh-ost.26.lock\n"
@@ -16,7 +16,7 @@ def status(applied: int = 20, *, streamer: str = "bin.2:10", state: str = "migra
 
 
 def test_without_a_time_out_there_is_no_hang() -> None:
-    assert standstill(ATTEMPT + status(), status()) == ""
+    assert standstill(ATTEMPT + status(), status()) is None
 
 
 def test_after_a_time_out_the_same_number_of_changes_is_a_standstill() -> None:
@@ -33,7 +33,7 @@ def test_a_change_that_is_applied_and_another_attempt_are_none() -> None:
 
 def test_one_that_is_postponed_or_throttled_by_somebody_waits() -> None:
     for state in ("postponing cut-over", "throttled, http=429", "throttled, commanded by user"):
-        assert standstill(TIMED_OUT, status(state=state)) == ""
+        assert standstill(TIMED_OUT, status(state=state)) is None
 
 
 def test_one_that_is_behind_hangs_only_if_it_reads_nothing_either() -> None:
@@ -46,4 +46,12 @@ def test_one_that_is_behind_hangs_only_if_it_reads_nothing_either() -> None:
 
 def test_one_that_does_not_answer_is_judged_by_its_log() -> None:
     assert standstill(TIMED_OUT + status(), "") == standstill(TIMED_OUT, status())
-    assert standstill(TIMED_OUT, "") == ""
+    assert standstill(TIMED_OUT, "") is None
+
+
+def test_one_that_has_given_up_says_why() -> None:
+    said = "2026-11-23 11:00:02 ERROR migration aborted: warnings detected: Duplicate entry\n"
+    found = aborted(TIMED_OUT + said + status())
+    assert found is not None
+    assert found.failure == "warnings detected: Duplicate entry"
+    assert aborted(TIMED_OUT + status()) is None

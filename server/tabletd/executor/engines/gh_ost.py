@@ -19,7 +19,7 @@ from tabletd.executor.engines.gh_ost_settling import GhOstSettling
 from tabletd.executor.engines.leftovers import SENTRY_COMMENT, drop_tables, existing_tables
 from tabletd.executor.engines.plan import rename_sql
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.tool import RunPlan, Settling, Start, Swap
+from tabletd.executor.engines.tool import RunPlan, Settling, Standstill, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
@@ -227,9 +227,11 @@ class GhOst:
     def settling(self, pool: Pool, workspace: Workspace) -> Settling | None:
         return GhOstSettling(pool, workspace.directory / _SOCKET)
 
-    async def standstill(self, workspace: Workspace, log_text: str) -> str:
+    async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
+        if aborted := gh_ost_hang.aborted(log_text):
+            return aborted
         if not gh_ost_hang.has_timed_out(log_text):
-            return ""
+            return None
         answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
         return gh_ost_hang.standstill(log_text, answer)
 

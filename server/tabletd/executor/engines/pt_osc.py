@@ -20,7 +20,7 @@ from tabletd.executor.engines.leftovers import (
     owned_triggers,
 )
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.tool import RunPlan, Settling, Start, Swap
+from tabletd.executor.engines.tool import RunPlan, Settling, Standstill, Start, Swap
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
@@ -204,8 +204,8 @@ class PtOsc:
         """Its triggers work inside the writers' transactions."""
         return None
 
-    async def standstill(self, workspace: Workspace, log_text: str) -> str:
-        return ""
+    async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
+        return None
 
     def cut_over_attempts(self, output: str) -> int:
         return pt_osc_output.cut_over_attempts(output)

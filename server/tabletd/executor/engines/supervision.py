@@ -11,7 +11,7 @@ from tabletd.errors import LostRace, TabletdError
 from tabletd.executor.engines.base import CutOver, Detached, Progress, RunControls, RunRecord
 from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.tool import RunPlan, Start, Tool
+from tabletd.executor.engines.tool import RunPlan, Standstill, Start, Tool
 from tabletd.executor.engines.workspace import Phase, read_log
 from tabletd.processes.runner import Run
 
@@ -39,7 +39,7 @@ class Supervision:
         completion: looks after the last step.
 
     Attributes:
-        hang: in what state the tool hung, for which it was ended; empty: it did not.
+        hang: what stood still for too long, for which the tool was ended; None: nothing did.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Supervision:
         self._completion = completion
         self._pause_seconds = settings.progress_interval_seconds
         self._is_pointed_here = True
-        self._stands_still = ""
+        self._stands_still: Standstill | None = None
         self._stands_still_since = 0.0
-        self.hang = ""
+        self.hang: Standstill | None = None
 
     @property
     def is_to_end(self) -> bool:
@@ -156,14 +156,12 @@ class Supervision:
     async def _look_for_hang(self, log_text: str) -> None:
         still = await self._tool.standstill(self._plan.workspace, log_text)
         now = time.monotonic()
-        if not still or still != self._stands_still:
+        if still is None or still != self._stands_still:
             self._stands_still, self._stands_still_since = still, now
         elif now - self._stands_still_since > self._settings.hang_seconds:
-            self.hang = (
-                f"{hang_words(self._tool.strategy)} after an attempt to cut over had timed out "
-                f"({still}); it was ended"
-            )
-            _logger.warning("migration %s: %s", self._plan.callback.migration_uuid, self.hang)
+            self.hang = still
+            words = f"{hang_words(self._tool.strategy)} {still.words}"
+            _logger.warning("migration %s: %s", self._plan.callback.migration_uuid, words)
 
     async def _real_progress(self, run: Run, initial: Progress) -> Progress:
         if not self._is_pointed_here:

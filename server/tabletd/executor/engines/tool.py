@@ -56,6 +56,19 @@ class RunPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Standstill:
+    """What stands still in a tool that may hang.
+
+    Attributes:
+        words: go on after "gh-ost hung"; they change as soon as anything goes on.
+        failure: why the tool had failed before, so that another run of it is of no use; or empty.
+    """
+
+    words: str
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """What a tool is to know when it is started.
 
@@ -177,8 +190,8 @@ class Tool(Protocol):
         """Return what tells when it has caught up; None where it is never behind the writers."""
         ...
 
-    async def standstill(self, workspace: Workspace, log_text: str) -> str:
-        """Return what stands still in a tool that may hang; empty where there is no sign of that.
+    async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
+        """Return what stands still in a tool that may hang; None where there is no sign of that.
 
         Args:
             workspace: of the run.

@@ -36,7 +36,7 @@ from tabletd.executor.engines.run_planner import PASSWORD_FILE, RunPlanner
 from tabletd.executor.engines.settings import DOUBT_PAUSE_SECONDS, EngineSettings
 from tabletd.executor.engines.supervision import Supervision, hang_words
 from tabletd.executor.engines.swap_lock import SwapLock
-from tabletd.executor.engines.tool import RunPlan, Swap, Tool
+from tabletd.executor.engines.tool import RunPlan, Standstill, Swap, Tool
 from tabletd.executor.engines.workspace import (
     Phase,
     Workspace,
@@ -192,10 +192,11 @@ class ToolEngine:
             outcome = self._ends.outcome(end, swap, completion.difference)
             if outcome.old_table and outcome.old_table not in plan.tables:
                 await record.add_artifacts(outcome.old_table)
-        if not swap.done and not end.stopped and self._ends.met_read_only(end):
+        hang = supervision.hang
+        if not swap.done and (hang or not end.stopped) and self._ends.met_read_only(end):
             raise NotWritable()
-        if supervision.hang and not swap.done:
-            return await self._after_hang(plan, supervision.hang)
+        if hang and not swap.done:
+            return await self._after_hang(plan, hang)
         said = [lock.trouble]
         if outcome.status is Status.COMPLETE:
             said = [lock.ended, completion.unproven, self._tool.warnings(plan.facts)]
@@ -257,10 +258,13 @@ class ToolEngine:
 
     # The end
 
-    async def _after_hang(self, plan: RunPlan, hang: str) -> Outcome:
+    async def _after_hang(self, plan: RunPlan, still: Standstill) -> Outcome:
         """Say what follows: each new run copies all rows again, so there are not many of them."""
         migration = plan.facts.migration
+        hang = f"{hang_words(self.strategy)} {still.words}; it was ended"
         await asyncio.to_thread(plan.workspace.write_heading, hang)
+        if still.failure:
+            return Outcome(Status.FAILED, f"{still.failure} ({hang})")
         hangs = await asyncio.to_thread(
             count_runs_that_say,
             self._settings,
