@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.lexer import (
@@ -68,6 +69,8 @@ class Statement:
         ignore: ALTER IGNORE TABLE, which drops rows that do not fit.
         renames_table: one of the ALTER's clauses renames the table.
         adds_foreign_key: one of the ALTER's clauses does, also beside a column (MariaDB).
+        reaches_beyond: one of the ALTER's clauses takes or gives a name, rows or files that are not
+            the table's own: made on a copy, it would do that as well.
         index_options: a CREATE or DROP INDEX names ALGORITHM or LOCK, which an ALTER TABLE writes
             differently.
     """
@@ -86,6 +89,7 @@ class Statement:
     ignore: bool = False
     renames_table: bool = False
     adds_foreign_key: bool = False
+    reaches_beyond: bool = False
     index_options: bool = False
 
     def with_name(self, name: str) -> str:
@@ -188,6 +192,7 @@ class _Reader:
             ignore=ignore,
             renames_table=_renames_table(options),
             adds_foreign_key=any(token.upper == "REFERENCES" for token in options),
+            reaches_beyond=_reaches_beyond(options),
         )
 
     def _create(self) -> Statement:
@@ -422,6 +427,22 @@ def _with_depth(tokens: list[Token]) -> list[tuple[Token, int]]:
         if token.upper == "(":
             depth += 1
     return paired
+
+
+_BEYOND = {
+    "EXCHANGE": ("PARTITION",),
+    "CONVERT": ("PARTITION", "TABLE"),
+    "IMPORT": ("PARTITION", "TABLESPACE"),
+    "DISCARD": ("PARTITION", "TABLESPACE"),
+}
+
+
+def _reaches_beyond(options: list[Token]) -> bool:
+    marks = (Kind.VERSION_OPEN, Kind.VERSION_CLOSE)
+    words = [token.upper for token in options if token.kind not in marks]
+    return _renames_table(options) or any(
+        follower in _BEYOND.get(word, ()) for word, follower in pairwise(words)
+    )
 
 
 def _renames_table(options: list[Token]) -> bool:

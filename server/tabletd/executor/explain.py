@@ -263,7 +263,8 @@ class Explainer:
         except TabletdError as error:
             found.refusals.append(error)
             return None
-        found.refusals += refusals
+        # Where somebody has dropped the table meanwhile, each check says so.
+        found.refusals += refusals if facts.table is not None else refusals[:1]
         return facts
 
     async def _by_tool(self, found: Explanation, migration: Migration) -> None:

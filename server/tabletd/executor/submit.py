@@ -236,6 +236,12 @@ def _check_for_tool(statement: ddl.Statement, strategy: Strategy, flags: Flags) 
             "cannot rename the table that it alters",
             "take RENAME out, and rename afterwards with RENAME TABLE",
         )
+    if statement.reaches_beyond:
+        raise _not_by_tool(
+            strategy,
+            "works on a copy, from which a clause would move another table's rows or files",
+            "use the strategy direct for EXCHANGE, CONVERT, IMPORT and DISCARD",
+        )
     if statement.adds_foreign_key and not flags.unsafe_allow_foreign_keys:
         raise _not_by_tool(
             strategy,

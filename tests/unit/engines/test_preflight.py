@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -259,3 +260,11 @@ def test_the_operator_may_take_the_risk_of_an_unproven_cut_over() -> None:
 def test_a_read_only_server_is_the_error_that_callers_catch() -> None:
     with pytest.raises(NotWritable):
         run_checks(GhOst.CHECKS, variables(read_only="ON")(gh_ost_facts()))
+
+
+@pytest.mark.parametrize("tool", [GhOst, PtOsc])
+def test_each_check_takes_a_table_that_was_dropped_meanwhile(tool: type[Any]) -> None:
+    facts = replace(gh_ost_facts(), table=None)
+    for check in tool.CHECKS:
+        with suppress(TabletdError):
+            check(facts)

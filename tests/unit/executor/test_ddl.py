@@ -170,3 +170,27 @@ def test_statements_are_split_at_semicolons_that_are_code() -> None:
 )
 def test_a_drop_of_several_tables_is_one_for_each(sql: str, single: list[str]) -> None:
     assert parse(sql).single_drops() == single
+
+
+@pytest.mark.parametrize(
+    ("options", "reaches_beyond"),
+    [
+        ("RENAME TO u", True),
+        ("exchange partition p with table u", True),
+        ("/*!50500 EXCHANGE */ PARTITION p WITH TABLE u", True),
+        ("EXCHANGE /* c */ /*!50500 PARTITION p WITH TABLE u */", True),
+        ("CONVERT PARTITION p TO TABLE u", True),
+        ("CONVERT TABLE u TO PARTITION p VALUES LESS THAN (9)", True),
+        ("DISCARD TABLESPACE", True),
+        ("ADD c INT, IMPORT TABLESPACE", True),
+        ("IMPORT PARTITION p TABLESPACE", True),
+        ("ADD exchange INT, DROP COLUMN discard", False),
+        ("RENAME COLUMN a TO b", False),
+        ("CONVERT TO CHARACTER SET utf8mb4", False),
+        ("DROP PARTITION p", False),
+        ("COMMENT 'exchange partition p'", False),
+        ("ADD `exchange` INT, ADD partition_id INT", False),
+    ],
+)
+def test_what_reaches_other_tables_or_files_is_told(options: str, reaches_beyond: bool) -> None:
+    assert parse(f"ALTER TABLE t {options}").reaches_beyond is reaches_beyond

@@ -22,12 +22,15 @@ _NOT_INSTANT: Final = frozenset({1064, 1800, 1845, 1846})
 def instant_statement(statement: ddl.Statement, name: str) -> str:
     """Return an ALTER TABLE that the server does instantly or not at all.
 
-    Empty where it cannot be one: for other statements, and where the user chose an algorithm.
+    Empty where it cannot be one: for other statements, where the user chose an algorithm, and for
+    what must not be tried on a copy.
 
     Args:
         statement: the user's own.
         name: of the table, in quotes.
     """
+    if statement.reaches_beyond:
+        return ""
     words = [token.upper for token in significant(tokenize(statement.text))]
     if words[:1] != ["ALTER"] or statement.kind is not ddl.ObjectKind.TABLE or _WORD in words:
         return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from tabletd.errors import TabletdError
+from tabletd.errors import Reason, TabletdError
 from tabletd.executor import ddl
 from tabletd.executor.engines.instant import instant_statement, is_not_instant
 from tabletd.executor.engines.plan import scratch_name
@@ -56,6 +56,9 @@ async def try_on_a_copy(pool: Pool, migration: Migration) -> Trial:
         migration: an ALTER TABLE, CREATE INDEX or DROP INDEX of a table that exists.
     """
     statement = ddl.parse(migration.migration_statement)
+    if statement.reaches_beyond:
+        why = "a clause of it would reach other tables or files from there"
+        return Trial(refusal=TabletdError(Reason.UNSUPPORTED_DDL, why), is_tried=False)
     try:
         async with _copy(pool, migration) as (session, name):
             return await _try(session, statement, name)

@@ -41,14 +41,7 @@ def _unsupported(message: str, hint: str) -> TabletdError:
 
 def is_base_table(facts: Facts) -> None:
     """The table is there, is a table, is InnoDB's and keeps no history of its own."""
-    table = facts.table
-    if table is None:
-        raise TabletdError(
-            Reason.TABLE_NOT_FOUND,
-            f"the table {facts.table_name} does not exist",
-            hint="look at the schema's tables; names may be case-sensitive",
-            table=facts.table_name,
-        )
+    table = _the_table(facts)
     if table.kind == "SYSTEM VERSIONED":
         raise _refused(
             facts,
@@ -76,7 +69,13 @@ def _refused(facts: Facts, found: str, hint: str) -> TabletdError:
 
 
 def _the_table(facts: Facts) -> Table:
-    assert facts.table is not None
+    if facts.table is None:
+        raise TabletdError(
+            Reason.TABLE_NOT_FOUND,
+            f"the table {facts.table_name} does not exist",
+            hint="look at the schema's tables; names may be case-sensitive",
+            table=facts.table_name,
+        )
     return facts.table
 
 
