@@ -21,6 +21,7 @@ from tabletd.app.access import access_settings, audit_path, listeners
 from tabletd.app.address import Address
 from tabletd.app.cluster import asker, build_own_vtctld, layout, rule_sync
 from tabletd.app.components import Components, build_components
+from tabletd.app.service_manager import ServiceManager
 from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.guard import Guard
@@ -71,7 +72,8 @@ def serve(config: Config, *, reread: Callable[[], Config]) -> int:
         telemetry = Telemetry(
             tablet_alias=config.tablet_alias, version=__version__, environment=os.environ
         )
-        asyncio.run(_Daemon(config, reread, telemetry).run())
+        manager = ServiceManager.taken_from(os.environ)
+        asyncio.run(_Daemon(config, reread, telemetry, manager).run())
     except TabletdError as error:
         logger.error("cannot start: %s", error)
         return EXIT_CONFIG if error.reason is Reason.INVALID_CONFIG else EXIT_FAILED
@@ -82,10 +84,17 @@ def serve(config: Config, *, reread: Callable[[], Config]) -> int:
 
 
 class _Daemon:
-    def __init__(self, config: Config, reread: Callable[[], Config], telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reread: Callable[[], Config],
+        telemetry: Telemetry,
+        manager: ServiceManager,
+    ) -> None:
         self._config = config
         self._reread = reread
         self._telemetry = telemetry
+        self._manager = manager
         self._stop = asyncio.Event()
         self._ports = (config.grpc_port, config.http_port)
 
@@ -135,18 +144,22 @@ class _Daemon:
                     *parts.background(),
                     ("throttle rules of the shard", sync.run()),
                     ("health of gRPC", follow_health(parts.tablet, grpc.health, SERVICE_NAMES)),
+                    ("watchdog of the service", self._manager.run()),
+                    ("status of the service", self._manager.follow(parts.tablet)),
                 )
             ]
             serving = tasks.create_task(http.run(), name="http")
             await grpc.server.start()
             watching = tasks.create_task(parts.topology.run(), name="topology")
             logger.info("serving", extra={"facts": facts})
+            self._manager.ready()
             self._warn_of_a_changing_address()
             try:
                 await self._stop.wait()
                 if self._config.on_stop == "wait":
                     logger.info("no migration is begun any more; waiting for those that run")
-                    await parts.queue.executor.finish()
+                    with self._manager.patience():
+                        await parts.queue.executor.finish()
             finally:
                 watching.cancel()
                 await self._end(parts, grpc, background)
@@ -158,6 +171,7 @@ class _Daemon:
     ) -> None:
         """Stop in the order in which nobody misses what is gone already."""
         logger.info("stopping")
+        self._manager.stopping()
         parts.tablet.begin_shutdown()
         await parts.watch.close()
         await set_serving(grpc.health, SERVICE_NAMES, False)
@@ -276,6 +290,11 @@ class _Daemon:
         self._stop.set()
 
     def _on_reload_signal(self, parts: Components) -> None:
+        self._manager.reloading()
+        self._reload(parts)
+        self._manager.ready()
+
+    def _reload(self, parts: Components) -> None:
         """Take over what can be changed while running, and say what cannot."""
         try:
             fresh = self._reread()
