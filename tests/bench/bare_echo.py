@@ -1,6 +1,7 @@
 """The least that could answer CheckThrottler: `grpc.aio` alone, always with the same words.
 
-Run as a process of its own: `python -m tests.bench.bare_echo PORT`.
+Run as a process of its own, `python -m tests.bench.bare_echo ANSWER PORT`: the answer is that of a
+daemon, as it travels, in hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -14,15 +15,13 @@ import grpc.aio
 from tabletd_pb import tabletmanagerdata_pb2 as tm
 
 
-async def serve(port: int) -> None:
+async def serve(answer: tm.CheckThrottlerResponse, port: int) -> None:
     """Answer until the process is ended."""
 
     async def check(
         request: tm.CheckThrottlerRequest, context: object
     ) -> tm.CheckThrottlerResponse:
-        return tm.CheckThrottlerResponse(
-            status_code=200, value=0.001, threshold=5.0, recently_checked=True
-        )
+        return answer
 
     handler = grpc.unary_unary_rpc_method_handler(
         check,
@@ -43,4 +42,5 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    always = tm.CheckThrottlerResponse.FromString(bytes.fromhex(sys.argv[1]))
+    asyncio.run(serve(always, int(sys.argv[2])))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+import psutil
 
 from tabletd.sandbox.sandbox import Sandbox
 from tabletd.sandbox.servers import free_port
@@ -29,10 +30,17 @@ _OPTIONS = (("grpc.max_receive_message_length", 16 * 1024 * 1024),)
 
 @dataclass
 class Series:
-    """What one server showed over all rounds."""
+    """What one server showed over all rounds.
+
+    Attributes:
+        calls_per_second: of each round.
+        seconds: that each call took.
+        processor_seconds: of the server's process for a call, in each round that looked at it.
+    """
 
     calls_per_second: list[float] = field(default_factory=list[float])
     seconds: list[float] = field(default_factory=list[float])
+    processor_seconds: list[float] = field(default_factory=list[float])
 
     @property
     def throughput(self) -> float:
@@ -68,13 +76,33 @@ class Call:
             return answer
 
 
-async def in_turn(call: Call, addresses: Mapping[str, str]) -> dict[str, Series]:
-    """Call each server in turn, round after round."""
+async def in_turn(
+    call: Call, addresses: Mapping[str, str], pids: Mapping[str, int] | None = None
+) -> dict[str, Series]:
+    """Call each server in turn, round after round.
+
+    Args:
+        call: what is called.
+        addresses: of the servers, by name.
+        pids: of those whose processor time is wanted, by name.
+    """
     series = {name: Series() for name in addresses}
+    processes = {name: psutil.Process(pid) for name, pid in (pids or {}).items()}
     for _ in range(_ROUNDS):
         for name, address in addresses.items():
-            await _round(call, address, series[name])
+            before = _busy_seconds(processes.get(name))
+            calls = await _round(call, address, series[name])
+            if name in processes:
+                spent = _busy_seconds(processes[name]) - before
+                series[name].processor_seconds.append(spent / calls)
     return series
+
+
+def _busy_seconds(process: psutil.Process | None) -> float:
+    if process is None:
+        return 0.0
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def compared(what: str, ours: Series, bare: Series, *, has_goal: bool = True) -> Measurement:
@@ -90,7 +118,8 @@ def compared(what: str, ours: Series, bare: Series, *, has_goal: bool = True) ->
     )
 
 
-async def _round(call: Call, address: str, series: Series) -> None:
+async def _round(call: Call, address: str, series: Series) -> int:
+    """Call for some seconds; returns how many calls were answered."""
     # The load must not be the bottleneck: answers are counted, not read.
     async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
         unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(call.method)
@@ -109,19 +138,28 @@ async def _round(call: Call, address: str, series: Series) -> None:
                 group.create_task(keep_calling())
         series.calls_per_second.append(len(seconds) / (time.monotonic() - start))
         series.seconds += seconds
+        return len(seconds)
 
 
 @asynccontextmanager
 async def bare_handler(sandbox: Sandbox) -> AsyncGenerator[str]:
     """Run the bare handler beside the sandbox's primary; yields its address."""
     socket = sandbox.primary.server.socket
-    async with bare_process("tests.bench.bare_handler", str(socket)) as address:
-        yield address
+    async with bare_process("tests.bench.bare_handler", str(socket)) as bare:
+        yield bare.address
+
+
+@dataclass(frozen=True)
+class BareServer:
+    """A bare server that runs."""
+
+    address: str
+    pid: int
 
 
 @asynccontextmanager
-async def bare_process(module: str, *arguments: str) -> AsyncGenerator[str]:
-    """Run a bare server, a module whose last argument is its port; yields its address."""
+async def bare_process(module: str, *arguments: str) -> AsyncGenerator[BareServer]:
+    """Run a bare server, a module whose last argument is its port."""
     port = free_port()
     command = [sys.executable, "-m", module, *arguments, str(port)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
@@ -129,7 +167,7 @@ async def bare_process(module: str, *arguments: str) -> AsyncGenerator[str]:
     try:
         async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(15):
             await channel.channel_ready()
-        yield address
+        yield BareServer(address, process.pid)
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 10)

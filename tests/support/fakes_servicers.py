@@ -20,8 +20,8 @@ from tabletd.executor.leftover import Leftover, Swept
 from tabletd.executor.watch import Watch
 from tabletd.mysql.result import ResultSet
 from tabletd.servicers.guard import Guard
-from tabletd.servicers.interceptors import CallLimits
 from tabletd.servicers.lag import LagService
+from tabletd.servicers.limits import CallLimits
 from tabletd.servicers.migrations import Migrations
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import GrpcServer, Listener, build_server

@@ -26,8 +26,8 @@ from tabletd.config import RELOADABLE, SECRETS, Config
 from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.guard import Guard
 from tabletd.servicers.health import follow_health, set_serving
-from tabletd.servicers.interceptors import CallLimits
 from tabletd.servicers.lag import LagService
+from tabletd.servicers.limits import CallLimits
 from tabletd.servicers.migrations import Migrations
 from tabletd.servicers.query import Query
 from tabletd.servicers.server import SERVICE_NAMES, GrpcServer, build_server

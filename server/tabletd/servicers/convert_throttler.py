@@ -22,6 +22,7 @@ from tabletd_pb import tabletmanagerdata_pb2 as tm
 from tabletd_pb import throttling_pb2, topodata_pb2, vtctldata_pb2, vttime_pb2
 
 _NANOSECONDS_PER_SECOND: Final = 1_000_000_000
+_ERRORS: Final = frozenset({ResponseCode.INTERNAL_ERROR, ResponseCode.UNKNOWN_METRIC})
 
 
 def time_to_proto(wall_ns: int) -> vttime_pb2.Time:
@@ -30,21 +31,36 @@ def time_to_proto(wall_ns: int) -> vttime_pb2.Time:
     return vttime_pb2.Time(seconds=seconds, nanoseconds=nanoseconds)
 
 
-def check_to_proto(result: CheckResult, *, is_recently_checked: bool) -> tm.CheckThrottlerResponse:
-    """Return the answer to CheckThrottler."""
-    is_error = result.code in {ResponseCode.INTERNAL_ERROR, ResponseCode.UNKNOWN_METRIC}
-    return tm.CheckThrottlerResponse(
-        status_code=result.status_code,
-        value=result.value,
-        threshold=result.threshold,
-        error=result.message if is_error else "",
-        message=result.message,
-        recently_checked=is_recently_checked,
-        metrics={name: _metric_to_proto(metric) for name, metric in result.metrics.items()},
-        app_name=result.app,
-        summary=result.summary,
-        response_code=_code_to_proto(result.code),
-    )
+class Checks:
+    """Makes answers to CheckThrottler; what all checks of a moment share is converted once."""
+
+    def __init__(self) -> None:
+        self._metrics: Mapping[str, MetricResult] | None = None
+        self._shared = tm.CheckThrottlerResponse()
+
+    def answer(
+        self, result: CheckResult, *, is_recently_checked: bool
+    ) -> tm.CheckThrottlerResponse:
+        """Return the answer to one check."""
+        if result.metrics is not self._metrics:
+            self._metrics = result.metrics
+            self._shared = tm.CheckThrottlerResponse(
+                metrics={name: _metric_to_proto(one) for name, one in result.metrics.items()}
+            )
+        is_error = result.code in _ERRORS
+        answer = tm.CheckThrottlerResponse(
+            status_code=result.status_code,
+            value=result.value,
+            threshold=result.threshold,
+            error=result.message if is_error else "",
+            message=result.message,
+            recently_checked=is_recently_checked,
+            app_name=result.app,
+            summary=result.summary,
+            response_code=_code_to_proto(result.code),
+        )
+        answer.MergeFrom(self._shared)
+        return answer
 
 
 def status_to_proto(status: ThrottlerStatus, tablet: TabletPort) -> tm.GetThrottlerStatusResponse:

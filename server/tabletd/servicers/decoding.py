@@ -7,7 +7,7 @@ for each of them, whoever the caller is.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,38 +31,20 @@ class _Broken:
 _BROKEN: Final = _Broken()
 
 
-class DecodingInterceptor(grpc.aio.ServerInterceptor):
-    """Surrounds all others: they see sound requests only.
+class Decoding:
+    """Surrounds all else: what is within sees sound requests only.
 
     Args:
-        methods: full names (`/package.Service/Method`) of the methods that are remembered; names
-            that a caller made up are not.
         registry: gets `RpcRequestsBroken`.
     """
 
-    def __init__(self, methods: frozenset[str], registry: Registry) -> None:
-        self._methods = methods
+    def __init__(self, registry: Registry) -> None:
         self._broken = registry.counter("RpcRequestsBroken", "RPCs whose bytes are no request")
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_deserializer is None:  # nothing to be read
+    def wrap(self, handler: Handler) -> Handler:
+        """Return what answers in a handler's place: itself, where nothing is read."""
+        if handler.request_deserializer is None:
             return handler
-        method = handler_call_details.method
-        known, wrapped = self._wrapped.get(method, (None, None))
-        if known is handler:
-            return wrapped
-        wrapped = self._wrap(handler)
-        if method in self._methods:
-            self._wrapped[method] = (handler, wrapped)
-        return wrapped
-
-    def _wrap(self, handler: Handler) -> Handler:
         coders: dict[str, Any] = {
             "request_deserializer": _tolerant(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
@@ -72,10 +54,8 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         if handler.unary_stream is not None:
             stream = self._stream(handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, **coders)
-        if handler.stream_stream is not None:
-            streams = self._streams(handler.stream_stream)
-            return grpc.stream_stream_rpc_method_handler(streams, **coders)
-        return handler
+        streams = self._streams(handler.stream_stream)
+        return grpc.stream_stream_rpc_method_handler(streams, **coders)
 
     def _unary(self, behaviour: Any) -> Any:
         """Surround what returns its answer, or writes several itself, as health's Watch does."""

@@ -10,6 +10,7 @@ import grpc
 from tabletd.errors import Reason, TabletdError
 
 SERVICES: Final = (
+    "tabletd.v1.Lag",
     "tabletd.v1.Migrations",
     "tabletd.v1.Throttling",
     "tabletmanagerservice.TabletManager",

@@ -15,6 +15,7 @@ from tabletd.access.audit import AuditLog, shown_sql
 from tabletd.access.caller import Caller, enter
 from tabletd.access.roles import Role
 from tabletd.errors import Reason, TabletdError
+from tabletd.servicers.limits import Place, TooManyChanges
 from tabletd.servicers.roles import FREE, RULES, Rule, missing_role
 from tabletd.servicers.status import STATUS_CODES
 
@@ -70,12 +71,19 @@ class Guard:
 
     @asynccontextmanager
     async def watch(
-        self, rule: Rule, method: str, request: Any, context: Context
+        self, rule: Rule, method: str, request: Any, context: Context, place: Place | None
     ) -> AsyncGenerator[None]:
         """Check the caller of the enclosed call, and note it down if it is to change something.
 
+        Args:
+            rule: what the method needs.
+            method: full name.
+            request: what is asked.
+            context: of the call.
+            place: the call's, which from here on counts for its caller; None: it has none.
+
         Raises:
-            TabletdError: UNAUTHENTICATED, PERMISSION_DENIED.
+            TabletdError: UNAUTHENTICATED, PERMISSION_DENIED, TOO_MANY_CALLS.
         """
         if self._access.is_open and rule.role_for(request) is Role.READER:
             yield
@@ -85,17 +93,22 @@ class Guard:
         error: BaseException | None = None
         try:
             caller = await self._identify(request, context)
+            if place is not None:
+                place.belongs_to(caller.user or caller.certificate)
             if caller.role < rule.role or rule.judge is not None:
                 needed = rule.role_for(request)
             if caller.role < needed:
                 raise missing_role(method, needed, caller.name, caller.role)
+            # What another daemon hands on was counted where it came in.
+            if needed > Role.READER and place is not None and not caller.on_behalf_of:
+                place.changes_something()
             enter(caller)
             yield
         except BaseException as failure:
             error = failure
             raise
         finally:
-            if self._audit is not None and needed > Role.READER:
+            if self._audit is not None and needed > Role.READER and _is_noted(error):
                 code, reason = _answer(error)
                 await self._audit.note(
                     caller,
@@ -128,6 +141,11 @@ def _effective(request: Any) -> str:
         if caller_id is not None and caller_id.principal:
             return str(caller_id.principal)[:_TEXT_CHARACTERS_MAX]
     return ""
+
+
+def _is_noted(error: BaseException | None) -> bool:
+    """Tell whether a call is to be noted: who floods us does not fill the disk."""
+    return not isinstance(error, TooManyChanges) or error.is_told
 
 
 def _answer(error: BaseException | None) -> tuple[str, str]:

@@ -11,16 +11,16 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_channelz.v1 import channelz, channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.servicers import fallback
-from tabletd.servicers.decoding import DecodingInterceptor
+from tabletd.servicers.calls import Methods, Surroundings
+from tabletd.servicers.decoding import Decoding
 from tabletd.servicers.guard import Guard
-from tabletd.servicers.interceptors import CallInterceptor, CallLimits
+from tabletd.servicers.limits import CallLimits, build_limits
 from tabletd.telemetry.rpc import RpcTelemetry
 from tabletd.telemetry.vars import Registry
 from tabletd.vtctld.tablets import MESSAGE_BYTES_MAX
@@ -129,7 +129,7 @@ def build_server(
         vtctld: serves `vtctlservice.Vtctld`.
         vtctl: serves `vtctlservice.Vtctl`.
         listeners: where; one at least.
-        limits: calls and streams at the same time.
+        limits: how many calls are taken.
         registry: gets the counters of RPCs.
         tracing: whether each RPC gets a span.
         guard: lets callers in; None: everybody may do everything.
@@ -137,39 +137,38 @@ def build_server(
     Raises:
         TabletdError: INVALID_CONFIG, a port cannot be taken.
     """
-    methods = frozenset(
-        f"/{service.full_name}/{method.name}" for service in DECLARED for method in service.methods
-    )
-    interceptor = CallInterceptor(
-        methods=methods,
-        is_ours=fallback.is_ours,
-        limits=limits,
-        registry=registry,
-        telemetry=RpcTelemetry(registry, tracing=tracing),
-        guard=guard,
-    )
-    decoding = DecodingInterceptor(methods, registry)
-    server = grpc.aio.server(interceptors=(decoding, interceptor), options=_OPTIONS)
-    tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, server)
-    queryservice_pb2_grpc.add_QueryServicer_to_server(query, server)
-    throttling_pb2_grpc.add_ThrottlingServicer_to_server(throttling, server)
-    migrations_pb2_grpc.add_MigrationsServicer_to_server(migrations, server)
-    lag_pb2_grpc.add_LagServicer_to_server(lag, server)
-    vtctlservice_pb2_grpc.add_VtctldServicer_to_server(vtctld, server)
-    vtctlservice_pb2_grpc.add_VtctlServicer_to_server(vtctl, server)
-    health = health_aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    channelz.add_channelz_servicer(server)  # pyright: ignore[reportUnknownMemberType]
-    reflection.enable_server_reflection(
-        (
-            *SERVICE_NAMES,
-            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-            channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name,
-            reflection.SERVICE_NAME,
+    # The generated functions know servers only, of which they use two methods.
+    methods: Any = Methods(
+        Surroundings(
+            limits=build_limits(limits, registry),
+            telemetry=RpcTelemetry(registry, tracing=tracing),
+            guard=guard,
         ),
-        server,
+        Decoding(registry),
     )
-    server.add_generic_rpc_handlers((fallback.UnofferedMethods(),))
+    tabletmanagerservice_pb2_grpc.add_TabletManagerServicer_to_server(tablet_manager, methods)
+    queryservice_pb2_grpc.add_QueryServicer_to_server(query, methods)
+    throttling_pb2_grpc.add_ThrottlingServicer_to_server(throttling, methods)
+    migrations_pb2_grpc.add_MigrationsServicer_to_server(migrations, methods)
+    lag_pb2_grpc.add_LagServicer_to_server(lag, methods)
+    vtctlservice_pb2_grpc.add_VtctldServicer_to_server(vtctld, methods)
+    vtctlservice_pb2_grpc.add_VtctlServicer_to_server(vtctl, methods)
+    health = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, methods)
+    channelz_pb2_grpc.add_ChannelzServicer_to_server(  # pyright: ignore[reportUnknownMemberType]
+        channelz.aio.ChannelzServicer(), methods
+    )
+    reflected = (
+        *SERVICE_NAMES,
+        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+        channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name,
+        reflection.SERVICE_NAME,
+    )
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+        reflection.aio.ReflectionServicer(reflected), methods
+    )
+    server = grpc.aio.server(options=_OPTIONS)
+    server.add_generic_rpc_handlers((methods,))
     first, *further = [_listen(server, listener) for listener in listeners]
     return GrpcServer(server, health, first, tuple(further))
 

@@ -17,7 +17,7 @@ from tabletd.servicers.convert_status import (
     replication_status_to_proto,
     schema_to_proto,
 )
-from tabletd.servicers.convert_throttler import check_to_proto, status_to_proto
+from tabletd.servicers.convert_throttler import Checks, status_to_proto
 from tabletd.servicers.ports import MigrationQueue, TabletPort
 from tabletd.servicers.sizes import bounded, result_message
 from tabletd.throttler import Throttler, checked_scope
@@ -50,6 +50,7 @@ class TabletManager(TabletManagerServicer):
         self._executor = executor
         self._admin = admin
         self._throttler = throttler
+        self._checks = Checks()
 
     async def Ping(self, request: pb.PingRequest, context: _Context) -> pb.PingResponse:
         return pb.PingResponse(payload=request.payload)
@@ -196,7 +197,7 @@ class TabletManager(TabletManagerServicer):
             ok_if_not_exists=request.ok_if_not_exists,
             asks_for_heartbeats=not request.skip_request_heartbeats,
         )
-        return check_to_proto(result, is_recently_checked=is_recently_checked)
+        return self._checks.answer(result, is_recently_checked=is_recently_checked)
 
     async def GetThrottlerStatus(
         self, request: pb.GetThrottlerStatusRequest, context: _Context

@@ -7,9 +7,10 @@ may name a migration, a tool, or all migrations.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from tabletd.errors import Reason, TabletdError
@@ -86,22 +87,39 @@ def judge(
     names = name_parts(app)
     if not _EXEMPT_APPS.isdisjoint(names):
         return Verdict(is_exempt=True)
-    found = _in_force(names, rules, now_monotonic) or _in_force([ALL_APPS], rules, now_monotonic)
+    found = _in_force(names, rules, now_monotonic) or _in_force(_ALL, rules, now_monotonic)
+    if not found:
+        return _NO_RULE
     if any(rule.is_exempt for rule in found):
         return Verdict(is_exempt=True)
     return Verdict(next((rule for rule in found if random() < rule.ratio), None))
 
 
-def name_parts(app: str) -> list[str]:
+_ALL: Final = (ALL_APPS,)
+_NO_RULE: Final = Verdict()
+
+
+def name_parts(app: str) -> tuple[str, ...]:
     """Return the names that a rule for this app may have: the whole, then each part, once."""
-    return list(dict.fromkeys([app, *app.split(":")]))
+    return _short_name_parts(app) if len(app) <= APP_NAME_BYTES_MAX else _name_parts(app)
+
+
+def _name_parts(app: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([app, *app.split(":")]))
+
+
+# A tool asks ten times a second by the same name.
+_short_name_parts = lru_cache(maxsize=512)(_name_parts)
 
 
 def _in_force(
-    names: list[str], rules: Mapping[str, AppRule], now_monotonic: float
+    names: Iterable[str], rules: Mapping[str, AppRule], now_monotonic: float
 ) -> list[AppRule]:
-    found = (rules.get(name) for name in names)
-    return [rule for rule in found if rule is not None and rule.expires_monotonic > now_monotonic]
+    return [
+        rule
+        for name in names
+        if (rule := rules.get(name)) is not None and rule.expires_monotonic > now_monotonic
+    ]
 
 
 def checked_name(app: str) -> str:

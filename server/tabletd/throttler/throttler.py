@@ -16,20 +16,13 @@ from tabletd.clock import Clock
 from tabletd.mysql.result import ResultSet
 from tabletd.telemetry.vars import Registry
 from tabletd.throttler.app_rules import AppRules
-from tabletd.throttler.board import RELEASE, Board, BoardKeeper, Entry, ReplicaReadings
+from tabletd.throttler.board import Board, BoardKeeper, ReplicaReadings
 from tabletd.throttler.check_result import CheckResult, MetricResult, ResponseCode
-from tabletd.throttler.metrics import (
-    DEFAULT_THRESHOLDS,
-    CheckedMetric,
-    Metric,
-    Reading,
-    Scope,
-    checked_metric,
-    own_scope,
-)
+from tabletd.throttler.measuring import Measured, Outcome, threshold
+from tabletd.throttler.metrics import CheckedMetric, Metric, Reading, Scope
 from tabletd.throttler.pacing import PACED_APPS, Pacer, share
 from tabletd.throttler.recent import OPERATORS_APP, RecentApp, RecentChecks
-from tabletd.throttler.rules import ALL_APPS, AppRule, name_parts
+from tabletd.throttler.rules import AppRule, name_parts
 from tabletd.throttler.tables import throttler_status_table
 
 # An app that asks with low priority steps back this long after anyone was throttled (Vitess v9).
@@ -136,7 +129,9 @@ class Throttler:
         self._recent = RecentChecks(clock)
         self._pacer = Pacer()
         self._keeper = BoardKeeper(self.settings.unknown_seconds)
-        self._board: Board = MappingProxyType({})
+        self._measured = Measured(
+            MappingProxyType({}), rules.config, threshold_seconds=0.0, is_primary=False
+        )
         self._looked_monotonic = float("-inf")
         self._told_monotonic = float("-inf")
         self._healthy: dict[str, float] = {}
@@ -154,7 +149,8 @@ class Throttler:
 
     def _add_gauges(self, registry: Registry) -> None:
         def worst_lag() -> float:
-            entry = self.look().get((self._default_scope(), Metric.LAG))
+            measured = self._measured_now()
+            entry = measured.board.get((measured.default_scope, Metric.LAG))
             return entry.worst if entry is not None else 0.0
 
         registry.gauge(
@@ -259,30 +255,38 @@ class Throttler:
         age_seconds = self._clock.monotonic_seconds() - recent.slowed_monotonic
         return recent.slowed if age_seconds <= _SLOWED_SECONDS else ""
 
-    def look(self) -> Board:
+    def _measured_now(self) -> Measured:
         """Return what is known of the shard, read anew from memory when it is too old."""
-        now, settings = self._clock.monotonic_seconds(), self.settings
-        if now - self._looked_monotonic < settings.look_seconds:
-            return self._board
+        now, settings, config = self._clock.monotonic_seconds(), self.settings, self._rules.config
+        limit = settings.threshold_seconds
+        is_fresh = now - self._looked_monotonic < settings.look_seconds
+        if is_fresh and self._measured.is_of(config, limit):
+            return self._measured
+        board = self._measured.board if is_fresh else self._look(now)
+        measured = Measured(board, config, threshold_seconds=limit, is_primary=self._is_primary)
+        self._measured = measured
+        if not is_fresh:
+            for metric in Metric:
+                if measured.measure(CheckedMetric(metric), None).code is ResponseCode.OK:
+                    self._healthy[metric.value] = now
+        return measured
+
+    def _look(self, now: float) -> Board:
         self._looked_monotonic = now
-        self._keeper.unknown_seconds = settings.unknown_seconds
-        self._board = self._keeper.look(
+        self._keeper.unknown_seconds = self.settings.unknown_seconds
+        return self._keeper.look(
             now,
             own=self._own(),
             replicas=self._replicas() if self._is_primary else None,
             lag_threshold=self._threshold(Metric.LAG),
         )
-        for metric in Metric:
-            if self._measure(CheckedMetric(metric), None).code is ResponseCode.OK:
-                self._healthy[metric.value] = now
-        return self._board
 
     def status(self) -> ThrottlerStatus:
         """Return the state of this moment."""
-        config, board = self._rules.config, self.look()
+        config, measured = self._rules.config, self._measured_now()
         metrics = {
-            f"{scope}/{metric}": self._measure(CheckedMetric(metric, scope), None)
-            for scope, metric in board
+            f"{scope}/{metric}": measured.measure(CheckedMetric(metric, scope), None)
+            for scope, metric in measured.board
         }
         return ThrottlerStatus(
             is_leader=self._is_primary,
@@ -318,13 +322,7 @@ class Throttler:
         )
 
     def _threshold(self, metric: Metric) -> float:
-        config = self._rules.config
-        named = config.metric_thresholds.get(metric.value, 0.0)
-        if named:
-            return named
-        if metric is config.default_metric and config.threshold:
-            return config.threshold
-        return DEFAULT_THRESHOLDS.get(metric, self.settings.threshold_seconds)
+        return threshold(self._rules.config, metric, self.settings.threshold_seconds)
 
     def _check_rules(self, app: str) -> CheckResult | None:
         """Return what the rules alone decide; None: nothing."""
@@ -346,38 +344,33 @@ class Throttler:
             return self._without_metrics(
                 app, ResponseCode.APP_DENIED, "apps of normal priority are throttled"
             )
-        self.look()
-        metrics = {name: self._measure(one, scope) for name, one in self._metrics_of(app).items()}
-        refusal, is_slowed = None, False
-        if self._rules.config.enabled:
-            refusal = next((m for m in metrics.values() if m.code is not ResponseCode.OK), None)
-            if refusal is None:
-                refusal = self._slow_down(app, metrics)
-                is_slowed = refusal is not None
-            elif not low_priority and app != OPERATORS_APP:
+        outcome = self._measured_now().outcome(app, scope)
+        refusal, is_slowed = outcome.refusal, False
+        if refusal is not None:
+            if not low_priority and app != OPERATORS_APP:
                 self._refused_monotonic = now
-        shown = refusal or max(metrics.values(), key=lambda metric: metric.value)
-        notes = "; ".join(metric.note for metric in metrics.values() if metric.note)
+        elif self._rules.config.enabled:
+            refusal = self._slow_down(app, outcome)
+            is_slowed = refusal is not None
+        shown = refusal or outcome.worst
         return CheckResult(
             app,
             refusal.code if refusal else ResponseCode.OK,
             shown.value,
             shown.threshold,
-            refusal.message if refusal else notes,
-            metrics=MappingProxyType(metrics),
+            refusal.message if refusal else outcome.notes,
+            metrics=outcome.metrics,
             decided_by=refusal,
             is_slowed=is_slowed,
         )
 
-    def _slow_down(self, app: str, metrics: Mapping[str, MetricResult]) -> MetricResult | None:
+    def _slow_down(self, app: str, outcome: Outcome) -> MetricResult | None:
         """Return why a tool that no metric refuses has to pause; None: it goes on."""
-        if not self.settings.paces or PACED_APPS.isdisjoint(app.split(":")):
+        if outcome.slowest is None or not self.settings.paces:
             return None
-        lags = [metric for metric in metrics.values() if metric.metric is Metric.LAG]
-        if not lags:
+        if PACED_APPS.isdisjoint(name_parts(app)):
             return None
-        shares = [(share(lag.value, lag.threshold), lag) for lag in lags]
-        passing, lag = min(shares, key=lambda one: one[0])
+        passing, lag = outcome.slowest
         if self._pacer.admits(app, passing):
             return None
         self._paced.add()
@@ -387,72 +380,9 @@ class Throttler:
         )
         return replace(lag, code=ResponseCode.THRESHOLD_EXCEEDED, message=message)
 
-    def _metrics_of(self, app: str) -> Mapping[str, CheckedMetric]:
-        """Return what is checked: what a part of the name has, what all have, or the default."""
-        config = self._rules.config
-        if app == OPERATORS_APP:
-            return {metric.value: CheckedMetric(metric) for metric in self._measured()}
-        assigned = config.app_checked_metrics
-        names = [metric for part in name_parts(app) for metric in assigned.get(part, ())]
-        names = names or list(assigned.get(ALL_APPS, ())) or [config.default_metric.value]
-        return {text.partition("=")[0]: checked_metric(text) for text in names}
-
-    def _measured(self) -> list[Metric]:
-        """Return the metrics that there are now; the lag is always one of them."""
-        return [
-            metric
-            for metric in Metric
-            if metric is Metric.LAG or not self._board[Scope.SELF, metric].unknown
-        ]
-
-    def _default_scope(self) -> Scope:
-        return Scope.SHARD if self._is_primary else Scope.SELF
-
-    def _measure(self, one: CheckedMetric, scope: Scope | None) -> MetricResult:
-        metric = one.metric
-        limit = one.threshold or self._threshold(metric)
-        where = one.scope or scope or own_scope(metric)
-        if where is Scope.SHARD and not (one.scope or scope):
-            where = self._default_scope()
-        entry = self._board.get((where, metric))
-        if entry is None:
-            why = f"No such metric: the {metric} of the shard is known to its primary"
-            return MetricResult(metric, where, ResponseCode.UNKNOWN_METRIC, 0.0, limit, why, why)
-        if entry.unknown:
-            code = ResponseCode.UNKNOWN_METRIC
-            return MetricResult(metric, where, code, 0.0, limit, entry.unknown, entry.unknown)
-        refusals = [*_exceeded(one, entry, limit), *entry.blocks]
-        return MetricResult(
-            metric=metric,
-            scope=where,
-            code=ResponseCode.THRESHOLD_EXCEEDED if refusals else ResponseCode.OK,
-            value=entry.worst,
-            threshold=limit,
-            message="; ".join(refusals),
-            error=entry.error,
-            whose=entry.values[0][1] if entry.values else "",
-            note="; ".join(entry.notes),
-        )
-
     def _without_metrics(self, app: str, code: ResponseCode, message: str = "") -> CheckResult:
         threshold = self._threshold(self._rules.config.default_metric)
         return CheckResult(app, code, 0.0, threshold, message)
-
-
-def _exceeded(one: CheckedMetric, entry: Entry, limit: float) -> list[str]:
-    """Return who is over the threshold, or was and has not come down far enough."""
-    unit = " s" if one.metric is Metric.LAG else ""
-    found = [
-        f"{'' if number else 'Threshold exceeded: '}{whose}: {one.metric} {value:.6g}{unit}"
-        for number, (value, whose) in enumerate(v for v in entry.values if v[0] > limit)
-    ]
-    if found or not entry.is_held or one.threshold is not None:
-        return found
-    value, whose = entry.values[0]
-    return [
-        f"Threshold exceeded a moment ago: {whose}: lag {value:.6g} s, "
-        f"which must come down to {RELEASE * limit:g} s"
-    ]
 
 
 def _nobody() -> None:
