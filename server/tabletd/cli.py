@@ -1,4 +1,4 @@
-"""The command `tabletd`: serve, config, password, sandbox, demo.
+"""The command `tabletd`: serve, config, grants, password, sandbox, demo.
 
 A command's modules are imported when that command is asked for, so that `--help` answers at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
@@ -10,7 +10,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import (
@@ -40,6 +40,7 @@ EXIT_USAGE: Final = 2
 _COMMANDS: Final = {
     "serve": "Run the daemon beside one MySQL or MariaDB server.",
     "config": "Check the configuration, show it with secrets hidden, or list all settings.",
+    "grants": "Print the SQL that gives the daemon's MySQL account what it needs, and no more.",
     "password": "Make an entry for the file of users.",
     "sandbox": "Start and stop throw-away servers with a daemon beside each.",
     "demo": "Watch lag and real schema changes on throw-away servers.",
@@ -125,6 +126,17 @@ def _config_command() -> typer.Typer:
     return config
 
 
+def _grants_command() -> typer.Typer:
+    cli_grants = import_module("tabletd.cli_grants")
+    grants = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    grants.command("grants", help=_COMMANDS["grants"])(
+        _with_config_flags(cli_grants.grants, cli_grants.OPTIONS)
+    )
+    return grants
+
+
 def _password_command() -> typer.Typer:
     password = typer.Typer(
         add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -168,6 +180,7 @@ def _demo_command() -> typer.Typer:
 _BUILDERS: Final[Mapping[str, Callable[[], Any]]] = {
     "serve": _serve_command,
     "config": _config_command,
+    "grants": _grants_command,
     "password": _password_command,
     "sandbox": _sandbox_command,
     "demo": _demo_command,
@@ -220,9 +233,15 @@ def _reference(
 
 
 def _with_config_flags(
-    command: Callable[[LoadedConfig, Callable[[], LoadedConfig]], None],
+    command: Callable[..., None], options: Sequence[inspect.Parameter] = ()
 ) -> Callable[..., None]:
-    """Give a command one flag for each setting that is no secret, and `--config`."""
+    """Give a command one flag for each setting that is no secret, and `--config`.
+
+    Args:
+        command: is called with the configuration, a function that reads it again, and its options
+            by name.
+        options: its own, shown first.
+    """
     from tabletd.config import CONFIG_PATH_VARIABLE, KEYS, SECRETS, Config, load_config
     from tabletd.config_reference import flag_names
 
@@ -230,6 +249,7 @@ def _with_config_flags(
 
     def run(**arguments: Any) -> None:
         path: Path | None = arguments.pop("config")
+        own = {option.name: arguments.pop(option.name) for option in options}
         flags = {key: value for key, value in arguments.items() if value is not None}
 
         def load() -> LoadedConfig:
@@ -239,12 +259,13 @@ def _with_config_flags(
             loaded = load()
             for name in SECRETS:  # children must not inherit what only the daemon needs
                 os.environ.pop(f"TABLETD_{name.upper()}", None)
-            command(loaded, load)
+            command(loaded, load, **own)
         except TabletdError as error:
             _fail(error)
 
     parameters = [
-        _flag("config", Path | None, f"TOML file (or {CONFIG_PATH_VARIABLE}).", ["--config"])
+        *options,
+        _flag("config", Path | None, f"TOML file (or {CONFIG_PATH_VARIABLE}).", ["--config"]),
     ]
     for key in KEYS:
         if key in SECRETS:

@@ -20,6 +20,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import psutil
 import pymysql
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, gh_ost_path, restart_daemon, start_daemon
 from tabletd.sandbox.ledger import is_serving
 from tabletd.sandbox.releases import (
@@ -400,6 +401,7 @@ class _Builder:
             f"CREATE USER '{user}'@'{LOOPBACK}' IDENTIFIED BY '{password}'",
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON {KEYSPACE}.* TO '{user}'@'{LOOPBACK}'",
         )
+        create_daemon_account(primary.server, keyspace=KEYSPACE)
 
     def _start_daemon(
         self, index: int, server: RealServer, ports: list[int], proxies: list[list[Proxy]]

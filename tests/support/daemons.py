@@ -17,6 +17,7 @@ import pytest
 
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.book import Book
 from tabletd.sandbox.daemons import Daemon, restart_daemon, start_daemon
 from tabletd.sandbox.ledger import is_serving
@@ -70,6 +71,7 @@ class TabletPair:
         servers.primary.script(
             f"CREATE USER {WRITER}@'%'", f"GRANT ALL PRIVILEGES ON {KEYSPACE}.* TO {WRITER}@'%'"
         )
+        create_daemon_account(servers.primary.server, keyspace=KEYSPACE, settings=settings)
         servers.catch_up()
         self._accounts = self._account_names()
         self.replica = self._start(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tests.support.servers import RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
@@ -43,6 +44,7 @@ class TwoDaemons:
     ) -> None:
         self.server = server
         server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
+        create_daemon_account(server.server, keyspace=KEYSPACE)
         self._common = {**_SETTINGS, "run_directory": str(directory / "run")}
         self.first = self._start(directory / "first", first_settings)
         eventually_blocking(lambda: variables(self.first)["LeaseHeld"], what="the first one acts")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import grpc.aio
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, restart_daemon, start_daemon
 from tabletd.sandbox.ledger import is_serving
 from tabletd.sandbox.servers import free_ports
@@ -53,6 +54,7 @@ class TwoShards:
         for server in servers:
             server.reset()
             server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
+            create_daemon_account(server.server, keyspace=KEYSPACE)
         write_topology(
             self.topology,
             KEYSPACE,

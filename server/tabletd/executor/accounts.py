@@ -19,17 +19,15 @@ from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.mysql.errors import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, MySQLError
 from tabletd.mysql.flavor import ServerInfo
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.quote import NAME_LENGTH_MAX, identifier
 from tabletd.mysql.quote import account as quoted_account
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
 
-SCHEMA_PRIVILEGES: Final = (
-    "ALTER, CREATE, DELETE, DROP, INDEX, INSERT, LOCK TABLES, SELECT, TRIGGER, UPDATE"
-)
 # Gone by itself, or so far gone that it has put down whose it is; the next look tells.
 _ENDING: Final = frozenset({NO_SUCH_THREAD, NOT_OWNER_OF_THREAD})
 _CANNOT_DROP_USER: Final = 1396
+# A MariaDB that validates passwords wants to see them (strict_password_validation).
+_HASH_NOT_TAKEN: Final = 1290
 _END_SECONDS_MAX: Final = 20.0
 _LOOK_AGAIN_SECONDS: Final = 0.05
 _RUN_USER: Final = "tabletd_"
@@ -95,11 +93,6 @@ def parse_account(text: str) -> Account | None:
     return Account(user, host, "") if at else None
 
 
-def schema_pattern(schema: str) -> str:
-    """Return a schema's name as GRANT takes it: there `_` and `%` are wildcards."""
-    return schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
-
-
 async def create_account(
     session: Session, info: ServerInfo, account: Account, grants: Sequence[str]
 ) -> None:
@@ -115,16 +108,11 @@ async def create_account(
         TabletdError: MISSING_GRANT naming what the daemon's own account lacks.
     """
     name = quoted_account(account.user, account.host)
-    # Tools' drivers know this plugin; MySQL 8.4 has it switched off.
-    has_native = not info.is_mariadb and (5, 7) <= info.version[:2] < (8, 4)
-    how = "WITH mysql_native_password BY" if has_native else "BY"
     is_made = False
     try:
         # One of the same name is of an earlier run, on a server that lost its end in a fail-over.
         await drop_account(session, account)
-        # The name may hold per cent signs, and only here the statement has parameters.
-        create = f"CREATE USER {name.replace('%', '%%')} IDENTIFIED {how} %s"
-        await session.execute(create, (account.password,))
+        await _create_user(session, info, name, account.password)
         is_made = True
         for grant in grants:
             await session.execute(f"GRANT {grant} TO {name}")
@@ -139,6 +127,32 @@ async def create_account(
             hint="GRANT CREATE USER ON *.* to tabletd's account, and with GRANT OPTION what the "
             f"migration needs ({'; '.join(grants)}); or configure migration_user",
         ) from error
+
+
+async def _create_user(session: Session, info: ServerInfo, name: str, password: str) -> None:
+    """Make the account by its password's hash where the server takes one.
+
+    A statement can be read in the process list and the general log, a MariaDB's also in its binary
+    log. Tools' drivers know the plugin that this hash is for; MySQL 8.4 has it switched off.
+    """
+    # The name may hold per cent signs, and only here the statement has parameters.
+    create = f"CREATE USER {name.replace('%', '%%')} IDENTIFIED "
+    if not info.is_mariadb and not (5, 7) <= info.version[:2] < (8, 4):
+        await session.execute(create + "BY %s", (password,))
+        return
+    how = "BY PASSWORD" if info.is_mariadb else "WITH mysql_native_password AS"
+    try:
+        await session.execute(f"{create}{how} %s", (native_hash(password),))
+    except MySQLError as error:
+        if error.errno != _HASH_NOT_TAKEN:
+            raise
+        await session.execute(create + "BY %s", (password,))
+
+
+def native_hash(password: str) -> str:
+    """Return what servers keep of a password for the plugin mysql_native_password."""
+    first = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(first, usedforsecurity=False).hexdigest().upper()
 
 
 async def drop_account(session: Session, account: Account) -> None:
@@ -205,15 +219,3 @@ async def _kill_others(session: Session, user: str, marks: Sequence[str]) -> boo
             if error.errno not in _ENDING:
                 raise
     return bool(counted)
-
-
-def schema_object(schema: str, *, has_wildcards: bool) -> str:
-    """Return `` `schema`.* `` for GRANT, meaning this schema and no other.
-
-    Args:
-        schema: its name.
-        has_wildcards: the server takes `_` and `%` for wildcards here (not under partial_revokes).
-            A pattern that the escapes make too long for the server is left without them.
-    """
-    pattern = schema_pattern(schema) if has_wildcards else schema
-    return f"{identifier(pattern if len(pattern) <= NAME_LENGTH_MAX else schema)}.*"

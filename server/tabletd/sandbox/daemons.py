@@ -21,6 +21,7 @@ from typing import Final
 
 from tabletd.config import ENVIRONMENT_PREFIX
 from tabletd.errors import Reason, TabletdError
+from tabletd.sandbox.accounts import DAEMON_PASSWORD, DAEMON_USER
 from tabletd.sandbox.releases import tools_directory
 from tabletd.sandbox.servers import LOOPBACK, ProcessIdentity, Server, free_port
 
@@ -121,7 +122,8 @@ def start_daemon(
     """Start a daemon beside a server, with both ports open.
 
     Args:
-        server: the server; the daemon logs in as `root` over TCP unless `settings` say otherwise.
+        server: the server; the daemon logs in over TCP, as the account of `create_daemon_account`
+            unless `settings` name another.
         directory: a directory to make for it.
         alias: cell and uid of the tablet.
         keyspace: also the name of its schema.
@@ -136,18 +138,20 @@ def start_daemon(
     directory.mkdir(parents=True, mode=0o700)
     grpc_port, http_port = ports or (free_port(), free_port())
     gh_ost = gh_ost_path()
+    settings = settings or {}
+    account = {"mysql_user": DAEMON_USER, "mysql_password": DAEMON_PASSWORD}
     merged = {
         "tablet_alias": alias,
         "keyspace": keyspace,
         "shard": shard,
         "mysql_host": server.host,
         "mysql_port": str(server.port),
-        "mysql_user": "root",
+        **(account if "mysql_user" not in settings else {}),
         "grpc_port": str(grpc_port),
         "http_port": str(http_port),
         "run_directory": str(directory / "run"),
         **({"gh_ost_path": str(gh_ost)} if gh_ost else {}),
-        **(settings or {}),
+        **settings,
     }
     configuration = directory / "tabletd.toml"
     configuration.touch(mode=0o600)

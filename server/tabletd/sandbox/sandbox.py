@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd.sandbox.ledger import (
     NAME,
@@ -276,6 +277,9 @@ class _Start:
                 servers[place].replicate_from(primaries[place.shard])
         for server in primaries.values():
             server.sql(f"CREATE DATABASE `{self._request.keyspace}` CHARACTER SET utf8mb4")
+            create_daemon_account(
+                server, keyspace=self._request.keyspace, settings=self._request.settings
+            )
 
     def _write_down(
         self, kind: Literal["servers", "daemons"], place: _Place, identity: ProcessIdentity

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tabletd.access.passwords import PasswordHash
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd.sandbox.ledger import is_serving
 from tabletd.sandbox.servers import free_ports
@@ -92,6 +93,7 @@ def closed(
     servers = mariadb_pair_servers
     servers.reset()
     servers.primary.script(f"CREATE DATABASE {KEYSPACE}", f"CREATE TABLE {KEYSPACE}.t (id INT)")
+    create_daemon_account(servers.primary.server, keyspace=KEYSPACE)
     servers.catch_up()
     authority = Authority(directory)
     clients = {name: authority.pair(name) for name in ("olga", "rita", "daemon", "server")}

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd_pb import query_pb2
 from tabletd_pb import tabletmanagerdata_pb2 as tm
@@ -70,6 +71,7 @@ def wait_until_serving(channel: grpc.Channel, within_seconds: float = 60) -> Non
 @pytest.fixture
 def shop(mariadb: RealServer) -> RealServer:
     mariadb.query("CREATE DATABASE shop")
+    create_daemon_account(mariadb.server, keyspace="shop")
     return mariadb
 
 
@@ -193,10 +195,6 @@ def run_serve(server: RealServer, directory: Path, **settings: str) -> tuple[int
 
 
 def test_a_wrong_password_is_said_and_waited_out(shop: RealServer, tmp_path: Path) -> None:
-    shop.script(
-        "CREATE USER tabletd@'127.0.0.1' IDENTIFIED BY 'right-one'",
-        "GRANT ALL ON *.* TO tabletd@'127.0.0.1'",
-    )
     settings = {"mysql_user": "tabletd", "mysql_password": "wrong-one"}
     with (
         daemon(shop, tmp_path, **settings) as tabletd,
@@ -219,6 +217,7 @@ def test_a_wrong_password_is_said_and_waited_out(shop: RealServer, tmp_path: Pat
 def test_a_server_that_comes_later_is_waited_for(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server("mariadb")
     server.query("CREATE DATABASE shop")
+    create_daemon_account(server.server, keyspace="shop")
     server.shut_down()
     with daemon(server, tmp_path) as tabletd, grpc.insecure_channel(tabletd.grpc) as channel:
         stub = manager(channel)
@@ -262,12 +261,10 @@ def test_a_missing_grant_is_named_in_the_health(shop: RealServer, tmp_path: Path
 def test_the_password_is_in_no_argument_environment_or_log(
     shop: RealServer, tmp_path: Path
 ) -> None:
-    shop.script(
-        "CREATE USER tabletd@'127.0.0.1' IDENTIFIED BY 'open-sesame'",
-        "GRANT ALL ON *.* TO tabletd@'127.0.0.1'",
-    )
+    shop.query("SET PASSWORD FOR tabletd@'127.0.0.1' = PASSWORD('open-sesame')")
     password_file = tmp_path / "password"
     password_file.write_text("open-sesame\n")
+    password_file.chmod(0o600)
     settings = {"mysql_user": "tabletd", "mysql_password_file": str(password_file)}
     with (
         daemon(shop, tmp_path, log_level="debug", **settings) as tabletd,

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import grpc
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import restart_daemon, start_daemon
 from tabletd.sandbox.ledger import is_serving
 from tabletd_pb import (
@@ -62,6 +63,7 @@ def test_a_rule_holds_a_tool_back_over_a_restart_until_somebody_ends_it(
     any_server: RealServer, tmp_path: Path
 ) -> None:
     any_server.query("CREATE DATABASE shop")
+    create_daemon_account(any_server.server, keyspace="shop")
     tabletd = start_daemon(
         any_server.server,
         tmp_path / "tabletd",

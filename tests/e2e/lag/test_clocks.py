@@ -11,6 +11,7 @@ from typing import Any, cast
 import grpc.aio
 import pytest
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd.sandbox.servers import free_ports
 from tabletd.sandbox.topology_file import TopologyEntry, write_topology
@@ -32,6 +33,7 @@ def start_two(pair: Pair, directory: Path, clock: Clock) -> list[Daemon]:
     """Start a daemon beside each server, the replica's under another clock; blocks."""
     servers = (pair.primary, pair.replica)
     pair.primary.script(f"CREATE DATABASE {KEYSPACE}")
+    create_daemon_account(pair.primary.server, keyspace=KEYSPACE)
     pair.catch_up()
     numbers = free_ports(4)
     ports = (numbers[:2], numbers[2:])

@@ -9,15 +9,14 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd.sandbox.releases import ReleaseName, find_release
 from tabletd.sandbox.vexec_client import VExecClient
 from tests.e2e.server_settings.harsh import (
     KEYSPACE,
     OTHER_SCHEMA,
-    PASSWORD,
     HarshCase,
-    account_statements,
 )
 from tests.support.daemons import connected
 from tests.support.servers import RealServer, missing_release
@@ -32,8 +31,6 @@ _SERVER_OPTIONS = (
     "--innodb-lock-wait-timeout=1",
 )
 _DAEMON_SETTINGS = {
-    "mysql_user": "tabletd",
-    "mysql_password": PASSWORD,
     "heartbeat_interval": "250ms",
     "health_check_interval": "1s",
     "max_concurrent_migrations": "4",
@@ -54,8 +51,8 @@ def _harsh(name: ReleaseName, directory: Path, runs: Path) -> Iterator[tuple[Rea
     server.script(
         f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4",
         f"CREATE DATABASE `{OTHER_SCHEMA}` CHARACTER SET utf8mb4",
-        *account_statements(is_mariadb=server.is_mariadb),
     )
+    create_daemon_account(server.server, keyspace=KEYSPACE, settings=_DAEMON_SETTINGS)
     daemon = start_daemon(
         server.server,
         runs,

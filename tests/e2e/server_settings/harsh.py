@@ -19,37 +19,7 @@ from tests.support.servers import RealServer, Row
 
 KEYSPACE: Final = "shop"
 OTHER_SCHEMA: Final = "other-shop"
-PASSWORD: Final = "only for these tests"
-_ACCOUNT: Final = "'tabletd'@'127.0.0.1'"
 _STRICT: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO"
-_ON_SCHEMA: Final = (
-    "ALTER, CREATE, DELETE, DROP, INDEX, INSERT, LOCK TABLES, REFERENCES, SELECT, TRIGGER, UPDATE"
-)
-
-
-def account_statements(*, is_mariadb: bool) -> list[str]:
-    """Return what the README says to give the daemon's account: never SUPER."""
-    replication = "BINLOG MONITOR, SLAVE MONITOR" if is_mariadb else "REPLICATION CLIENT"
-    statements = [
-        f"CREATE USER {_ACCOUNT} IDENTIFIED BY '{PASSWORD}'",
-        f"GRANT CREATE USER, PROCESS ON *.* TO {_ACCOUNT}",
-        f"GRANT REPLICATION SLAVE, {replication} ON *.* TO {_ACCOUNT} WITH GRANT OPTION",
-        f"GRANT ALL ON `_vt`.* TO {_ACCOUNT}",
-        *(
-            f"GRANT {_ON_SCHEMA} ON `{schema}`.* TO {_ACCOUNT} WITH GRANT OPTION"
-            for schema in (KEYSPACE, OTHER_SCHEMA)
-        ),
-    ]
-    if not is_mariadb:
-        statements += [
-            f"GRANT {what} ON performance_schema.{table} TO {_ACCOUNT} WITH GRANT OPTION"
-            for what, table in (
-                ("SELECT, UPDATE", "setup_instruments"),
-                ("SELECT", "metadata_locks"),
-                ("SELECT", "threads"),
-            )
-        ]
-    return statements
 
 
 @dataclass(frozen=True)
@@ -58,7 +28,7 @@ class HarshCase:
 
     Attributes:
         server: the server.
-        daemon: logs in as an account with the README's grants.
+        daemon: logs in as an account without SUPER.
         strategy: the tool.
     """
 

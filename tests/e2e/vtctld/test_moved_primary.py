@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 import tabletd_client
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd.sandbox.ledger import is_serving
 from tabletd.sandbox.servers import free_ports
@@ -40,6 +41,7 @@ class MovingShard:
             f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4",
             f"CREATE TABLE {KEYSPACE}.orders (id int PRIMARY KEY)",
         )
+        create_daemon_account(first.server, keyspace=KEYSPACE)
         self.servers[1].catch_up()
         numbers = free_ports(4)
         ports = (numbers[:2], numbers[2:])

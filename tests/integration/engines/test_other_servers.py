@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,12 @@ import pytest
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.migration import Strategy
 from tabletd.executor.states import Status
+from tabletd.mysql.privileges import Feature
+from tabletd.sandbox.accounts import DAEMON_PASSWORD, DAEMON_USER, create_daemon_account
 from tests.conftest import StartServer
 from tests.integration.engines.rig import Rig, rig_on
+from tests.support.pools import pool_of
+from tests.support.servers import RealServer
 
 pytestmark = pytest.mark.slow
 ADD = "ALTER TABLE orders ADD COLUMN extra INT"
@@ -32,13 +38,25 @@ async def narrowing_is_refused(
     assert refused.value.reason is Reason.PREFLIGHT_REFUSED
 
 
+@asynccontextmanager
+async def rig_with_exact_grants(server: RealServer, tmp_path: Path) -> AsyncGenerator[Rig]:
+    """Engines that work with the daemon's own account, as `tabletd grants` prints it."""
+    schema = server.create_database()
+    server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+    make = partial(create_daemon_account, keyspace=schema, also=tuple(Feature))
+    await asyncio.to_thread(make, server.server)
+    daemon = pool_of(server, user=DAEMON_USER, password=DAEMON_PASSWORD, size_max=8)
+    async with rig_on(server, schema, tmp_path) as rig, daemon as pool:
+        rig.pool = pool
+        rig.create_orders(1000)
+        yield rig
+
+
 @pytest.fixture
 async def mysql80_rig(start_server: StartServer, tmp_path: Path) -> AsyncIterator[Rig]:
     """Engines on MySQL 8.0.12."""
     server = await asyncio.to_thread(start_server, "mysql-8.0")
-    async with rig_on(server, server.create_database(), tmp_path) as rig:
-        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
-        rig.create_orders(1000)
+    async with rig_with_exact_grants(server, tmp_path) as rig:
         yield rig
 
 
@@ -46,9 +64,7 @@ async def mysql80_rig(start_server: StartServer, tmp_path: Path) -> AsyncIterato
 async def mariadb114_rig(start_server: StartServer, tmp_path: Path) -> AsyncIterator[Rig]:
     """Engines on MariaDB 11.4."""
     server = await asyncio.to_thread(start_server, "mariadb-11.4")
-    async with rig_on(server, server.create_database(), tmp_path) as rig:
-        rig.server.query("SET GLOBAL log_bin_trust_function_creators = 1")
-        rig.create_orders(1000)
+    async with rig_with_exact_grants(server, tmp_path) as rig:
         yield rig
 
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tabletd.executor import hooks
 from tabletd.executor.accounts import (
     is_run_account,
+    native_hash,
     new_account,
     parse_account,
-    schema_object,
-    schema_pattern,
     user_of,
 )
+from tabletd.mysql.privileges import schema_object, schema_pattern
 
 CALLBACK = hooks.Callback("", "a0638f6b_ec7b_11ea_9bf8_000d3a9b8a9a", "gh-ost", "secret")
 
@@ -126,3 +126,8 @@ def test_a_pattern_that_gets_too_long_is_left_as_it_is() -> None:
     name = "a_" * 32
     assert schema_object(name, has_wildcards=True) == f"`{name}`.*"
     assert schema_object("a_b", has_wildcards=False) == "`a_b`.*"
+
+
+def test_a_password_has_the_hash_that_servers_keep_of_it() -> None:
+    # SELECT PASSWORD('secret') on MariaDB 10.11 and MySQL 5.7.
+    assert native_hash("secret") == "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7"

@@ -12,7 +12,6 @@ from typing import ClassVar, Final
 
 from tabletd.errors import NotWritable, Reason
 from tabletd.executor import hooks
-from tabletd.executor.accounts import SCHEMA_PRIVILEGES, schema_object
 from tabletd.executor.engines import gh_ost_hang, gh_ost_status
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
 from tabletd.executor.engines.gh_ost_settling import GhOstSettling
@@ -32,6 +31,7 @@ from tabletd.executor.preflight.tool import (
 )
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.privileges import Feature, grants_of_tool
 from tabletd.mysql.session import Session
 from tabletd.mysql.variables import is_read_only
 
@@ -99,27 +99,17 @@ class GhOst:
         return replace(found, has_lock_instrument=is_on)
 
     def grants(self, facts: Facts) -> Sequence[str]:
-        """Return what gh-ost checks for by the text of SHOW GRANTS.
-
-        It looks for the schema's name as it is, so a list of privileges on a name whose `_` is
-        escaped does not satisfy it; ALL PRIVILEGES on such a name does, and reaches this schema
-        only, where the unescaped name would reach others.
-        """
-        schema = facts.migration.mysql_schema
-        privileges = SCHEMA_PRIVILEGES
-        if facts.statement.adds_foreign_key:
-            privileges += ", REFERENCES"
-        pattern = schema_object(schema, has_wildcards=not facts.is_on("partial_revokes"))
-        if pattern != schema_object(schema, has_wildcards=False):
-            privileges = "ALL PRIVILEGES"
-        return (
-            "REPLICATION SLAVE, REPLICATION CLIENT ON *.*",
-            f"{privileges} ON {pattern}",
-            *(
-                f"SELECT ON performance_schema.{name}"
-                for name in ("setup_instruments", "metadata_locks", "threads")
-                if facts.has_lock_instrument
-            ),
+        """Return what gh-ost checks for by the text of SHOW GRANTS."""
+        found = grants_of_tool(
+            Feature.GH_OST,
+            facts.server,
+            [facts.migration.mysql_schema],
+            has_wildcards=not facts.is_on("partial_revokes"),
+        )
+        return tuple(
+            grant.what
+            for grant in found
+            if grant.schema != "performance_schema" or facts.has_lock_instrument
         )
 
     def arguments(self, flags: Flags, given: Sequence[str]) -> tuple[str, ...]:

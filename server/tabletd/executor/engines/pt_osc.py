@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from tabletd.executor import hooks
-from tabletd.executor.accounts import SCHEMA_PRIVILEGES, schema_object
 from tabletd.executor.engines import pt_osc_output
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
 from tabletd.executor.engines.leftovers import (
@@ -28,6 +27,7 @@ from tabletd.executor.preflight import Check, server, table
 from tabletd.executor.preflight.facts import Facts, ServerFacts
 from tabletd.executor.preflight.tool import ProgramInspector, pt_osc_program
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.privileges import Feature, grants_of_tool
 from tabletd.mysql.session import Session
 
 _DEFAULTS_FILE: Final = "pt-osc.cnf"
@@ -92,13 +92,13 @@ class PtOsc:
         return found
 
     def grants(self, facts: Facts) -> Sequence[str]:
-        pattern = schema_object(
-            facts.migration.mysql_schema, has_wildcards=not facts.is_on("partial_revokes")
+        found = grants_of_tool(
+            Feature.PT_OSC,
+            facts.server,
+            [facts.migration.mysql_schema],
+            has_wildcards=not facts.is_on("partial_revokes"),
         )
-        return (
-            f"{_status_privilege(facts)} ON *.*",
-            f"{SCHEMA_PRIVILEGES}, REFERENCES ON {pattern}",
-        )
+        return tuple(grant.what for grant in found)
 
     def arguments(self, flags: Flags, given: Sequence[str]) -> tuple[str, ...]:
         """With foreign keys allowed, those of other tables are rebuilt: no way leaves no gap."""
@@ -261,13 +261,6 @@ def _session_variables(facts: Facts) -> str:
     # As hexadecimal digits: the tool takes each comma for the end of a value.
     value = f"0x{kept.encode().hex()}" if kept else "''"
     return f"{_SESSION_VARIABLES},sql_mode={value}"
-
-
-def _status_privilege(facts: Facts) -> str:
-    """What SHOW SLAVE STATUS needs: the tool asks for it on each server that it watches."""
-    if facts.server.is_mariadb and facts.server.version >= (10, 5, 2):
-        return "SLAVE MONITOR"
-    return "REPLICATION CLIENT"
 
 
 def _dsn_value(name: str) -> str:
