@@ -17,7 +17,8 @@ from tabletd.executor.engines.base import Engine
 from tabletd.executor.gc import GarbageCollector
 from tabletd.executor.migration import SCHEMA_MIGRATIONS_TABLE_NAME, Migration, Strategy
 from tabletd.executor.names import create_uuid
-from tabletd.executor.reports import check_token, percent
+from tabletd.executor.queue_vars import QueueVars
+from tabletd.executor.reports import ReportedEnds, check_token, percent
 from tabletd.executor.runs import Runs, StopReason
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.statements import MigrationStatement, Revert, parse_statement
@@ -87,6 +88,7 @@ class Executor:
         self.settings = settings
         self._raw_pool = raw_pool
         self._store = Store(pool, tablet=tablet_alias, fence=fence)
+        self._reported_ends = ReportedEnds()
         self._runs = Runs(
             store=self._store,
             engines=engines,
@@ -102,6 +104,7 @@ class Executor:
             pool=pool,
             tablet=tablet_alias,
             settings=settings,
+            shown=QueueVars(registry),
             fence=fence,
         )
         self.begin_anew, self.let_go = self._worker.begin_anew, self._worker.let_go
@@ -322,7 +325,8 @@ class Executor:
 
         A report is a sign of life; how a run ended is for its engine to find out. Ignored are
         reports on finished migrations, on a dry run that did not fail, and a progress that is no
-        percentage: gh-ost itself counts beyond 100 when its estimate was low.
+        percentage: gh-ost itself counts beyond 100 when its estimate was low. A run reports one
+        end, once; the same again is taken for a repetition.
 
         Args:
             migration_uuid: whose tool reports.
@@ -336,7 +340,8 @@ class Executor:
         Raises:
             MigrationNotFound: nobody submitted it.
             TabletdError: UNAUTHENTICATED without, PERMISSION_DENIED with a wrong token,
-                INVALID_REQUEST for an unknown status.
+                INVALID_REQUEST for an unknown status, ILLEGAL_TRANSITION after the run's end was
+                reported.
         """
         if status not in (Status.READY, Status.RUNNING, Status.COMPLETE, Status.FAILED):
             raise TabletdError(
@@ -351,12 +356,15 @@ class Executor:
         if status in (Status.COMPLETE, Status.FAILED) and self._has_no_engine(row):
             await self._settle_by_report(row, status)
             return
-        await self._store.report(
-            migration_uuid,
-            progress=percent(progress),
-            eta_seconds=eta_seconds if eta_seconds is not None and eta_seconds >= 0 else None,
-            rows_copied=rows_copied if rows_copied is not None and rows_copied >= 0 else None,
-        )
+        with self._reported_ends.taking(row, status) as is_news:
+            if not is_news:
+                return
+            await self._store.report(
+                migration_uuid,
+                progress=percent(progress),
+                eta_seconds=eta_seconds if eta_seconds is not None and eta_seconds >= 0 else None,
+                rows_copied=rows_copied if rows_copied is not None and rows_copied >= 0 else None,
+            )
 
     async def select(self, sql: str, params: tuple[str, ...] = ()) -> ResultSet:
         """Run a query on the migrations; its cells are the server's own text."""

@@ -27,7 +27,9 @@ _NOT_SERVING_BY_INTENT: Final = frozenset({TabletType.BACKUP, TabletType.RESTORE
 _REFUSALS: Final[Mapping[Reason, HTTPStatus]] = {
     Reason.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
     Reason.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    Reason.ILLEGAL_TRANSITION: HTTPStatus.CONFLICT,
 }
+_SAID_BY_PROXIES: Final = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -71,8 +73,12 @@ def build_application(ports: WebPorts) -> Starlette:
             return PlainTextResponse(f"not ok: {error}", HTTPStatus.INTERNAL_SERVER_ERROR)
         return JSONResponse([asdict(one) for one in found])
 
+    refused = ports.registry.counter("CallbackErrors", "reports of tools that were not taken")
+
     async def report_status(request: Request) -> Response:
-        return await _report_status(request, ports.reports)
+        answer = await _report_status(request, ports.reports)
+        refused.add(answer.status_code != HTTPStatus.OK)
+        return answer
 
     async def page(request: Request) -> Response:
         return await status_page(ports)
@@ -105,7 +111,7 @@ def _throttler_check(
 
 
 async def _report_status(request: Request, reports: StatusReports) -> Response:
-    """Take a tool's report: 200 `ok`, else `not ok: <error>` with 401, 403 or 500."""
+    """Take a tool's report: 200 `ok`, else `not ok: <error>` with 401, 403, 409 or 500."""
     try:
         _refuse_other_hosts(request)
         query = request.query_params
@@ -136,8 +142,11 @@ def _refuse_other_hosts(request: Request) -> None:
 def comes_from_here(request: Request) -> bool:
     """Tell whether a request was made on this machine.
 
-    Who comes from the very address that he came to is here as well.
+    Who comes from the very address that he came to is here as well. What a proxy on this machine
+    hands on comes from elsewhere.
     """
+    if not _SAID_BY_PROXIES.isdisjoint(request.headers):
+        return False
     host = request.client.host if request.client else ""
     own_address, _ = request.scope.get("server") or ("", 0)
     try:

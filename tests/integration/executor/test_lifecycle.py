@@ -464,7 +464,16 @@ async def test_reports_are_signs_of_life_and_late_ones_change_nothing(
             await report(uuid, "running", False, absurd, token=TOKEN, eta_seconds=-5)
         assert test.row(uuid)["progress"] == 12.5
         await report(uuid, "complete", "true", token=TOKEN)
-        await report(uuid, "complete", "false", 100, token=TOKEN)
+        await report(uuid, "running", "false", 40, token=TOKEN)
+        await report(uuid, "complete", "false", 99, token=TOKEN)
+        # Its answer may have got lost; whoever repeats it changes nothing.
+        await report(uuid, "complete", "false", 100, token=TOKEN, rows_copied=1)
+        for other in ("failed", "running"):
+            with pytest.raises(TabletdError, match="has reported complete already") as caught:
+                await report(uuid, other, "false", 3, token=TOKEN)
+            assert caught.value.reason is Reason.ILLEGAL_TRANSITION
+        row = test.row(uuid)
+        assert (row["progress"], row["rows_copied"]) == (99, 7)
         assert test.row(uuid)["migration_status"] == "running"
         with pytest.raises(TabletdError, match="Migration not found"):
             await report(create_uuid(), "complete", False, token="x")

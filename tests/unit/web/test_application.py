@@ -160,6 +160,7 @@ async def test_the_token_is_taken_from_a_header_or_a_parameter(
     [
         (Reason.UNAUTHENTICATED, 401),
         (Reason.PERMISSION_DENIED, 403),
+        (Reason.ILLEGAL_TRANSITION, 409),
         (Reason.INVALID_REQUEST, 500),
         (Reason.MYSQL_UNAVAILABLE, 500),
     ],
@@ -187,6 +188,16 @@ async def test_a_report_from_another_machine_is_refused(peer: str) -> None:
     web = FakeWeb()
     async with client_of(web, peer=peer) as client:
         headers = {"X-Forwarded-For": "127.0.0.1", "Authorization": "Bearer t"}
+        answer = await client.get(f"{REPORT}?uuid=u&status=running", headers=headers)
+        assert answer.status_code == 403
+    assert not web.reports.reports
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+async def test_a_report_that_a_proxy_on_this_machine_hands_on_is_refused(header: str) -> None:
+    web = FakeWeb()
+    async with client_of(web, peer="127.0.0.1") as client:
+        headers = {header: "127.0.0.1", "Authorization": "Bearer t"}
         answer = await client.get(f"{REPORT}?uuid=u&status=running", headers=headers)
         assert answer.status_code == 403
     assert not web.reports.reports
