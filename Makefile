@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test check protos protos-check bench soak faults faults-all sandbox clean
+.PHONY: help setup setup-tests demo test check protos protos-check bench soak faults faults-all dist dist-test deb deb-test sandbox clean
 
 help:
 	@echo "tabletd: replication lag and online schema changes for MySQL and MariaDB, driven over gRPC"
@@ -40,6 +40,21 @@ bench: setup ## measure lag, throughput and overhead, as tables and pictures: ON
 
 soak: setup-tests ## small migrations for long: what the daemon holds must not grow: SOAK_MINUTES=60
 	@.venv/bin/python -m tests.soak
+
+dist: ## build the wheel and the sdist into dist/
+	@scripts/setup.sh packages venv
+	@.venv/bin/python -m hatchling build -d dist
+
+dist-test: ## install the wheel with the oldest and the newest libraries, by each Python that is here
+	@scripts/setup.sh packages venv wheels
+	@DIST_TEST=whole .venv/bin/pytest tests/dist -v
+
+deb: ## build the Debian package into dist/
+	@scripts/setup.sh packages venv
+	@packaging/deb/build.sh
+
+deb-test: deb ## install, upgrade and remove that package, on a machine that never had it; root only
+	@.venv/bin/pytest tests/deb -v
 
 sandbox: setup ## start a throw-away primary and replica, each with a tablet
 	@.venv/bin/tabletd sandbox start
