@@ -9,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 umask 022
 
-python=/usr/bin/python3
+release=$(/usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+python=/usr/bin/$release
 home=/usr/lib/tabletd
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -28,7 +29,7 @@ build_environment() {
     local ours=$root$home
     "$python" -m venv --without-pip "$ours"
     .venv/bin/python -m hatchling build -t wheel -d "$work" >"$work/log" 2>&1
-    local pip=(.venv/bin/pip --python "$ours/bin/python3" --quiet --disable-pip-version-check)
+    local pip=(.venv/bin/pip --python "$ours/bin/python" --quiet --disable-pip-version-check)
     "${pip[@]}" install --no-compile --only-binary :all: --require-hashes -r requirements/server.txt
     "${pip[@]}" install --no-compile --no-deps --no-index --find-links "$work" "tabletd==$released"
     find "$ours/bin" -mindepth 1 ! -name 'python*' ! -name tabletd ! -name tabletctl -delete
@@ -54,13 +55,12 @@ place_files() {
 }
 
 describe() {
-    local minor size
-    minor=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    local size
     size=$(du -sk "$root" | cut -f1)
     mkdir "$root/DEBIAN"
     (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) \
         >"$root/DEBIAN/md5sums"
-    sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@PYTHON@/$minor/" \
+    sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@PYTHON@/$release/" \
         -e "s/@INSTALLED_SIZE@/$size/" packaging/deb/control.in >"$root/DEBIAN/control"
     cp "$work/conffiles" "$root/DEBIAN/conffiles"
     install -m 755 packaging/deb/{postinst,prerm,postrm} "$root/DEBIAN/"
