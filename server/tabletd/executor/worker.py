@@ -19,6 +19,7 @@ from tabletd.errors import (
 )
 from tabletd.executor.controls import Wanted
 from tabletd.executor.migration import Migration, Strategy
+from tabletd.executor.queue_vars import QueueVars
 from tabletd.executor.row_controls import RowControls
 from tabletd.executor.rows import new_candidate
 from tabletd.executor.runs import Runs, StopReason
@@ -72,6 +73,7 @@ class Worker:
         pool: for making `_vt` what it should be.
         tablet: this tablet's alias.
         settings: see `ExecutorSettings`.
+        shown: gets what each look at the queue finds.
         fence: tells whether this daemon may act for its server; None: there is no other daemon.
     """
 
@@ -83,9 +85,11 @@ class Worker:
         pool: Pool,
         tablet: str,
         settings: ExecutorSettings,
+        shown: QueueVars,
         fence: Fence | None = None,
     ) -> None:
         self._store = store
+        self._shown = shown
         store.on_misfit = self.doubt_schema
         self._runs = runs
         self._rows = RowControls(store)
@@ -237,6 +241,7 @@ class Worker:
 
     async def _tick(self) -> None:
         if not self.is_working:
+            self._shown.show(())
             return
         await self.ensure_schema()
         async with self._claiming:
@@ -246,6 +251,7 @@ class Worker:
                 if error.errno in NOT_AS_DECLARED:
                     self.doubt_schema()
                 raise
+            self._shown.show(snapshot.pending)
             actions = decide(snapshot, self._limits)
             for action in actions:
                 if self._is_finishing and isinstance(action, Start):

@@ -59,7 +59,11 @@ async def test_debug_vars_are_json() -> None:
     web.registry.gauge("TabletStateName", "w", lambda: "SERVING")
     async with client_of(web) as client:
         answer = await client.get("/debug/vars")
-        assert answer.json() == {"HeartbeatWrites": 2, "TabletStateName": "SERVING"}
+        assert answer.json() == {
+            "CallbackErrors": 0,
+            "HeartbeatWrites": 2,
+            "TabletStateName": "SERVING",
+        }
 
 
 async def test_metrics_have_their_own_media_type() -> None:
