@@ -143,6 +143,7 @@ class _Daemon:
                 for name, work in (
                     *parts.background(),
                     ("throttle rules of the shard", sync.run()),
+                    ("gRPC", grpc.keep_listening()),
                     ("health of gRPC", follow_health(parts.tablet, grpc.health, SERVICE_NAMES)),
                     ("watchdog of the service", self._manager.run()),
                     ("status of the service", self._manager.follow(parts.tablet)),

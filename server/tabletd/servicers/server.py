@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import grpc
@@ -39,6 +40,8 @@ from tabletd_pb import (
     vtctlservice_pb2_grpc,
 )
 
+logger = logging.getLogger(__name__)
+
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -67,23 +70,6 @@ DECLARED: Final = (
 
 
 @dataclass(frozen=True)
-class GrpcServer:
-    """A server that listens once started.
-
-    Attributes:
-        server: the gRPC server itself.
-        health: what `grpc.health.v1` answers from.
-        port: the port that it listens on.
-        further_ports: those of the listeners behind the first.
-    """
-
-    server: grpc.aio.Server
-    health: health_aio.HealthServicer
-    port: int
-    further_ports: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class Listener:
     """One port.
 
@@ -98,6 +84,69 @@ class Listener:
     port: int
     credentials: grpc.ServerCredentials | None = None
     setting: str = "grpc_port"
+
+
+class GrpcServer:
+    """A server that listens once started, and again should it end by itself.
+
+    The library's own ends for good at one request whose path is no UTF-8 (grpcio 1.84 and 1.85):
+    whoever can reach a port could close it for everybody.
+
+    Args:
+        methods: what answers.
+        health: what `grpc.health.v1` answers from.
+        listeners: where; one at least.
+        registry: gets `GrpcServerRestarts`.
+
+    Attributes:
+        server: the library's.
+        port: the port that it listens on.
+        further_ports: those of the listeners behind the first.
+
+    Raises:
+        TabletdError: INVALID_CONFIG, a port cannot be taken.
+    """
+
+    def __init__(
+        self,
+        methods: Methods,
+        health: health_aio.HealthServicer,
+        listeners: Sequence[Listener],
+        registry: Registry,
+    ) -> None:
+        self._methods = methods
+        self.health = health
+        self._restarts = registry.counter(
+            "GrpcServerRestarts", "gRPC servers that ended by themselves and were made anew"
+        )
+        self.server, ports = self._make(listeners)
+        self.port, *further = ports
+        self.further_ports = tuple(further)
+        self._listeners = [
+            replace(listener, port=port) for listener, port in zip(listeners, ports, strict=True)
+        ]
+
+    def _make(self, listeners: Sequence[Listener]) -> tuple[grpc.aio.Server, list[int]]:
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((self._methods,))
+        return server, [_listen(server, listener) for listener in listeners]
+
+    async def keep_listening(self) -> None:
+        """Make the server anew whenever it ends without having been stopped; returns after that.
+
+        Raises:
+            TabletdError: INVALID_CONFIG, somebody else took the port meanwhile.
+        """
+        while True:
+            try:
+                await self.server.wait_for_termination()
+            except Exception as error:
+                logger.error("the gRPC server ended by itself and is made anew: %s", error)
+            else:
+                return
+            self._restarts.add()
+            self.server, _ = self._make(self._listeners)
+            await self.server.start()
 
 
 SERVICE_NAMES: Final = tuple(service.full_name for service in DECLARED)
@@ -167,10 +216,7 @@ def build_server(
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
         reflection.aio.ReflectionServicer(reflected), methods
     )
-    server = grpc.aio.server(options=_OPTIONS)
-    server.add_generic_rpc_handlers((methods,))
-    first, *further = [_listen(server, listener) for listener in listeners]
-    return GrpcServer(server, health, first, tuple(further))
+    return GrpcServer(methods, health, listeners, registry)
 
 
 def _listen(server: grpc.aio.Server, listener: Listener) -> int:

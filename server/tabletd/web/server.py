@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import uvicorn
+from h11 import LocalProtocolError
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -36,6 +37,13 @@ class _BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         self._begin_exchange()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, unless this connection has had its last answer already."""
+        try:
+            super().send_400_response(msg)
+        except LocalProtocolError:
+            self.transport.close()
 
     def _begin_exchange(self) -> None:
         self._end_exchange()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -66,6 +66,21 @@ async def test_a_header_without_end_is_refused() -> None:
 async def test_what_is_no_http_is_refused() -> None:
     async with served() as (port, _):
         assert (await exchange(port, b"\x16\x03\x01\x00\xff\r\n\r\n")).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_body_that_breaks_after_its_answer_ends_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served() as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        async with asyncio.timeout(60):
+            await reader.readuntil(b"ok\n")
+            writer.write(b"no length\r\n")
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_a_client_that_never_finishes_its_request_is_cut(
