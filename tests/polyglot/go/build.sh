@@ -1,0 +1,25 @@
+#!/bin/bash
+# build.sh RESULT BROKEN: makes the stubs as docs/clients.md says it, with them RESULT/runner and, of the
+# program there, RESULT/page; in the current folder. Ends with BROKEN when all was there that it needs, and
+# our own source is wrong.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/../../..
+
+# block LANGUAGE: what stands in the page's part on Go.
+block() { sed -n "/^## Go\$/,/^## /{/^\`\`\`$1\$/,/^\`\`\`\$/p}" "$root/docs/clients.md" | sed '1d;$d'; }
+
+mkdir -p source/page source/bin
+cd source
+cp "$here"/*.go "$here/go.mod" "$here/go.sum" .
+ln -s "$root/protos" protos
+go mod download
+block go >page/main.go
+# The page's protoc may be any; this one is in our environment.
+printf '#!/bin/sh\nexec "%s" alpha protoc "$@"\n' "$root/.venv/bin/buf" >bin/protoc
+chmod +x bin/protoc
+{
+    PATH=$PWD/bin:$PATH sh -euc "$(block sh)" &&
+        go build -o "$1/runner" . &&
+        go build -o "$1/page" ./page
+} || exit "$2"
