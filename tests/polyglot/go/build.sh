@@ -20,6 +20,6 @@ printf '#!/bin/sh\nexec "%s" alpha protoc "$@"\n' "$root/.venv/bin/buf" >bin/pro
 chmod +x bin/protoc
 {
     PATH=$PWD/bin:$PATH sh -euc "$(block sh)" &&
-        go build -o "$1/runner" . &&
-        go build -o "$1/page" ./page
+        go build -buildvcs=false -o "$1/runner" . &&
+        go build -buildvcs=false -o "$1/page" ./page
 } || exit "$2"

@@ -7,5 +7,5 @@ for program in vexec health; do
     cd "$here/$program"
     # Fetches what is needed and no more: Vitess's own list of modules is long.
     go list -deps . >/dev/null
-    go build -o "$1/$program" . || exit "$2"
+    go build -buildvcs=false -o "$1/$program" . || exit "$2"
 done
