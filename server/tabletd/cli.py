@@ -196,7 +196,9 @@ def _serve(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from tabletd.app.daemon import serve
+    from tabletd.processes.wrapper import forbid_core_dumps
 
+    forbid_core_dumps()
     raise typer.Exit(serve(loaded.config, reread=lambda: reread().config))
 
 

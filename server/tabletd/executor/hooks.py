@@ -187,4 +187,3 @@ def write_callback(directory: Path, callback: Callback) -> None:
             "token": callback.token,
         },
     )
-    (directory / "callback").chmod(0o600)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from tabletd.errors import TabletdError
+from tabletd.executor.engines.private_directory import remove_directory
 from tabletd.executor.engines.settings import EngineSettings
-from tabletd.executor.engines.workspace import Phase
+from tabletd.executor.engines.workspace import SECRETS, Phase
 from tabletd.executor.leftover import Kind, Leftover, Owner, Swept, migration_of_directory
 from tabletd.processes.identity import ProcessIdentity
 from tabletd.processes.runner import attach
@@ -143,7 +143,7 @@ async def remove(leftovers: Sequence[Leftover], settings: EngineSettings) -> tup
             ended[one.directory] = await _end_tools(Path(one.directory), settings)
         failure = ended[one.directory]
         if not failure and one.kind is Kind.DIRECTORY:
-            await asyncio.to_thread(shutil.rmtree, one.name, ignore_errors=True)
+            await asyncio.to_thread(remove_directory, Path(one.name), *SECRETS)
             if await asyncio.to_thread(Path(one.name).exists):
                 failure = "it cannot be removed: see the rights of what is in it"
         swept.append(Swept(one, failure))

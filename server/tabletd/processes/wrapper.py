@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -23,6 +24,16 @@ _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _LEFT_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _TRY_AGAIN_SECONDS = 0.2
+
+
+def forbid_core_dumps() -> None:
+    """Let neither this process nor those that it starts leave their memory behind.
+
+    1 and not 0: so the kernel does not hand it to a program either (core(5), pipes).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if most == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 def write_atomically(path: str, value: dict[str, Any]) -> None:
@@ -78,7 +89,8 @@ def become_tool(launch: dict[str, Any], gate: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
     if os.read(gate, 1) != b"1":
         os._exit(EXIT_NOT_EXECUTED)
-    log = os.open(launch["log_file"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    log = os.open(launch["log_file"], how, 0o600)
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.dup2(log, 1)
@@ -141,6 +153,7 @@ def main(directory: str, ready_fd: int) -> int:
         # Nobody's child from the start, as it would be after the daemon's end anyway.
         os._exit(0)
     os.umask(0o077)
+    forbid_core_dumps()
     if not take_lock(directory) or os.path.exists(os.path.join(directory, "sealed")):
         sys.stderr.write("the directory is taken or sealed\n")
         return 1

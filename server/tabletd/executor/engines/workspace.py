@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
@@ -14,10 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.executor.engines.private_directory import (
+    make_inside,
+    private_directory,
+    remove_directory,
+)
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.hooks import Callback, write_callback
 from tabletd.executor.migration import Migration
 
+# The files of a run that hold a password or a token.
+SECRETS: Final = ("account", "*.cnf", "callback")
 _LOG_BYTES_MAX: Final = 256 * 1024
 # A row names its directory first; who read the rows before that must not take it for a left one.
 _DIRECTORY_SECONDS_MIN: Final = 3600.0
@@ -60,12 +66,12 @@ class Workspace:
         Raises:
             TabletdError: PREFLIGHT_REFUSED when that is not possible.
         """
-        with self.being_written():
-            for parent in (self.directory.parent, self.log_file.parent):
-                parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.directory.mkdir(mode=0o700)
-            for phase in Phase:
-                self.phase_directory(phase).mkdir(mode=0o700)
+        with (
+            self.being_written(),
+            private_directory(self.log_file.parent),
+            private_directory(self.directory.parent) as runs,
+        ):
+            make_inside(runs, self.directory.name, *Phase)
 
     @contextmanager
     def being_written(self) -> Generator[None]:
@@ -116,7 +122,8 @@ class Workspace:
     def write_heading(self, text: str) -> None:
         """Write a line of our own into the log, where there is room for it."""
         with suppress(OSError):
-            descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            descriptor = os.open(self.log_file, how, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(f"{_OURS}{text}\n")
 
@@ -137,7 +144,7 @@ class Workspace:
 
     def remove(self) -> None:
         """Remove the directory with all that is in it; nothing happens when it is gone."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove_directory(self.directory, *SECRETS)
 
 
 def new_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
@@ -219,7 +226,7 @@ def prune(
         except FileNotFoundError:
             continue
         if str(path) not in in_use and age_seconds > kept_seconds:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_directory(path, *SECRETS)
             removed += 1
         else:
             unfinished.add(path.name.removeprefix(f"{settings.tablet_alias}-"))
