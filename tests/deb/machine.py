@@ -98,7 +98,7 @@ class Service:
         self._directory.chmod(0o755)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self._directory / "notify"))
-        self._socket.settimeout(PATIENCE_SECONDS)
+        self._socket.setblocking(False)
         (self._directory / "notify").chmod(0o666)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -125,11 +125,20 @@ class Service:
 
     def hears(self, wanted: str) -> None:
         """Wait until it says a line to its manager."""
-        try:
-            while wanted not in self._socket.recv(4096).decode().split("\n"):
-                pass
-        except TimeoutError:
-            raise AssertionError(f"never said {wanted}:\n{self.log}") from None
+        process = self._process
+        assert process is not None
+
+        def has_said_it() -> bool:
+            with suppress(BlockingIOError):
+                while wanted not in self._socket.recv(4096).decode().split("\n"):
+                    pass
+                return True
+            return False
+
+        eventually_blocking(
+            lambda: has_said_it() or process.poll() is not None, what=f"it says {wanted}"
+        )
+        assert process.poll() is None, self.log
 
     def stop(self) -> None:
         """End it as `KillMode=process` does: its main process alone."""

@@ -69,7 +69,7 @@ def fact(server: RealServer, column: str) -> object:
 def begin_migration(service: Service, server: RealServer) -> psutil.Process:
     """Start the service beside a server, and a migration that lasts; return its tool, at work."""
     server.script("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY)")
-    server.script("INSERT INTO shop.t SELECT seq FROM seq_1_to_6000")
+    server.script("INSERT INTO t SELECT seq FROM seq_1_to_6000", database="shop")
     address = configure(server)
     service.start()
     service.hears("STATUS=PRIMARY SERVING")
