@@ -116,15 +116,18 @@ def tokenize(
     _refuse_nul(sql)
     tokens: list[Token] = []
     inside_version = False
-    for match in _PATTERNS[ansi_quotes, backslash_escapes].finditer(sql):
+    pattern = _PATTERNS[ansi_quotes, backslash_escapes]
+    matches = pattern.finditer(sql)
+    while (match := next(matches, None)) is not None:
         group, text, start = match.lastgroup or "", match.group(), match.start()
         if tokens_max is not None and len(tokens) >= tokens_max:
             raise TabletdError(
                 Reason.INVALID_REQUEST, f"the text has more than {tokens_max} words and signs"
             )
         if group == "VERSION_CLOSE" and not inside_version:
+            # A product: the `/` behind it may begin a comment, `1*/* c */2`.
             tokens.append(Token(Kind.PUNCTUATION, "*", start))
-            tokens.append(Token(Kind.PUNCTUATION, "/", start + 1))
+            matches = pattern.finditer(sql, start + 1)
             continue
         if group == "PUNCTUATION":
             _refuse_unfinished(text, sql, start)

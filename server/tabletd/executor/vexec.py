@@ -25,6 +25,7 @@ from tabletd.executor.submit import NewMigration
 from tabletd.executor.vexec_words import (
     CLAUSES_AFTER_TABLE,
     FUNCTIONS,
+    FUNCTIONS_WITH_FROM,
     OPERATORS_BEFORE_PARENTHESIS,
     OTHER_STATEMENTS,
     REFUSED_IN_SELECT,
@@ -137,14 +138,9 @@ _parse_again = lru_cache(maxsize=128)(_parse)
 
 
 def _select(query: str, tokens: list[Token]) -> Select:
-    depth = 0
-    froms: list[int] = []
-    for index, token in enumerate(tokens):
-        depth += {"(": 1, ")": -1}.get(token.upper, 0)
-        if depth == 0 and token.upper == "FROM" and tokens[index - 1].upper != ".":
-            froms.append(index)
     _refuse_ambiguous_quotes(query)
     _refuse_ambiguous_numbers(tokens)
+    froms = _froms(tokens)
     if not froms:
         raise _refusal("table not supported by vexec: dual")
     rest = tokens[froms[0] + 1 :]
@@ -157,6 +153,33 @@ def _select(query: str, tokens: list[Token]) -> Select:
     for index, token in enumerate(tokens[1:], start=1):
         _check_select_token(tokens, index, token)
     return Select(query[tokens[0].start : tokens[-1].end])
+
+
+def _froms(tokens: list[Token]) -> list[int]:
+    """Return where FROM names tables: everywhere but within functions such as EXTRACT(x FROM y).
+
+    Raises:
+        TabletdError: INVALID_REQUEST for parentheses that do not match.
+    """
+    froms: list[int] = []
+    before: list[str] = []  # the words before the parentheses that are open
+    for index, token in enumerate(tokens):
+        match token.upper:
+            case "(":
+                before.append(tokens[index - 1].upper)
+            case ")" if before:
+                before.pop()
+            case ")":
+                raise _syntax(token)
+            case "FROM" if tokens[index - 1].upper != "." and (
+                not before or before[-1] not in FUNCTIONS_WITH_FROM
+            ):
+                froms.append(index)
+            case _:
+                pass
+    if before:
+        raise _syntax(tokens[-1])
+    return froms
 
 
 def _refuse_ambiguous_quotes(query: str) -> None:

@@ -251,3 +251,18 @@ async def test_a_select_is_not_read_beyond_what_a_message_can_hold(
         assert refusal.value.reason is Reason.RESULT_TOO_LARGE
         answer = await test.executor.vexec(select.format(columns="migration_statement"))
         assert answer.rows == [(statement.encode(),)]
+
+
+async def test_a_comment_behind_a_product_hides_no_other_table(
+    any_server: RealServer, database: str
+) -> None:
+    any_server.query("CREATE TABLE secret (note TEXT)", database=database)
+    query = (
+        "select 1*/* from _vt.schema_migrations where (*/1, note "
+        f"from {database}.secret where 1 in (1)"
+    )
+    # What would be read is no table of ours to the server.
+    assert any_server.query(query) == []
+    async with executor_on(any_server, database) as test:
+        with pytest.raises(TabletdError, match="table not supported by vexec"):
+            await test.executor.vexec(query)

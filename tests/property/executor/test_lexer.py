@@ -9,8 +9,9 @@ from tabletd.executor.ddl import parse
 from tabletd.executor.lexer import Kind, split_statements, string_value, tokenize
 
 CODE = "ALTER TABLE t `a``b` /*!50100 /*M! */ -- - ; , ( ) . 1.5e-3 1a 😀"
+PRODUCTS = ["*/*", "*/", "/*!50000 1*/*2", "*/*!"]
 STRINGS = ["'it''s'", "'\\''", '"x"', "'", "`", "\\"]
-PIECES = [*CODE.split(), *STRINGS, "/* c */", "-- c\n", "# c\n", " ", "\n"]
+PIECES = [*CODE.split(), *STRINGS, *PRODUCTS, "/* c */", "-- c\n", "# c\n", " ", "\n"]
 SQL = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30).map("".join)
 
 
@@ -56,3 +57,16 @@ def test_split_gives_back_the_statements_that_were_joined(statements: list[str])
 @pytest.mark.parametrize("size", [1 << 20])
 def test_a_statement_of_a_mebibyte_is_read_in_linear_time(size: int) -> None:
     assert len(tokenize("'" + "x\\'" * (size // 3) + "'")) == 1
+
+
+def test_a_comment_may_begin_right_behind_a_sign_of_multiplication() -> None:
+    kinds = [(token.kind, token.text) for token in tokenize("1*/* a */2*/3")]
+    assert kinds == [
+        (Kind.NUMBER, "1"),
+        (Kind.PUNCTUATION, "*"),
+        (Kind.COMMENT, "/* a */"),
+        (Kind.NUMBER, "2"),
+        (Kind.PUNCTUATION, "*"),
+        (Kind.PUNCTUATION, "/"),
+        (Kind.NUMBER, "3"),
+    ]

@@ -65,6 +65,19 @@ def test_a_select_from_the_table_is_let_through_as_it_is(query: str) -> None:
         ("select mysql.f(1) from _vt.schema_migrations", "not supported"),
         ('select "f"(1) from _vt.schema_migrations', "not supported"),
         ("select @@datadir from _vt.schema_migrations", "not supported"),
+        # `*/*` multiplies by what stands behind a comment.
+        (
+            "select 1*/* from _vt.schema_migrations where (*/1, user from mysql.user where (1)",
+            "table not supported by vexec: mysql.user",
+        ),
+        (
+            "select 1*/*!99999 x from _vt.schema_migrations where (*/1, user from mysql.user",
+            "versioned comment",
+        ),
+        ("select (1 from _vt.schema_migrations", "syntax error"),
+        ("select 1 from _vt.schema_migrations where (1", "syntax error"),
+        ("select 1 from _vt.schema_migrations where 1)", "syntax error"),
+        ("select 1 from _vt.schema_migrations where (1 from mysql.user)", "more than one FROM"),
         ("select @a := 1 from _vt.schema_migrations", "not supported"),
         ("select * from _vt.schema_migrations /*! where sleep(1) */", "versioned comment"),
         ("select * from _vt.schema_migrations where id = '\\' union select 1 -- '", "backslash"),
