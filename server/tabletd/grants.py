@@ -22,6 +22,7 @@ from tabletd.mysql.privileges import (
 )
 from tabletd.mysql.quote import account as quoted_account
 from tabletd.mysql.session import Session
+from tabletd.mysql.variables import as_text
 
 _TOOLS: Final = (Feature.GH_OST, Feature.PT_OSC)
 _OF_TOOLS: Final = (*_TOOLS, Feature.TOOLS, Feature.ACCOUNTS)
@@ -132,7 +133,9 @@ async def missing_grants(
         server: flavour and version.
     """
     held = await held_grants(session, server)
-    account = quoted_account(config.mysql_user, "...")
+    matched = as_text((await session.execute("SELECT CURRENT_USER()")).scalar())
+    user, _, host = matched.rpartition("@")
+    account = quoted_account(user, host)
     return [
         MissingGrant(grant.feature, grant.purpose, lacking, grant.sql(account))
         for grant in needed(config, server).grants

@@ -175,6 +175,7 @@ async def test_a_refused_report_says_why(reason: Reason, status: int) -> None:
     async with client_of(web) as client:
         answer = await client.get(f"{REPORT}?uuid=u&status=running")
         assert (answer.status_code, answer.text) == (status, "not ok: no such thing")
+        assert web.registry.export()["CallbackErrors"] == 1
 
 
 @pytest.mark.parametrize("query", ["progress=nan", "progress=1e999", "eta=soon", "rowscopied=--1"])

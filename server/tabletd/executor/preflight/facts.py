@@ -229,7 +229,7 @@ async def gather(session: Session, schema: str, table: str, names: tuple[str, ..
         server=server,
         variables=variables,
         table=await _table(session, schema, table),
-        filters=await _filters(session, server),
+        filters=await replication_filters(session, server),
         has_lock_instrument=await lock_instrument(session, variables),
         disk_free_bytes=await asyncio.to_thread(_disk_free_bytes, variables),
         taken_names=await _taken(session, schema, names),
@@ -311,7 +311,8 @@ def _keys(rows: list[dict[str, Any]]) -> tuple[Key, ...]:
     return tuple(Key(unique[name], tuple(found)) for name, found in parts.items())
 
 
-async def _filters(session: Session, server: ServerInfo) -> tuple[str, ...]:
+async def replication_filters(session: Session, server: ServerInfo) -> tuple[str, ...]:
+    """Return the filters of the server's binary log, in words."""
     rows = (await session.execute(show_primary_status_sql(server))).lower_dicts()
     words = {"binlog_do_db": "binlog-do-db", "binlog_ignore_db": "binlog-ignore-db"}
     return tuple(

@@ -24,6 +24,15 @@ class AboutServer(Protocol):
     def is_on(self, variable: str) -> bool: ...
 
 
+class AboutSettings(AboutServer, Protocol):
+    """That, and what the operator has set there and here; fields as in `Facts`."""
+
+    @property
+    def filters(self) -> tuple[str, ...]: ...
+    @property
+    def has_configured_account(self) -> bool: ...
+
+
 ServerCheck = Callable[[AboutServer], None]
 
 
@@ -33,7 +42,7 @@ def writable(facts: Facts) -> None:
         raise NotWritable()
 
 
-def reachable_by_tcp(facts: Facts) -> None:
+def reachable_by_tcp(facts: AboutServer) -> None:
     """The tools speak TCP only: gh-ost reads the binary log that way."""
     if facts.is_on("skip_networking"):
         raise TabletdError(
@@ -43,7 +52,7 @@ def reachable_by_tcp(facts: Facts) -> None:
         )
 
 
-def no_replication_filters(facts: Facts) -> None:
+def no_replication_filters(facts: AboutSettings) -> None:
     """What a filter leaves out never reaches the replicas, nor gh-ost."""
     if facts.filters:
         raise TabletdError(
@@ -96,7 +105,7 @@ def pt_osc_server(facts: AboutServer) -> None:
         )
 
 
-def gh_ost_binary_log(facts: Facts) -> None:
+def gh_ost_binary_log(facts: AboutServer) -> None:
     """gh-ost reads complete row images from the binary log."""
     if not facts.is_on("log_bin"):
         raise _binary_log("the binary log is off", "start the server with log_bin")
@@ -150,7 +159,7 @@ def not_galera_for_gh_ost(facts: AboutServer) -> None:
         )
 
 
-def galera_for_pt_osc(facts: Facts) -> None:
+def galera_for_pt_osc(facts: AboutServer) -> None:
     """DDL of pt-online-schema-change must run on all nodes in order."""
     method = facts.variables.get("wsrep_osu_method", "")
     if facts.is_on("wsrep_on") and method.upper() != "TOI":
@@ -185,7 +194,7 @@ def lock_instrument(facts: Facts) -> None:
     )
 
 
-def trigger_creators(facts: Facts) -> None:
+def trigger_creators(facts: AboutSettings) -> None:
     """With a binary log the server wants SUPER for triggers, which the run's account never has."""
     if not facts.is_on("log_bin") or facts.is_on("log_bin_trust_function_creators"):
         return

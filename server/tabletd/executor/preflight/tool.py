@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.preflight.facts import Facts, ToolFacts
+from tabletd.executor.preflight.facts import ToolFacts
 from tabletd.processes.probe import probe
 
 # Flags that came with gh-ost 1.1.8 or before it, and without which it may lose rows.
@@ -18,6 +18,15 @@ _INSTALL_HINTS: Final = {
     "pt-online-schema-change": "install percona-toolkit (Debian: apt-get install percona-toolkit), "
     "or set pt_osc_path",
 }
+
+
+class AboutTool(Protocol):
+    """What is known of a tool alone; fields as in `Facts`."""
+
+    @property
+    def tool(self) -> ToolFacts: ...
+    @property
+    def allows_unsafe_cutover(self) -> bool: ...
 
 
 class ProgramInspector:
@@ -63,7 +72,7 @@ def _stamp(path: str) -> tuple[int, int] | None:
     return (found.st_mtime_ns, found.st_size) if os.access(path, os.X_OK) else None
 
 
-def gh_ost_program(facts: Facts) -> None:
+def gh_ost_program(facts: AboutTool) -> None:
     """The binary is there, answers, and can prove its cut-over (1.1.8)."""
     _answers(facts, "gh-ost", "")
     if not facts.tool.has_required_flags and not facts.allows_unsafe_cutover:
@@ -75,13 +84,13 @@ def gh_ost_program(facts: Facts) -> None:
         )
 
 
-def pt_osc_program(facts: Facts) -> None:
+def pt_osc_program(facts: AboutTool) -> None:
     """The program is there and answers."""
     name = "pt-online-schema-change"
     _answers(facts, name, name)
 
 
-def _answers(facts: Facts, name: str, expected: str) -> None:
+def _answers(facts: AboutTool, name: str, expected: str) -> None:
     tool = facts.tool
     if tool.answer is None:
         missing = tool.failure == "there is no such executable file"

@@ -67,18 +67,33 @@ async def ensure_sidecar(session: Session) -> None:
     if await is_read_only(session):
         raise NotWritable()
     await _ensure_schema(session)
+    for table, changes in await pending_changes(session):
+        if not changes:
+            await session.execute(table.create_sql, timeout_seconds=ALTER_TIMEOUT_SECONDS)
+            continue
+        _logger.info("upgrading %s.%s: %s", SIDECAR_SCHEMA, table.name, "; ".join(changes))
+        await session.execute(
+            f"ALTER TABLE {identifier(SIDECAR_SCHEMA, table.name)} {', '.join(changes)}",
+            timeout_seconds=ALTER_TIMEOUT_SECONDS,
+        )
+
+
+async def pending_changes(session: Session) -> list[tuple[DeclaredTable, list[str]]]:
+    """Return the tables that are not as declared, and the parts of the ALTER TABLE; none: absent.
+
+    Raises:
+        MySQLError: a missing grant.
+    """
     columns, keys = await _actual_columns(session), await _actual_keys(session)
+    pending: list[tuple[DeclaredTable, list[str]]] = []
     for table in DECLARED_TABLES:
         if table.name not in columns:
-            await session.execute(table.create_sql, timeout_seconds=ALTER_TIMEOUT_SECONDS)
+            pending.append((table, []))
             continue
         changes = changes_to(table, columns[table.name], keys.get(table.name, {}))
         if changes:
-            _logger.info("upgrading %s.%s: %s", SIDECAR_SCHEMA, table.name, "; ".join(changes))
-            await session.execute(
-                f"ALTER TABLE {identifier(SIDECAR_SCHEMA, table.name)} {', '.join(changes)}",
-                timeout_seconds=ALTER_TIMEOUT_SECONDS,
-            )
+            pending.append((table, changes))
+    return pending
 
 
 def changes_to(
