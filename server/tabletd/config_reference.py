@@ -23,7 +23,8 @@ from tabletd.config_values import Kind, Why, format_duration
 GROUPS: Final[Sequence[tuple[str, Sequence[str]]]] = (
     ("This tablet", ("tablet_alias", "tablet_type", "keyspace", "shard")),
     ("The MySQL or MariaDB server", ("mysql_*",)),
-    ("Ports", ("*_bind", "grpc_port", "http_port", "grpc_*_max", "callback_address")),
+    ("Ports", ("*_bind", "grpc_port", "http_port", "callback_address")),
+    ("Limits", ("grpc_*_max", "grpc_*_per_*", "queued_migrations_max")),
     (
         "Lag and health",
         ("replication_*", "heartbeat_*", "health_*", "degraded_*", "unhealthy_*", "serving_*"),

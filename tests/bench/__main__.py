@@ -22,6 +22,7 @@ _PARTS: Final = {
     "small": "small changes on two shards until complete",
     "rest": "daemons at rest (REST_SECONDS=60)",
     "load": "1,000 queued, 50 finished a minute, 200 clients (LOAD_SECONDS=180, each of 2)",
+    "flood": "heartbeats while a caller floods (FLOOD_SECONDS=30, for each of 5)",
     "resume": "a paused tool after its daemon has come back",
     "overhead": "whole migrations against the bare tools (ROWS=1000000)",
     "verify": "every row compared, against copying them (ROWS=1000000)",

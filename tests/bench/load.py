@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final, cast
 
 import grpc.aio
@@ -27,6 +26,7 @@ from tabletd.sandbox.vexec_client import (
 )
 from tabletd_pb import migrations_pb2 as pb
 from tabletd_pb import migrations_pb2_grpc
+from tests.bench.beats import heartbeat_gaps, keep_heartbeats
 from tests.bench.report import Measurement
 from tests.bench.stage import pool_to, stage, wait_for_sidecar
 from tests.bench.tick import tick_seconds
@@ -83,7 +83,7 @@ async def measure() -> list[Measurement]:
         vexec_client(sandbox.primary.daemon.grpc, sandbox.keyspace) as client,
     ):
         await wait_for_sidecar(sandbox)
-        await _keep_heartbeats(pool, sandbox.keyspace)
+        await keep_heartbeats(pool, sandbox.keyspace)
         quiet = await _look(sandbox, pool, seconds)
         queued = await _queue(pool, sandbox.keyspace)
         tick_before = await tick_seconds(pool, pending=_QUEUED, ticks=_TICKS)
@@ -157,25 +157,12 @@ def _flat(
     )
 
 
-async def _keep_heartbeats(pool: Pool, schema: str) -> None:
-    """Have the server keep the time that the daemon writes into each heartbeat."""
-    await pool.execute(f"CREATE TABLE {schema}.beats (ts BIGINT UNSIGNED)")
-    await pool.execute(
-        "CREATE TRIGGER _vt.beats AFTER UPDATE ON _vt.heartbeat FOR EACH ROW "
-        f"INSERT INTO {schema}.beats VALUES (NEW.ts)"
-    )
-
-
 async def _look(sandbox: Sandbox, pool: Pool, seconds: float) -> _Look:
     process = psutil.Process(sandbox.primary.daemon.identity.pid)
-    await pool.execute(f"DELETE FROM {sandbox.keyspace}.beats")
     began, cpu_before = time.monotonic(), sum(process.cpu_times()[:2])
-    await asyncio.sleep(seconds)
+    gaps = await heartbeat_gaps(pool, sandbox.keyspace, seconds)
     cpu_seconds = sum(process.cpu_times()[:2]) - cpu_before
     core_share = cpu_seconds / (time.monotonic() - began)
-    found = await pool.execute(f"SELECT ts FROM {sandbox.keyspace}.beats ORDER BY ts")
-    beats = [int(ts) / 1e9 for (ts,) in found.rows]
-    gaps = tuple(later - earlier for earlier, later in pairwise(beats))
     return _Look(gaps, core_share, process.memory_info().rss / 1e6)
 
 

@@ -18,6 +18,7 @@ from tabletd.executor.hooks import token_hash
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.names import random_hash
 from tabletd.executor.states import Status
+from tabletd.executor.submit import Submission
 from tabletd.lease import Fence
 from tabletd.mysql.pool import Pool
 from tabletd.telemetry.vars import Registry
@@ -198,6 +199,7 @@ async def executor_on(
     primary: bool = True,
     throttler: ThrottlerDoor | None = None,
     fence: Fence | None = None,
+    admit: Callable[[Pool, Registry], Callable[[Submission], Awaitable[None]]] | None = None,
 ) -> AsyncGenerator[ExecutorInTest]:
     """Run an executor with fake engines on a server; closed at the end."""
     fakes = {strategy: FakeEngine(strategy, script) for strategy in Strategy}
@@ -215,6 +217,7 @@ async def executor_on(
             gc=gc(pool) if gc else None,
             throttler=throttler,
             fence=fence,
+            admit=admit(pool, registry) if admit else None,
         )
         executor.init_db_config("ks", "0", database)
         async with asyncio.TaskGroup() as group:

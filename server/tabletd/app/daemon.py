@@ -44,6 +44,7 @@ from tabletd.web.application import build_application
 from tabletd.web.guard import PageGuard
 from tabletd.web.ports import WebPorts
 from tabletd.web.server import HttpServer, listen
+from tabletd.web.turnstile import Turnstile
 
 logger = logging.getLogger(__name__)
 
@@ -229,20 +230,28 @@ class _Daemon:
             vtctld=VtctldService(vtctld),
             vtctl=VtctlService(vtctld.commands),
             listeners=listeners(config, parts.access),
-            limits=CallLimits(config.grpc_calls_max, config.grpc_streams_max),
+            limits=CallLimits(
+                calls_max=config.grpc_calls_max,
+                streams_max=config.grpc_streams_max,
+                caller_calls_max=config.grpc_calls_max_per_caller,
+                caller_streams_max=config.grpc_streams_max_per_caller,
+                changes_per_second=config.grpc_changes_per_second,
+            ),
             registry=parts.registry,
             tracing=self._telemetry.is_tracing,
             guard=Guard(parts.access, AuditLog(audit_path(config), config.tablet_alias)),
         )
         return server, vtctld
 
-    def _pages(self, parts: Components, vtctld: Vtctld) -> PageGuard:
+    def _pages(self, parts: Components, vtctld: Vtctld) -> Turnstile:
         config = self._config
-        return PageGuard(
-            build_application(self._web_ports(parts, vtctld)),
-            access=parts.access,
-            open_pages=config.http_open_pages,
-            insecure=config.insecure_listen,
+        return Turnstile(
+            PageGuard(
+                build_application(self._web_ports(parts, vtctld)),
+                access=parts.access,
+                open_pages=config.http_open_pages,
+                insecure=config.insecure_listen,
+            )
         )
 
     def _web_ports(self, parts: Components, vtctld: Vtctld) -> WebPorts:

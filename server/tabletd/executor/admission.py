@@ -1,4 +1,4 @@
-"""What no migration is let into the queue for: it could never be carried out here."""
+"""What no migration is let into the queue for: it is full, or could never carry it out here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.preflight import server
+from tabletd.executor.queue_limit import QueueLimit
 from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.strategy import Strategy
 from tabletd.executor.submit import Submission
@@ -45,19 +46,27 @@ class Admission:
     Args:
         pool: the daemon's own account.
         allows_unsafe_cutover: the operator's `allow_unsafe_cutover`.
+        limit: of the queue's length; None: it may become as long as it will.
     """
 
-    def __init__(self, pool: Pool, *, allows_unsafe_cutover: bool) -> None:
+    def __init__(
+        self, pool: Pool, *, allows_unsafe_cutover: bool, limit: QueueLimit | None = None
+    ) -> None:
         self._pool = pool
         self._allows_unsafe_cutover = allows_unsafe_cutover
+        self._limit = limit
 
     async def check(self, submission: Submission) -> None:
         """Refuse what the server cannot read, and what its tool could not do whatever is set there.
 
         Raises:
-            TabletdError: DDL_SYNTAX; UNSUPPORTED_SERVER, naming what serves instead; the server is
-                away.
+            TabletdError: QUEUE_FULL; DDL_SYNTAX; UNSUPPORTED_SERVER, naming what serves instead;
+                the server is away.
         """
+        if self._limit is not None:
+            await self._limit.check(
+                migration_uuid=submission.migration_uuid, keyspace=submission.keyspace
+            )
         if not submission.reverted_uuid:
             await self._read(submission.migration_statement, submission.mysql_schema)
         await self._check_tool(submission)

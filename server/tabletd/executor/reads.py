@@ -45,6 +45,10 @@ _FIRST_RETRIABLE: Final = (
     " WHERE migration_status IN ('failed', 'cancelled') AND mysql_schema = %s ORDER BY id LIMIT 1"
 )
 
+_WAITING: Final = (
+    "SELECT COUNT(*) FROM _vt.schema_migrations"
+    " WHERE migration_status IN ('queued', 'ready') AND keyspace = %s"
+)
 _BROKEN: Final = (
     f"SELECT {CANDIDATE_COLUMNS} FROM _vt.schema_migrations WHERE migration_context IN ({{marks}})"
     " AND migration_status IN ('failed', 'cancelled') ORDER BY id"
@@ -95,6 +99,10 @@ class Reads:
     async def pending(self) -> tuple[Candidate, ...]:
         """Return queued, ready and running rows, by id."""
         return to_candidates(await self._pool.execute(PENDING_SQL))
+
+    async def waiting(self, keyspace: str) -> int:
+        """Return how many migrations of a keyspace have not begun yet."""
+        return int((await self._pool.execute(_WAITING, (keyspace,))).scalar())
 
     async def broken(self, contexts: Collection[str]) -> tuple[Candidate, ...]:
         """Return failed and cancelled rows of some contexts, by id."""

@@ -18,7 +18,7 @@ from contextlib import (
     nullcontext,
 )
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 import grpc.aio
@@ -27,7 +27,7 @@ from tabletd.errors import Reason, TabletdError
 from tabletd.servicers.decoding import Decoding
 from tabletd.servicers.fallback import UnofferedMethods, is_ours
 from tabletd.servicers.guard import Guard
-from tabletd.servicers.limits import Limits, Place, caller_host
+from tabletd.servicers.limits import CallerRefused, Limits, Place, caller_host
 from tabletd.servicers.roles import Rule
 from tabletd.servicers.status import STATUS_CODES, error_status
 from tabletd.telemetry.rpc import OK, RpcTelemetry
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
+_HELD_SECONDS: Final = 0.5
+_HELD_MAX: Final = 4096
 # A supervisor asks whether we live just when we are busiest.
 NEVER_REFUSED: Final = frozenset({"/tabletmanagerservice.TabletManager/Ping"})
 
@@ -90,6 +92,7 @@ class Surroundings:
         self._limits = limits
         self._telemetry = telemetry
         self._guard = guard
+        self._held = 0
 
     def wrap(self, method: str, handler: Handler, name: str = "") -> Handler:
         """Return what answers in a handler's place: itself, for what is not ours.
@@ -136,6 +139,7 @@ class Surroundings:
                 status, refusal = _outcome(error, name, context)
                 if refusal is None:
                     raise
+                await self._hold(refusal, context)
                 await context.abort_with_status(error_status(refusal))
             finally:
                 if place is not None:
@@ -169,6 +173,7 @@ class Surroundings:
                     status, refusal = _outcome(error, name, context)
                     if refusal is None:
                         raise
+                    await self._hold(refusal, context)
                     await context.abort_with_status(error_status(refusal))
                 finally:
                     if place is not None:
@@ -176,6 +181,24 @@ class Surroundings:
                     ended(status, perf_counter() - began_seconds)
 
         return answer
+
+    async def _hold(self, refusal: TabletdError, context: Context) -> None:
+        """Let a caller who sends too much wait for his refusal.
+
+        Who sends again as soon as he is refused would else cost us as much as if he were answered.
+        """
+        if not isinstance(refusal, CallerRefused) or self._held >= _HELD_MAX:
+            return
+        # Without a deadline it is None, whatever its type says.
+        left_seconds = cast("float | None", context.time_remaining())
+        held_seconds = (
+            _HELD_SECONDS if left_seconds is None else min(_HELD_SECONDS, left_seconds / 2)
+        )
+        self._held += 1
+        try:
+            await asyncio.sleep(held_seconds)
+        finally:
+            self._held -= 1
 
     def _span(self, name: str, context: Context) -> AbstractContextManager[None]:
         if not self._telemetry.is_tracing:

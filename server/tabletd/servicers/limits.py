@@ -41,7 +41,14 @@ class CallLimits:
     changes_per_second: float = 100.0
 
 
-class TooManyChanges(TabletdError):
+class CallerRefused(TabletdError):
+    """A caller has too much at work here, or sends too fast: the others are none the worse."""
+
+    def __init__(self, message: str, *, hint: str, **facts: int | float) -> None:
+        super().__init__(Reason.TOO_MANY_CALLS, message, hint=hint, **facts)
+
+
+class TooManyChanges(CallerRefused):
     """A caller changes things faster than is taken.
 
     Attributes:
@@ -50,7 +57,6 @@ class TooManyChanges(TabletdError):
 
     def __init__(self, caller: str, per_second: float, wait_seconds: float, is_told: bool) -> None:
         super().__init__(
-            Reason.TOO_MANY_CALLS,
             f"{caller[:_NAME_CHARACTERS_MAX]} has sent more than {per_second:g} changes a second "
             f"for longer than {_BURST_SECONDS:g} s; this one was not carried out",
             hint=f"send it again in {wait_seconds:.2g} s, or raise grpc_changes_per_second",
@@ -114,7 +120,7 @@ class Slots:
         """Count a place for somebody else.
 
         Raises:
-            TabletdError: TOO_MANY_CALLS: he has all that he may; the place stays where it was.
+            CallerRefused: he has all that he may; the place stays where it was.
         """
         self._count(to)
         self._uncount(caller)
@@ -128,8 +134,7 @@ class Slots:
         held = self._by_caller.get(caller, 0)
         if held >= self._caller_max > 0:
             self._refused.add()
-            raise TabletdError(
-                Reason.TOO_MANY_CALLS,
+            raise CallerRefused(
                 f"{caller[:_NAME_CHARACTERS_MAX]} has {held} {self._what} open already, and no "
                 "more are taken from one caller",
                 hint=f"{_LATER}, or raise {self._setting}_per_caller",
@@ -158,7 +163,7 @@ class Place:
         """Count the call for who has proved to make it; empty: nobody did, the address stays.
 
         Raises:
-            TabletdError: TOO_MANY_CALLS: he has too many open already.
+            CallerRefused: he has too many open already.
         """
         if name and name != self._caller:
             self._slots.move(self._caller, name)
