@@ -48,7 +48,8 @@ place_files() {
     place 644 packaging/logrotate/tabletd etc/logrotate.d/tabletd
     place 644 packaging/tabletd.toml etc/tabletd/tabletd.toml
     place 644 packaging/deb/copyright usr/share/doc/tabletd/copyright
-    for page in README.md CHANGELOG.md docs/*.md; do
+    local page
+    for page in README.md CHANGELOG.md $(find docs -name '*.md') packaging/{grafana,prometheus}/*; do
         place 644 "$page" "usr/share/doc/tabletd/$page"
     done
     (cd "$root" && find etc -type f -printf '/%p\n' | sort) >"$work/conffiles"
