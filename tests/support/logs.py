@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Final, Protocol, runtime_checkable
+
+from tabletd.sandbox.daemons import Daemon
+
+_LINES: Final = 80
 
 
 @runtime_checkable
@@ -12,3 +17,16 @@ class Logging(Protocol):
     def logs(self) -> dict[str, str]:
         """Return the end of each log, by what it is of."""
         ...
+
+
+def daemon_logs(daemons: Mapping[str, Daemon]) -> dict[str, str]:
+    """Return the ends of daemons' logs, and of what the last tool of each wrote."""
+    logs: dict[str, str] = {}
+    for name, daemon in daemons.items():
+        logs[name] = daemon.log_tail(_LINES)
+        written = list((daemon.run_directory / "logs").glob("*.log"))
+        if written:
+            last = max(written, key=lambda log: log.stat().st_mtime)
+            lines = last.read_text(errors="replace").splitlines()[-_LINES:]
+            logs[f"{name}, {last.name}"] = "\n".join(lines)
+    return logs

@@ -11,6 +11,7 @@ import pytest
 from tabletd.executor.names import create_uuid
 from tabletd.sandbox.daemons import gh_ost_path
 from tabletd.sandbox.releases import ReleaseName, find_release
+from tests.support.logs import daemon_logs
 from tests.support.servers import RealServer, missing_release
 from tests.support.two_shards import SHARDS, TwoShards
 from tests.support.vtctldclient import VERSIONS, VtctldClient, missing_program
@@ -32,7 +33,7 @@ class Fleet:
 
     def logs(self) -> dict[str, str]:
         """Return the ends of the daemons' logs."""
-        return {shard: daemon.log_tail() for shard, daemon in self.shards.daemons.items()}
+        return daemon_logs(self.shards.daemons)
 
     def table(self) -> str:
         """Create a table of nine rows on both shards; return its name."""

@@ -11,6 +11,7 @@ from tabletd.errors import LostRace, TabletdError
 from tabletd.executor.engines.base import CutOver, Detached, Progress, RunControls, RunRecord
 from tabletd.executor.engines.completion import Completion
 from tabletd.executor.engines.settings import EngineSettings
+from tabletd.executor.engines.swap_lock import SwapLock
 from tabletd.executor.engines.tool import RunPlan, Standstill, Start, Tool
 from tabletd.executor.engines.workspace import Phase, read_log
 from tabletd.processes.runner import Run
@@ -37,6 +38,7 @@ class Supervision:
         stop: set when the tool is to end.
         controls: tell when the tool is to go on without this daemon.
         completion: looks after the last step.
+        lock: tells whether the tool waits for the server.
 
     Attributes:
         hang: what stood still for too long, for which the tool was ended; None: nothing did.
@@ -51,6 +53,7 @@ class Supervision:
         stop: asyncio.Event,
         controls: RunControls,
         completion: Completion,
+        lock: SwapLock,
     ) -> None:
         self._tool = tool
         self._plan = plan
@@ -59,6 +62,7 @@ class Supervision:
         self._stop = stop
         self._controls = controls
         self._completion = completion
+        self._lock = lock
         self._pause_seconds = settings.progress_interval_seconds
         self._is_pointed_here = True
         self._stands_still: Standstill | None = None
@@ -158,7 +162,9 @@ class Supervision:
         now = time.monotonic()
         if still is None or still != self._stands_still:
             self._stands_still, self._stands_still_since = still, now
-        elif now - self._stands_still_since > self._settings.hang_seconds:
+        elif now - self._stands_still_since <= self._settings.hang_seconds:
+            return
+        elif not await self._lock.has_statement_under_way():
             self.hang = still
             words = f"{hang_words(self._tool.strategy)} {still.words}"
             _logger.warning("migration %s: %s", self._plan.callback.migration_uuid, words)

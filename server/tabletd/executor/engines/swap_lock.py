@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.engines.base import CutOver, RunControls, notes
@@ -16,6 +17,11 @@ from tabletd.executor.engines.blockers import (
 )
 from tabletd.executor.engines.tool import RunPlan
 from tabletd.mysql.pool import Pool
+
+_UNDER_WAY: Final = (
+    "SELECT id FROM information_schema.processlist WHERE user = %s AND time > 0"
+    " AND command NOT IN ('Sleep', 'Binlog Dump', 'Binlog Dump GTID')"
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -96,6 +102,15 @@ class SwapLock:
             if error.reason is Reason.MISSING_GRANT and self._is_forced(cut_over):
                 self._unseen = f"who holds the table's lock cannot be seen: {error.message}"
         return bool(self.message) and self._known() != before
+
+    async def has_statement_under_way(self) -> bool:
+        """Say whether the server is at work for the tool: who waits for it does not hang.
+
+        Raises:
+            MySQLError: the server does not say.
+        """
+        found = await self._pool.execute(_UNDER_WAY, (self._plan.account.user,))
+        return bool(found.rows)
 
     async def _face(self, blockage: Blockage, cut_over: CutOver) -> None:
         self._unseen = blockage.unseen
