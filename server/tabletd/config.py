@@ -26,12 +26,18 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from tabletd.config_access import AccessConfig
-from tabletd.config_limits import LimitsConfig
 from tabletd.config_migrations import MigrationConfig
+from tabletd.config_mysql import (
+    DEFAULTS_FILE,
+    MySQLConfig,
+    password_of_defaults_file,
+    settings_of_defaults_file,
+)
 from tabletd.config_values import (
     Address,
     Addresses,
     Alias,
+    Kind,
     Names,
     NotNegative,
     Port,
@@ -41,12 +47,13 @@ from tabletd.config_values import (
     format_duration,
 )
 from tabletd.errors import Reason, TabletdError
+from tabletd.private_files import check_private, read_secret
 
 ENVIRONMENT_PREFIX: Final = "TABLETD_"
 CONFIG_PATH_VARIABLE: Final = "TABLETD_CONFIG"
 
 
-class Config(MigrationConfig, LimitsConfig, AccessConfig):
+class Config(MySQLConfig, MigrationConfig, AccessConfig):
     """Every setting of `tabletd serve`; the description of each is its help text."""
 
     model_config = ConfigDict(
@@ -65,29 +72,6 @@ class Config(MigrationConfig, LimitsConfig, AccessConfig):
         "auto", description="Role of the server; auto finds it from read_only and replication."
     )
 
-    mysql_host: str = Field("127.0.0.1", description="Address of the MySQL or MariaDB server.")
-    mysql_port: Port = Field(3306, description="TCP port of the server.")
-    mysql_socket: Path | None = Field(
-        None, description="Unix socket of the server; used instead of host and port."
-    )
-    mysql_user: str = Field("tabletd", description="Account of the daemon (the dba account).")
-    mysql_password: SecretStr | None = Field(None, description="Password of mysql_user.")
-    mysql_password_file: Path | None = Field(
-        None, description="File with the password of mysql_user."
-    )
-    mysql_app_user: str | None = Field(
-        None, description="Account for ExecuteFetchAsApp and Query.Execute; default: mysql_user."
-    )
-    mysql_app_password: SecretStr | None = Field(None, description="Password of mysql_app_user.")
-    mysql_app_password_file: Path | None = Field(
-        None, description="File with the password of mysql_app_user."
-    )
-    mysql_database: str = Field(
-        "", description="Database (schema) of the keyspace; default: the keyspace's name."
-    )
-    mysql_connect_timeout: Annotated[
-        Positive, Why("a server that does not answer for so long is as good as away")
-    ] = Field(5.0, description="Time for a connection and its handshake.")
     allowed_schemas: Names = Field(
         (), description="Schemas that migrations may name, comma-separated; default: our own."
     )
@@ -98,6 +82,12 @@ class Config(MigrationConfig, LimitsConfig, AccessConfig):
     grpc_port: Annotated[Port, Why("the port of the first tablet in Vitess's examples")] = Field(
         16100, description="gRPC port; 0 takes a free one."
     )
+    grpc_calls_max: Annotated[
+        int, Kind("calls"), Why("more than clients need; a flood is answered instead of queued")
+    ] = Field(256, ge=1, description="Unary calls at the same time; more get RESOURCE_EXHAUSTED.")
+    grpc_streams_max: Annotated[
+        int, Kind("streams"), Why("more than clients need; a flood is answered instead of queued")
+    ] = Field(256, ge=1, description="Streams at the same time; more get RESOURCE_EXHAUSTED.")
     http_bind: Annotated[
         str, Why("nobody but this machine reaches it before credentials are configured")
     ] = Field("127.0.0.1", description="Address of the HTTP port.")
@@ -228,22 +218,17 @@ class Config(MigrationConfig, LimitsConfig, AccessConfig):
         """Return a password, from its file when one is configured; empty when there is none.
 
         Raises:
-            TabletdError: INVALID_CONFIG, the file cannot be read.
+            TabletdError: INVALID_CONFIG, the file cannot be read, or others may read it.
         """
         value = cast(SecretStr | None, getattr(self, name))
         path = cast(Path | None, getattr(self, f"{name}_file"))
-        if path is None:
-            return "" if value is None else value.get_secret_value()
-        try:
-            return path.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            found = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise TabletdError(
-                Reason.INVALID_CONFIG,
-                f"{name}_file: cannot read {path}: {found}",
-                hint="the file must be readable by the daemon's user",
-                key=f"{name}_file",
-            ) from None
+        if path is not None:
+            return read_secret(path, f"{name}_file")
+        if value is not None:
+            return value.get_secret_value()
+        if name == "mysql_password" and self.mysql_defaults_file is not None:
+            return password_of_defaults_file(self.mysql_defaults_file)
+        return ""
 
 
 SECRETS: Final = ("mysql_password", "mysql_app_password", "migration_password")
@@ -251,7 +236,11 @@ SECRETS: Final = ("mysql_password", "mysql_app_password", "migration_password")
 KEYS: Final = tuple(
     sorted(
         Config.model_fields,
-        key=lambda key: (key in AccessConfig.model_fields, key in MigrationConfig.model_fields),
+        key=lambda key: (
+            key in AccessConfig.model_fields,
+            key in MigrationConfig.model_fields,
+            not Config.model_fields[key].is_required(),
+        ),
     )
 )
 RELOADABLE: Final = frozenset(
@@ -312,6 +301,9 @@ def load_config(
             sources[key] = shown if source in {"environment", "flag"} else source
     if wrong:
         raise _invalid(wrong)
+    for key, value in settings_of_defaults_file(values).items():
+        values[key] = value
+        sources[key] = str(values[DEFAULTS_FILE])
     try:
         return LoadedConfig(Config.model_validate(values), sources)
     except ValidationError as error:
@@ -339,13 +331,17 @@ def shown_settings(loaded: LoadedConfig) -> list[tuple[str, str, str]]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise _invalid([f"cannot read {path}: {error.strerror}"]) from None
     except RecursionError:
         raise _invalid([f"{path}: not valid TOML: nested too deeply"]) from None
     except ValueError as error:  # no TOML, no UTF-8, a number of thousands of digits
         raise _invalid([f"{path}: not valid TOML: {error}"]) from None
+    for name in SECRETS:
+        if values.get(name):
+            check_private(path, name)
+    return values
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:

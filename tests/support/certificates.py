@@ -12,13 +12,15 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
 )
 from cryptography.x509.oid import NameOID
+
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates for `localhost` and 127.0.0.1, and takes them back.
+    """Signs certificates, usually for `localhost` and 127.0.0.1 as well, and takes them back.
 
     Args:
         directory: where the files are.
@@ -62,22 +64,35 @@ class Authority:
         certificate = self._sign(self._name, self._key, 3650, x509.BasicConstraints(True, None))
         return self._write(f"{self._slug}.pem", certificate.public_bytes(Encoding.PEM))
 
-    def pair(self, name: str, *, days: float = 90, file: str = "") -> Pair:
-        """Make a certificate; writing over the files of an earlier one where `file` is the same."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName(
-            [
-                x509.DNSName(name),
-                x509.DNSName("localhost"),
-                x509.IPAddress(IPv4Address("127.0.0.1")),
-            ]
-        )
+    def pair(
+        self,
+        name: str,
+        *,
+        days: float = 90,
+        file: str = "",
+        is_local: bool = True,
+        has_rsa: bool = False,
+    ) -> Pair:
+        """Make a certificate; writing over the files of an earlier one where `file` is the same.
+
+        Args:
+            name: whose it is.
+            days: how long it lasts.
+            file: beginning of the files' names; default: `name`.
+            is_local: it is for `localhost` and 127.0.0.1 as well.
+            has_rsa: its key is for RSA, as old servers need it.
+        """
+        key: _Key = ec.generate_private_key(ec.SECP256R1())
+        if has_rsa:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        local = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+        names = x509.SubjectAlternativeName([x509.DNSName(name), *(local if is_local else ())])
         certificate = self._sign(_name(name), key, days, names)
         slug = file or name
         text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return Pair(
             self._write(f"{slug}.cert.pem", certificate.public_bytes(Encoding.PEM)),
-            self._write(f"{slug}.key.pem", text),
+            self._write(f"{slug}.key.pem", text, mode=0o600),
             certificate,
         )
 
@@ -96,7 +111,7 @@ class Authority:
     def _sign(
         self,
         subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
+        key: _Key,
         days: float,
         extension: x509.ExtensionType,
     ) -> x509.Certificate:
@@ -113,11 +128,12 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def _write(self, name: str, content: bytes) -> Path:
+    def _write(self, name: str, content: bytes, mode: int = 0o644) -> Path:
         """Put a file in place at once, so that nobody reads half of it."""
         path = self._directory / name
         fresh = path.with_suffix(".new")
         fresh.write_bytes(content)
+        fresh.chmod(mode)
         fresh.replace(path)
         return path
 

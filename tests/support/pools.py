@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
+from tabletd.mysql.tls import Tls
 from tests.support.servers import RealServer
 
 
-def settings_of(server: RealServer, *, user: str = "root", password: str = "") -> MySQLSettings:
+def settings_of(
+    server: RealServer, *, user: str = "root", password: str = "", tls: Tls | None = None
+) -> MySQLSettings:
     """Return the settings to log in over TCP."""
-    return MySQLSettings(host=server.host, port=server.port, user=user, password=password)
+    return MySQLSettings(host=server.host, port=server.port, user=user, password=password, tls=tls)
 
 
 @asynccontextmanager
@@ -24,9 +27,10 @@ async def pool_of(
     size_max: int = 4,
     raw: bool = False,
     database: str | None = None,
+    tls: Tls | None = None,
 ) -> AsyncGenerator[Pool]:
     """Open a pool as root or as somebody else."""
-    settings = settings_of(server, user=user, password=password)
+    settings = settings_of(server, user=user, password=password, tls=tls)
     pool = Pool(settings, name="TestPool", size_max=size_max, raw=raw, database=database)
     await pool.open()
     try:

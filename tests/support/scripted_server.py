@@ -52,12 +52,17 @@ async def let_in(wire: Wire) -> None:
 
 @asynccontextmanager
 async def scripted_server(
-    answer: bytes = b"", *, plugin: str = "mysql_native_password", log_in: LogIn = let_in
+    answer: bytes = b"",
+    *,
+    plugin: str = "mysql_native_password",
+    log_in: LogIn = let_in,
+    heard: list[bytes] | None = None,
 ) -> AsyncGenerator[int]:
     """Listen on 127.0.0.1.
 
     Each connection is greeted and its login is left to `log_in`; SET and KILL are answered by OK,
-    the first other statement by `answer`, after which the stream ends.
+    the first other statement by `answer`, after which the stream ends. What clients answer to the
+    greeting is put into `heard`.
 
     Yields:
         the port.
@@ -67,7 +72,9 @@ async def scripted_server(
         wire = Wire(reader, writer)
         try:
             wire.write(packet(0, _greeting(plugin)))
-            await wire.read()
+            said = await wire.read()
+            if heard is not None:
+                heard.append(said)
             await log_in(wire)
             while (await wire.read()).startswith((b"\x03SET ", b"\x03KILL ")):
                 wire.write(packet(1, OK))

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from tabletd import __version__
@@ -17,6 +17,7 @@ from tabletd.access.renewal import Renewal
 from tabletd.admin.tablet_admin import TabletAdmin
 from tabletd.app.access import access_settings, peer_settings
 from tabletd.app.address import Address
+from tabletd.app.logins import Logins
 from tabletd.app.primary import PrimaryDaemon
 from tabletd.app.queue import Queue, build_queue
 from tabletd.app.throttling import ThrottlerPools, Throttling, build_throttling
@@ -34,7 +35,6 @@ from tabletd.heartbeat.settings import (
 )
 from tabletd.lease import Lease
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.settings import MySQLSettings
 from tabletd.tablet import RoleListener, Tablet, TabletAlias, TabletSettings, TabletType
 from tabletd.telemetry.vars import Registry
 from tabletd.topology import Layout, ReplicaWatcher, StaticTopology, WatcherSettings
@@ -98,7 +98,8 @@ class Components:
         topology: the tablets of the whole cluster; empty until our own ports are known.
         access: who calls us.
         peers: how we call other daemons.
-        renewal: takes up what both read from files.
+        logins: who we are on the server.
+        renewal: takes up what these three read from files.
         pools: connections, to be opened first and closed last.
         registry: the vars of all of them.
     """
@@ -116,6 +117,7 @@ class Components:
     topology: StaticTopology
     access: Access
     peers: Peers
+    logins: Logins
     renewal: Renewal
     pools: Pools
     registry: Registry
@@ -147,6 +149,7 @@ class Components:
         """Take over the settings that may change while running."""
         self.throttling.reload(config)
         self.queue.reload(config)
+        self.logins.reconfigure(config)
         self.renewal.reload()
 
 
@@ -158,24 +161,16 @@ def build_components(config: Config, http: Address) -> Components:
         http: where the tools reach us.
 
     Raises:
-        TabletdError: INVALID_CONFIG, a password's file cannot be read.
+        TabletdError: INVALID_CONFIG, a file that it names cannot be read.
     """
     clock, registry = SystemClock(), _process_registry()
-    pools = _build_pools(config, registry)
-    alias = TabletAlias.parse(config.tablet_alias)
+    logins = Logins(config)
+    pools = _build_pools(config, logins, registry)
     lease = _build_lease(config, pools, registry)
     access, peers = Access(access_settings(config), registry), Peers(peer_settings(config))
     topology = _build_topology(config, clock, peers)
     primary = PrimaryDaemon(topology, keyspace=config.keyspace, shard=config.shard)
-    tracker = ReplTracker(
-        write_pool=pools.heartbeat_write,
-        read_pool=pools.heartbeat_read,
-        settings=_heartbeat_settings(config, alias),
-        clock=clock,
-        registry=registry,
-        fence=lease,
-        daemon=primary,
-    )
+    tracker = _build_tracker(config, pools, lease, primary, clock, registry)
     watcher = ReplicaWatcher(_watcher_settings(config), clock=clock, peers=peers)
     throttling = build_throttling(
         config,
@@ -191,6 +186,7 @@ def build_components(config: Config, http: Address) -> Components:
         http,
         pools.executor,
         pools.vexec,
+        tools_password=lambda: logins.tools_password,
         throttler=throttling.throttler,
         app_rules=throttling.app_rules,
         clock=clock,
@@ -214,9 +210,29 @@ def build_components(config: Config, http: Address) -> Components:
         topology=topology,
         access=access,
         peers=peers,
-        renewal=Renewal([*access.renewable, peers], access.remind),
+        logins=logins,
+        renewal=Renewal([*access.renewable, peers, logins], access.remind),
         pools=pools,
         registry=registry,
+    )
+
+
+def _build_tracker(
+    config: Config,
+    pools: Pools,
+    lease: Lease,
+    primary: PrimaryDaemon,
+    clock: Clock,
+    registry: Registry,
+) -> ReplTracker:
+    return ReplTracker(
+        write_pool=pools.heartbeat_write,
+        read_pool=pools.heartbeat_read,
+        settings=_heartbeat_settings(config, TabletAlias.parse(config.tablet_alias)),
+        clock=clock,
+        registry=registry,
+        fence=lease,
+        daemon=primary,
     )
 
 
@@ -280,53 +296,35 @@ def _build_watch(pools: Pools, queue: Queue, clock: Clock) -> Watch:
     return watch
 
 
-def _build_pools(config: Config, registry: Registry) -> Pools:
-    dba, app = _accounts(config)
+def _build_pools(config: Config, logins: Logins, registry: Registry) -> Pools:
+    logins.warn_of_plain_text()
     running_max = max(config.max_concurrent_migrations, config.max_concurrent_online_ddl)
 
-    def pool(name: str, size_max: int, account: MySQLSettings = dba, *, raw: bool = False) -> Pool:
-        return Pool(account, name=name, size_max=size_max, raw=raw, registry=registry)
+    def pool(name: str, size_max: int, *, raw: bool = False) -> Pool:
+        made = Pool(logins.dba, name=name, size_max=size_max, raw=raw, registry=registry)
+        return logins.feed(made, lambda: logins.dba)
 
+    app = Pool(logins.app, name="AppPool", size_max=_CALLS_POOL_SIZE, raw=True, registry=registry)
     return Pools(
         lease=pool("LeasePool", 1),
         heartbeat_write=pool("HeartbeatWritePool", 1),
         heartbeat_read=pool("HeartbeatReadPool", 2),
         admin=pool("AdminPool", 4),
         dba=pool("DbaPool", _CALLS_POOL_SIZE, raw=True),
-        app=pool("AppPool", _CALLS_POOL_SIZE, app, raw=True),
+        app=logins.feed(app, lambda: logins.app),
         executor=pool("ExecutorPool", 6 + 2 * running_max),
         vexec=pool("VExecPool", _CALLS_POOL_SIZE, raw=True),
         throttler=pool("ThrottlerPool", 1),
         replicas_sql={
-            address: Pool(_at(dba, address), name=f"ReplicaPool{number}", size_max=1)
+            address: _replica_pool(logins, address, number)
             for number, address in enumerate(config.replicas_sql, 1)
         },
     )
 
 
-def _at(account: MySQLSettings, address: str) -> MySQLSettings:
-    """Return how the same account logs in elsewhere."""
-    host, _, port = address.rpartition(":")
-    return replace(account, host=host.strip("[]"), port=int(port), unix_socket=None)
-
-
-def _accounts(config: Config) -> tuple[MySQLSettings, MySQLSettings]:
-    """Return how the daemon and how the application log in."""
-
-    def settings(user: str, password: str) -> MySQLSettings:
-        return MySQLSettings(
-            host=config.mysql_host,
-            port=config.mysql_port,
-            unix_socket=None if config.mysql_socket is None else str(config.mysql_socket),
-            user=user,
-            password=password,
-            connect_timeout_seconds=config.mysql_connect_timeout,
-        )
-
-    dba = settings(config.mysql_user, config.secret("mysql_password"))
-    if config.mysql_app_user is None:
-        return dba, dba
-    return dba, settings(config.mysql_app_user, config.secret("mysql_app_password"))
+def _replica_pool(logins: Logins, address: str, number: int) -> Pool:
+    pool = Pool(logins.at(address), name=f"ReplicaPool{number}", size_max=1)
+    return logins.feed(pool, lambda: logins.at(address))
 
 
 def _heartbeat_settings(config: Config, alias: TabletAlias) -> HeartbeatSettings:

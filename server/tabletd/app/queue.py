@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from tabletd.executor.engines.workspace import prune
 from tabletd.executor.executor import Executor, ExecutorSettings
 from tabletd.executor.explain import Explainer
 from tabletd.executor.gc import GarbageCollector, GCSettings, parse_lifecycle
-from tabletd.executor.queue_limit import QueueLimit
 from tabletd.executor.store import Store
 from tabletd.executor.strategy import Strategy
 from tabletd.executor.sweeper import SWEEP_SECONDS_MAX, Sweeper
@@ -85,6 +84,7 @@ def build_queue(
     pool: Pool,
     raw_pool: Pool,
     *,
+    tools_password: Callable[[], str],
     throttler: Throttler,
     app_rules: AppRules,
     clock: Clock,
@@ -98,13 +98,16 @@ def build_queue(
         http: where the tools report to and ask for the throttler.
         pool: the daemon's own connections.
         raw_pool: connections for the SELECTs of VExec.
+        tools_password: gives the password of `migration_user`.
         throttler: tells the clearing up when replicas lag, and rows why a tool waits.
         app_rules: changed by statements.
         clock: handed on.
         registry: gets the executor's counters.
         fence: keeps this daemon from acting while another one does.
     """
-    engine_settings = replace(_engine_settings(config, http), check_lease=fence.check)
+    engine_settings = replace(
+        _engine_settings(config, http, tools_password), check_lease=fence.check
+    )
     store = Store(pool, tablet=config.tablet_alias, fence=fence)
     pruner = Pruner(engine_settings, config.log_retention)
     gc = GarbageCollector(
@@ -133,13 +136,27 @@ def build_queue(
         throttling=throttler,
         throttler=ThrottlerDoor(app_rules, throttler.show_status),
         fence=fence,
-        admit=_admission(config, store, pool, registry).check,
+        admit=Admission(pool, allows_unsafe_cutover=config.allow_unsafe_cutover).check,
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)
-    sweeper = Sweeper(
+    sweeper = _build_sweeper(config, pool, store, executor, gc, engine_settings, registry)
+    explainer = _build_explainer(pool, executor, engine_settings)
+    return Queue(executor, gc, pruner, explainer, sweeper)
+
+
+def _build_sweeper(
+    config: Config,
+    pool: Pool,
+    store: Store,
+    executor: Executor,
+    gc: GarbageCollector,
+    settings: EngineSettings,
+    registry: Registry,
+) -> Sweeper:
+    return Sweeper(
         pool=pool,
         store=store,
-        settings=engine_settings,
+        settings=settings,
         schemas={config.database, *config.allowed_schemas},
         keep=gc.keep,
         check_writable=executor.check_writable,
@@ -147,8 +164,6 @@ def build_queue(
         registry=registry,
         interval_seconds=min(config.gc_check_interval, SWEEP_SECONDS_MAX),
     )
-    explainer = _build_explainer(pool, executor, engine_settings)
-    return Queue(executor, gc, pruner, explainer, sweeper)
 
 
 def _build_explainer(pool: Pool, executor: Executor, settings: EngineSettings) -> Explainer:
@@ -160,30 +175,24 @@ def _build_explainer(pool: Pool, executor: Executor, settings: EngineSettings) -
     )
 
 
-def _engine_settings(config: Config, http: Address) -> EngineSettings:
+def _engine_settings(
+    config: Config, http: Address, tools_password: Callable[[], str]
+) -> EngineSettings:
     directory = state_directory(config)
 
     return EngineSettings(
         tablet_alias=config.tablet_alias,
         run_directory=directory / "runs",
         log_directory=directory / "logs",
-        gh_ost_path=_program(config.gh_ost_path, "gh-ost"),
-        pt_osc_path=_program(config.pt_osc_path, "pt-online-schema-change"),
+        gh_ost_path=tool_program(config.gh_ost_path, "gh-ost"),
+        pt_osc_path=tool_program(config.pt_osc_path, "pt-online-schema-change"),
         callback_url=lambda: f"http://{config.callback_address or http.local_address}",
         allow_unsafe_cutover=config.allow_unsafe_cutover,
         migration_user=config.migration_user or "",
-        migration_password=config.secret("migration_password"),
+        migration_password=tools_password,
         probe_seconds=config.probe_timeout,
         verify=config.verify,
         verify_load=config.verify_load_percent / 100,
-    )
-
-
-def _admission(config: Config, store: Store, pool: Pool, registry: Registry) -> Admission:
-    return Admission(
-        pool,
-        allows_unsafe_cutover=config.allow_unsafe_cutover,
-        limit=QueueLimit(store, config.queued_migrations_max, registry),
     )
 
 
@@ -217,5 +226,6 @@ def state_directory(config: Config) -> Path:
     return state.absolute() / "tabletd" / config.tablet_alias
 
 
-def _program(configured: Path | None, name: str) -> str:
+def tool_program(configured: Path | None, name: str) -> str:
+    """Return where a tool is looked for: what is configured, else what is on PATH."""
     return str(configured) if configured is not None else shutil.which(name) or name

@@ -46,12 +46,14 @@ class Account:
         host: where it may come from.
         password: at most 32 characters, MySQL's limit for replication.
         is_temporary: made for one run and dropped after it.
+        requires_tls: the server refuses its connections without TLS.
     """
 
     user: str
     host: str
     password: str = field(repr=False)
     is_temporary: bool = True
+    requires_tls: bool = False
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}"
@@ -65,7 +67,9 @@ def user_of(migration_uuid: str) -> str:
     return _RUN_USER + hashlib.sha256(migration_uuid.encode()).hexdigest()[:8]
 
 
-def new_account(mysql_host: str, host: str = "", *, migration_uuid: str) -> Account:
+def new_account(
+    mysql_host: str, host: str = "", *, migration_uuid: str, requires_tls: bool = False
+) -> Account:
     """Return the account of a run, with a fresh password; it is not made on any server yet.
 
     Args:
@@ -73,13 +77,14 @@ def new_account(mysql_host: str, host: str = "", *, migration_uuid: str) -> Acco
         host: the account's host part; empty: 127.0.0.1 where the tools connect over loopback,
             else `%`.
         migration_uuid: of the migration that runs.
+        requires_tls: the tools' connections have TLS.
     """
     if not host:
         host = "127.0.0.1" if mysql_host in _LOOPBACK else "%"
     letters = string.ascii_letters + string.digits
     body = "".join(secrets.choice(letters) for _ in range(28))
     # One of each kind, for servers that validate passwords.
-    return Account(user_of(migration_uuid), host, f"{body}aZ7-")
+    return Account(user_of(migration_uuid), host, f"{body}aZ7-", requires_tls=requires_tls)
 
 
 def is_run_account(user: str) -> bool:
@@ -114,6 +119,8 @@ async def create_account(
         await drop_account(session, account)
         await _create_user(session, info, name, account.password)
         is_made = True
+        if account.requires_tls:
+            await session.execute(f"ALTER USER {name} REQUIRE SSL")
         for grant in grants:
             await session.execute(f"GRANT {grant} TO {name}")
     except MySQLError as error:

@@ -105,8 +105,6 @@ GH_OST = ToolOptions(
             "skip-foreign-key-checks",
             "skip-port-validation",
             "skip-renamed-columns",
-            "ssl",
-            "ssl-allow-insecure",
             "stack",
             "verbose",
         }
@@ -131,9 +129,6 @@ GH_OST = ToolOptions(
             "mysql-timeout",
             "nice-ratio",
             "replication-lag-query",
-            "ssl-ca",
-            "ssl-cert",
-            "ssl-key",
             "statsd-addr",
             "statsd-tags",
             "throttle-control-replicas",
@@ -143,6 +138,7 @@ GH_OST = ToolOptions(
     refused=_refused(
         ("execute help version check-flag revert", _NO_RUN),
         ("host port user password conf ask-pass master-user master-password", _CONNECTION),
+        ("ssl ssl-allow-insecure ssl-ca ssl-cert ssl-key", _CONNECTION),
         ("database table alter", _SUBJECT),
         ("force-table-names timestamp-old-table old-table", _NAMES),
         ("initially-drop-ghost-table initially-drop-old-table", _NAMES),

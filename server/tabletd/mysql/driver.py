@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pymysql._auth import ed25519_password
 from pymysql.constants import CLIENT, SERVER_STATUS
 from pymysql.err import Error as DriverError
+from pymysql.err import OperationalError
 
-from tabletd.errors import TabletdError
+from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.cells import CONVERTERS, column, remark, size_bytes
-from tabletd.mysql.errors import connect_error, unreachable
+from tabletd.mysql.errors import LOGIN_METHOD, ConnectionRefused, connect_error, unreachable
 from tabletd.mysql.literals import bind, encode
 from tabletd.mysql.result import ResultSet
 from tabletd.mysql.settings import MySQLSettings
+from tabletd.mysql.tls import TlsMode
+from tabletd.mysql.tls_errors import broken_off, handshake_error, not_offered
 
 # The server ends a connection that we lost sight of; the pool never keeps one idle for so long.
 WAIT_TIMEOUT_SECONDS: Final = 600
@@ -26,7 +31,10 @@ _STRICT_MODE: Final = (
     "NO_ENGINE_SUBSTITUTION"
 )
 _ROWS_AT_ONCE_MAX: Final = 256
-_LOGIN_METHOD: Final = 2059  # client library: the login method cannot be used
+_CLEAR_PASSWORD: Final = "mysql_clear_password"  # noqa: S105  # the method's name
+_METHODS: Final = frozenset(
+    {_CLEAR_PASSWORD, "caching_sha2_password", "mysql_native_password", "sha256_password"}
+)
 _NO_BACKSLASH_ESCAPES: Final = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
 _CLIENT_ERRORS: Final = range(2000, 3000)  # made by the client library, none by a server
 _NO_CONVERTERS: Final[Mapping[int, Any]] = {}
@@ -44,6 +52,12 @@ if TYPE_CHECKING:
     #   _result: cursors keep the columns' tables, flags and collations, the counts and the remark
     #       to themselves, and send SHOW WARNINGS after each statement that had one.
     #   _read_query_result, _read_rowdata_packet_unbuffered: what `SSCursor` reads rows by.
+    #   _request_authentication, _process_auth: whatever a server offers or asks for is done,
+    #       without TLS where it was wanted, and the password sent as it is where nobody hides it.
+    #   _secure, _server_auth_plugin: what the greeting and the handshake came to.
+
+    class _Packet:
+        def read_all(self) -> bytes: ...
 
     class _StreamReader(asyncio.StreamReader):
         eof_received: bool
@@ -65,7 +79,12 @@ if TYPE_CHECKING:
 
     class _AiomysqlConnection:
         client_flag: int
+        server_capabilities: int
         server_status: int
+        _password: str
+        _secure: bool
+        _server_auth_plugin: str
+        _ssl_context: ssl.SSLContext | None
         _reader: _StreamReader | None
         _writer: asyncio.StreamWriter | None
         _result: _Result
@@ -76,7 +95,11 @@ if TYPE_CHECKING:
         async def ping(self, reconnect: bool) -> None: ...
         async def query(self, sql: bytes, unbuffered: bool) -> int: ...
         def thread_id(self) -> int: ...
+        def write_packet(self, payload: bytes) -> None: ...
         async def _connect(self) -> None: ...
+        async def _request_authentication(self) -> None: ...
+        async def _process_auth(self, plugin_name: bytes, auth_packet: _Packet) -> object: ...
+        async def _read_packet(self) -> _Packet: ...
         async def _read_query_result(self, unbuffered: bool) -> None: ...
 
 else:
@@ -122,6 +145,7 @@ class Connection(_AiomysqlConnection):
     """
 
     def __init__(self, settings: MySQLSettings, *, database: str | None, raw: bool) -> None:
+        tls = settings.connection_tls
         super().__init__(
             host=settings.host,
             port=settings.port,
@@ -135,6 +159,7 @@ class Connection(_AiomysqlConnection):
             conv=_NO_CONVERTERS if raw else CONVERTERS,
             autocommit=None,
             program_name=settings.program_name,
+            ssl=None if tls is None else tls.context,
         )
         # One statement per call: what follows a semicolon must never run.
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
@@ -142,6 +167,7 @@ class Connection(_AiomysqlConnection):
         self._database = database
         self._raw = raw
         self.idle_since = 0.0
+        self._is_shaking_hands = False
 
     async def open(self) -> None:
         """Connect, log in and set the session up, within the settings' limit.
@@ -162,20 +188,83 @@ class Connection(_AiomysqlConnection):
             raise unreachable(settings, f"no answer within {limit:g} s") from None
         except DriverError as error:
             self.close()
-            raise _login_error(settings, self._database, error) from error
+            raise self._login_error(error) from error
         except ServerError as error:
             self.close()
-            raise connect_error(settings, self._database, error.errno, error.text) from None
+            raise self._refused(error.errno, error.text) from None
         except ConnectionLost as error:
             self.close()
             raise unreachable(settings, error) from None
+        except TabletdError:
+            self.close()
+            raise
         except Exception as error:
             # Whatever listens there is no MySQL, or its login needs a package that is not here.
             self.close()
-            raise connect_error(settings, self._database, _LOGIN_METHOD, str(error)) from error
+            raise self._refused(LOGIN_METHOD, str(error)) from error
         except BaseException:
             self.close()
             raise
+
+    async def _request_authentication(self) -> None:
+        """Log in; with TLS first where it is wanted and offered, and not at all where it is not."""
+        tls = self._settings.connection_tls
+        if tls is not None and not self.server_capabilities & CLIENT.SSL:
+            if tls.mode is not TlsMode.PREFERRED:
+                raise not_offered(self._settings, tls)
+            self._ssl_context = None
+            self.client_flag &= ~CLIENT.SSL
+        self._is_shaking_hands = self._ssl_context is not None
+        if self._server_auth_plugin == _CLEAR_PASSWORD and not self._is_shaking_hands:
+            # It would be sent as it is before the server has said what it wants for this account.
+            self._server_auth_plugin = "mysql_native_password"
+        try:
+            await super()._request_authentication()
+        except BaseException:
+            # aiomysql would say good-bye by TLS, and leave the socket open until that is answered.
+            self.close()
+            raise
+
+    async def _process_auth(self, plugin_name: bytes, auth_packet: _Packet) -> object:
+        """Log in by the method that the server asks for."""
+        method = plugin_name.decode(errors="replace")
+        asked = f"the server asks for the login by {method}"
+        if method == "client_ed25519":
+            password = self._password.encode("latin-1")
+            self.write_packet(ed25519_password(password, auth_packet.read_all()))
+            return await self._read_packet()
+        if method not in _METHODS:
+            raise OperationalError(LOGIN_METHOD, f"{asked}, which is not known here")
+        if method == _CLEAR_PASSWORD and not self._secure:
+            raise OperationalError(LOGIN_METHOD, f"{asked}, and the connection has no TLS")
+        return await super()._process_auth(plugin_name, auth_packet)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS is, or at the end was, spoken; never over a socket of this machine."""
+        return self._secure and not self._settings.unix_socket
+
+    def _refused(self, number: int, text: str) -> TabletdError:
+        return connect_error(
+            self._settings, self._database, number, text, is_encrypted=self.is_encrypted
+        )
+
+    def _login_error(self, error: DriverError) -> TabletdError:
+        settings, cause = self._settings, error.__cause__
+        tls = settings.connection_tls
+        if tls is not None and isinstance(cause, ssl.SSLError):
+            return handshake_error(settings, tls, cause)
+        match error.args:
+            case (2003, *_) if tls is not None and self._is_shaking_hands and not self._secure:
+                return broken_off(settings, tls, cause or error)
+            case (2013, *_) if tls is not None and self.is_encrypted:
+                return broken_off(settings, tls, cause or error)
+            case (2003, *_):
+                return unreachable(settings, cause or error)
+            case (int(number), str(text), *_):
+                return self._refused(number, text)
+            case _:
+                return self._refused(LOGIN_METHOD, str(error))
 
     @property
     def connection_id(self) -> int:
@@ -304,7 +393,8 @@ class Connection(_AiomysqlConnection):
         """Say good-bye, so that the server logs no aborted connection, and close."""
         if self._writer is not None and self.is_usable:
             self._writer.write(b"\x01\x00\x00\x00\x01")
-            self._writer.close()
+            if not self.is_encrypted:
+                self._writer.close()
         self.close()
 
     def close(self) -> None:
@@ -315,11 +405,19 @@ class Connection(_AiomysqlConnection):
         self._reader = None
 
 
-def _login_error(settings: MySQLSettings, database: str | None, error: DriverError) -> TabletdError:
-    match error.args:
-        case (2003, *_):
-            return unreachable(settings, error.__cause__ or error)
-        case (int(number), str(text), *_):
-            return connect_error(settings, database, number, text)
-        case _:
-            return connect_error(settings, database, _LOGIN_METHOD, str(error))
+async def speaks_tls(settings: MySQLSettings) -> bool:
+    """Connect once, and tell whether TLS was spoken; whether we are let in does not matter.
+
+    Raises:
+        TlsRefused: TLS cannot be had as it is asked for.
+        MySQLUnavailable: nobody answers, or takes no connection at this moment.
+    """
+    connection = Connection(settings, database=None, raw=True)
+    try:
+        await connection.open()
+    except ConnectionRefused as error:
+        if error.reason is not Reason.MYSQL_ACCESS_DENIED:
+            raise
+    finally:
+        connection.quit()
+    return connection.is_encrypted

@@ -11,6 +11,7 @@ from typing import Final
 
 from tabletd.errors import MySQLUnavailable, NotWritable, Reason, TabletdError
 from tabletd.mysql.settings import MySQLSettings
+from tabletd.mysql.tls_errors import asked_for
 
 
 class MySQLError(TabletdError):
@@ -47,6 +48,10 @@ class ConnectionRefused(MySQLError, MySQLUnavailable):
 # far at its end that it is nobody's any more.
 NO_SUCH_THREAD: Final = 1094
 NOT_OWNER_OF_THREAD: Final = 1095
+
+LOGIN_METHOD: Final = 2059  # client library: the login method cannot be used
+
+_NEEDS_TLS: Final = 3159  # MySQL: require_secure_transport
 
 # Somebody or something ended the connection; the next statement needs a new one.
 _CONNECTION_ENDED: Final = frozenset(
@@ -132,7 +137,7 @@ _HINTS: Final[Mapping[int, str]] = {
     1129: "run FLUSH HOSTS on the server",
     1153: "raise max_allowed_packet",
     2059: "is it a MySQL server? Accounts can log in by mysql_native_password,"
-    " caching_sha2_password or sha256_password",
+    " caching_sha2_password, sha256_password, ed25519, and with TLS by mysql_clear_password",
 }
 
 _COMMAND_DENIED: Final = re.compile(
@@ -188,9 +193,21 @@ def _grant_hint(errno: int, text: str) -> str | None:
 
 
 def connect_error(
-    settings: MySQLSettings, database: str | None, errno: int, text: str
+    settings: MySQLSettings,
+    database: str | None,
+    errno: int,
+    text: str,
+    *,
+    is_encrypted: bool = False,
 ) -> TabletdError:
     """Translate the server's answer to a login.
+
+    Args:
+        settings: server and account.
+        database: default schema.
+        errno: the error number.
+        text: the server's own words.
+        is_encrypted: the connection has TLS.
 
     Returns:
         ConnectionRefused: always names the address and the account, never the password.
@@ -200,14 +217,30 @@ def connect_error(
     hint = _HINTS.get(errno, "see the server's error log")
     if errno in _CONNECTION_ENDED:
         return unreachable(settings, text)
+    if errno == _NEEDS_TLS:
+        return asked_for(settings, text)
     if errno in {1045, 1698}:
         hint = "check the configured user and password, and that the account may come from here"
+        hint += _denied_for_want_of_tls(settings, is_encrypted=is_encrypted)
     elif errno == 1130:
         hint = f"create the account {settings.user!r} for the host that we come from"
     elif errno in {1049, 1044}:
         hint = f"create the schema {database!r}, or GRANT the account its privileges on it"
     return ConnectionRefused(
         reason, f"MySQL does not let in {who}: error {errno}: {text}", errno=errno, hint=hint
+    )
+
+
+def _denied_for_want_of_tls(settings: MySQLSettings, *, is_encrypted: bool) -> str:
+    """Servers do not say that an account asks for more than a password."""
+    tls = settings.connection_tls
+    if settings.unix_socket or (is_encrypted and tls is not None and tls.cert is not None):
+        return ""
+    if is_encrypted:
+        return "; an account made with REQUIRE X509 needs mysql_ssl_cert and mysql_ssl_key"
+    return (
+        "; this connection has no TLS: an account made with REQUIRE SSL, or a MariaDB with "
+        "require_secure_transport, needs mysql_ssl_mode"
     )
 
 

@@ -50,13 +50,13 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.LOCK_WAIT: StatusCode.ABORTED,
         Reason.TOO_MANY_CONNECTIONS: StatusCode.RESOURCE_EXHAUSTED,
         Reason.TOO_MANY_CALLS: StatusCode.RESOURCE_EXHAUSTED,
-        Reason.QUEUE_FULL: StatusCode.RESOURCE_EXHAUSTED,
         Reason.SLOW_READER: StatusCode.RESOURCE_EXHAUSTED,
         Reason.RESULT_TOO_LARGE: StatusCode.RESOURCE_EXHAUSTED,
         Reason.NO_PRIMARY: StatusCode.UNAVAILABLE,
         Reason.MYSQL_UNAVAILABLE: StatusCode.UNAVAILABLE,
-        # The daemon's own account is refused: an operator mends it while callers wait.
+        # The daemon itself is refused: an operator mends it while callers wait.
         Reason.MYSQL_ACCESS_DENIED: StatusCode.UNAVAILABLE,
+        Reason.MYSQL_TLS: StatusCode.UNAVAILABLE,
         Reason.MYSQL_ERROR: StatusCode.UNKNOWN,
         Reason.REPLICATION_NOT_RUNNING: StatusCode.FAILED_PRECONDITION,
         Reason.TABLETS_DIFFER: StatusCode.FAILED_PRECONDITION,

@@ -19,8 +19,14 @@ _SECRET_CHARACTERS_MIN: Final = 4
 class _Formatter(logging.Formatter):
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
+        self._secrets: tuple[str, ...] = ()
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Blot these out as well from now on."""
         # A shorter one is found everywhere and would blot out the whole log.
-        self._secrets = tuple(text for text in secrets if len(text) >= _SECRET_CHARACTERS_MIN)
+        known = (*self._secrets, *(one for one in secrets if len(one) >= _SECRET_CHARACTERS_MIN))
+        self._secrets = tuple(dict.fromkeys(known))
 
     def format(self, record: logging.LogRecord) -> str:
         line = self.line(record, _facts(record))
@@ -77,6 +83,13 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)
+
+
+def hide_secrets(secrets: Iterable[str]) -> None:
+    """Let no further line have these texts, on top of those that it may not have already."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Formatter):
+            handler.formatter.hide(secrets)
 
 
 def set_level(level: str) -> None:

@@ -18,6 +18,7 @@ from tabletd.executor.engines.build import build_engines
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.tls import Tls
 from tabletd.sandbox.daemons import gh_ost_path
 from tests.support.pools import pool_of
 from tests.support.processes import commands_in, end_processes
@@ -275,7 +276,9 @@ def _numbers(rows: int) -> str:
 
 
 @asynccontextmanager
-async def rig_on(server: RealServer, schema: str, tmp_path: Path) -> AsyncGenerator[Rig]:
+async def rig_on(
+    server: RealServer, schema: str, tmp_path: Path, tls: Tls | None = None
+) -> AsyncGenerator[Rig]:
     """Make a rig as root; at its end no tool is at work any more."""
     settings = EngineSettings(
         tablet_alias="zone1-0000000100",
@@ -286,7 +289,7 @@ async def rig_on(server: RealServer, schema: str, tmp_path: Path) -> AsyncGenera
         callback_url=lambda: "",
         progress_interval_seconds=0.1,
     )
-    async with pool_of(server, size_max=8) as pool:
+    async with pool_of(server, size_max=8, tls=tls) as pool:
         try:
             yield Rig(server=server, pool=pool, settings=settings, schema=schema)
         finally:

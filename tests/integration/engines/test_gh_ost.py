@@ -296,7 +296,7 @@ async def test_a_configured_account_is_used_and_kept(mysql_rig: Rig) -> None:
         GH_OST,
         "ALTER TABLE orders ADD COLUMN extra INT",
         migration_user="mover",
-        migration_password="pw \"with' quotes",
+        migration_password=lambda: "pw \"with' quotes",
     )
     assert outcome.status is Status.COMPLETE, outcome
     assert record.migration.run_account == ""

@@ -239,7 +239,7 @@ async def test_a_configured_account_with_an_odd_password_is_used(mariadb_rig: Ri
         "GRANT ALL ON *.* TO 'mover'@'127.0.0.1'",
     )
     outcome, _ = await rig.run(
-        PT_OSC, ADD_EXTRA, migration_user="mover", migration_password='p"w\\ #;'
+        PT_OSC, ADD_EXTRA, migration_user="mover", migration_password=lambda: 'p"w\\ #;'
     )
     assert outcome.status is Status.COMPLETE, outcome
 

@@ -110,6 +110,7 @@ def test_an_unknown_flag_ends_with_2() -> None:
 def test_show_tells_each_value_with_its_source_and_hides_passwords(tmp_path: Path) -> None:
     toml = tmp_path / "tabletd.toml"
     toml.write_text('keyspace = "shop"\nmysql_password = "sesame"\n')
+    toml.chmod(0o600)
     answer = tabletd(
         "config",
         "show",

@@ -163,6 +163,7 @@ def test_the_database_is_the_keyspace_unless_it_is_named() -> None:
 def test_a_password_comes_from_its_file_without_the_last_newline(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("se cret\n")
+    path.chmod(0o600)
     assert loaded(mysql_password_file=str(path)).config.secret("mysql_password") == "se cret"
     assert loaded().config.secret("mysql_password") == ""
 

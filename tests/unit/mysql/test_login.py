@@ -1,4 +1,4 @@
-"""The login of MySQL 8 over TCP without TLS, which no server of the ordinary test run offers."""
+"""Logins over TCP without TLS that no server of the ordinary test run asks for."""
 
 from __future__ import annotations
 
@@ -58,9 +58,33 @@ async def test_a_wrong_password_is_refused_by_that_login_as_by_others() -> None:
 
 async def test_a_login_that_we_have_not_is_named_with_those_that_we_have() -> None:
     async def ask_for_another(wire: Wire) -> None:
-        wire.write(packet(2, b"\xfeclient_ed25519\0" + SALT))
+        wire.write(packet(2, b"\xfeauth_gssapi_client\0" + SALT))
 
     async with scripted_server(log_in=ask_for_another) as port:
-        with pytest.raises(ConnectionRefused, match="ed25519") as caught:
+        with pytest.raises(ConnectionRefused, match="auth_gssapi_client") as caught:
             await _ping(port, _PASSWORD)
     assert "caching_sha2_password" in str(caught.value.hint)
+
+
+async def test_no_server_gets_the_password_as_it_is_without_tls() -> None:
+    said: list[bytes] = []
+
+    async def ask_for_it(wire: Wire) -> None:
+        wire.write(packet(2, b"\xfemysql_clear_password\0"))
+        said.append(await wire.read())
+
+    # Asked for in the greeting already, it must not be in the first answer either.
+    async with scripted_server(plugin="mysql_clear_password", log_in=ask_for_it, heard=said) as at:
+        with pytest.raises(ConnectionRefused, match=r"mysql_clear_password, and .* no TLS"):
+            await _ping(at, _PASSWORD)
+    assert _PASSWORD.encode() not in b"".join(said)
+    assert said
+
+
+async def test_an_ancient_login_is_not_used() -> None:
+    async def ask_for_it(wire: Wire) -> None:
+        wire.write(packet(2, b"\xfemysql_old_password\0" + SALT))
+
+    async with scripted_server(log_in=ask_for_it) as port:
+        with pytest.raises(ConnectionRefused, match="mysql_old_password"):
+            await _ping(port, _PASSWORD)

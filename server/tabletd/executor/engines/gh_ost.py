@@ -19,6 +19,7 @@ from tabletd.executor.engines.leftovers import SENTRY_COMMENT, drop_tables, exis
 from tabletd.executor.engines.plan import rename_sql
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Settling, Standstill, Start, Swap
+from tabletd.executor.engines.tool_tls import as_gh_ost_verifies, gh_ost_options
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
@@ -33,6 +34,7 @@ from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.privileges import Feature, grants_of_tool
 from tabletd.mysql.session import Session
+from tabletd.mysql.tls import Tls
 from tabletd.mysql.variables import is_read_only
 
 _SOCKET: Final = "gh-ost.sock"
@@ -132,6 +134,9 @@ class GhOst:
                 warnings.append(f"the foreign keys of {children} refer to the old table")
         return "; ".join(warnings)
 
+    def tls(self, asked: Tls) -> Tls:
+        return as_gh_ost_verifies(asked)
+
     def write_files(self, plan: RunPlan) -> None:
         account = plan.account
         plan.workspace.write_secret(
@@ -147,6 +152,7 @@ class GhOst:
             f"--host={plan.host}",
             f"--port={plan.port}",
             f"--conf={directory / _CONF}",
+            *gh_ost_options(plan.tls),
             f"--database={plan.schema}",
             f"--table={plan.table}",
             f"--alter={plan.facts.statement.alter_options}",
@@ -220,7 +226,7 @@ class GhOst:
     async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
         if aborted := gh_ost_hang.aborted(log_text):
             return aborted
-        if not gh_ost_status.cut_over_attempts(log_text):
+        if not gh_ost_hang.has_timed_out(log_text):
             return None
         answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
         return gh_ost_hang.standstill(log_text, answer)

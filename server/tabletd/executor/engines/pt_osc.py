@@ -20,6 +20,7 @@ from tabletd.executor.engines.leftovers import (
 )
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.engines.tool import RunPlan, Settling, Standstill, Start, Swap
+from tabletd.executor.engines.tool_tls import pt_osc_options
 from tabletd.executor.engines.workspace import Phase, Workspace
 from tabletd.executor.flags import Flags
 from tabletd.executor.migration import Strategy
@@ -29,6 +30,7 @@ from tabletd.executor.preflight.tool import ProgramInspector, pt_osc_program
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.privileges import Feature, grants_of_tool
 from tabletd.mysql.session import Session
+from tabletd.mysql.tls import Tls
 
 _DEFAULTS_FILE: Final = "pt-osc.cnf"
 _NAME_LENGTH_MAX: Final = 64
@@ -110,9 +112,17 @@ class PtOsc:
     def warnings(self, facts: Facts) -> str:
         return ""
 
+    def tls(self, asked: Tls) -> Tls:
+        return asked
+
     def write_files(self, plan: RunPlan) -> None:
         account = plan.account
-        lines = (f'user="{_quotable(account.user)}"', f'password="{_quotable(account.password)}"')
+        options = (
+            ("user", account.user),
+            ("password", account.password),
+            *pt_osc_options(plan.tls),
+        )
+        lines = (f'{name}="{_quotable(value)}"' for name, value in options)
         plan.workspace.write_secret(_DEFAULTS_FILE, "\n".join(("[client]", *lines, "")))
         hooks.write_pt_osc_plugin(plan.workspace.directory, plan.callback)
 

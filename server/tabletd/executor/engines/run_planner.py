@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +22,11 @@ from tabletd.executor.engines.workspace import Workspace, new_workspace
 from tabletd.executor.migration import Migration
 from tabletd.executor.preflight import run_checks
 from tabletd.executor.preflight.facts import Facts, ServerFacts, gather
+from tabletd.mysql.driver import speaks_tls
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.settings import MySQLSettings
+from tabletd.mysql.tls import Tls, TlsMode
+from tabletd.mysql.tls_errors import TlsRefused
 
 PASSWORD_FILE: Final = "account"  # noqa: S105  # the file's name
 _LOOPBACK: Final = "127.0.0.1"
@@ -57,6 +62,24 @@ class RunPlanner:
         async with self._pool.session() as session:
             return int((await session.execute("SELECT @@global.port")).scalar())
 
+    async def tools_login(self) -> MySQLSettings:
+        """Return how the daemon itself logs in where the tools do."""
+        settings = self._pool.settings
+        return replace(settings, host=self.host, port=await self.port(), unix_socket=None)
+
+    async def _tls(self) -> Tls | None:
+        """Return the TLS of the tool's connections, tried on one of our own to the same place.
+
+        Raises:
+            TlsRefused: the tool would not get in.
+        """
+        asked = self._pool.settings.tls
+        if asked is None:
+            return None
+        tls = await asyncio.to_thread(self._tool.tls, asked)
+        is_spoken = await speaks_tls(replace(await self.tools_login(), tls=tls))
+        return tls if is_spoken or tls.mode is not TlsMode.PREFERRED else None
+
     async def plan(self, migration: Migration) -> RunPlan:
         """Plan a run; nothing is made yet.
 
@@ -68,6 +91,10 @@ class RunPlanner:
         kept = self._tool.kept_old_table(migration.mysql_table, stem)
         facts = await self._facts(migration, made, kept)
         run_checks(self._tool.checks, facts)
+        try:
+            tls = await self._tls()
+        except TlsRefused as error:
+            raise self._no_tls(error) from error
         free = [name for name in kept if name not in facts.taken_names]
         callback = hooks.Callback(
             url=self._settings.callback_url(),
@@ -80,10 +107,11 @@ class RunPlanner:
             nonce=secrets.token_hex(16),
             tables=(*made, *free[:1]),
             workspace=new_workspace(self._settings, migration),
-            account=self._account(migration),
+            account=self._account(migration, tls),
             callback=callback,
             host=self.host,
             port=await self.port(),
+            tls=tls,
         )
 
     async def plan_again(
@@ -97,7 +125,9 @@ class RunPlanner:
 
         Raises:
             TabletdError: TABLE_NOT_FOUND in the moment of a cut-over in two steps.
+            TlsRefused: the tool could not be started again.
         """
+        tls = await self._tls()
         migration = replace(migration, migration_statement=stored.statement)
         place = (migration.mysql_schema, migration.mysql_table)
         async with self._pool.session() as session:
@@ -109,10 +139,11 @@ class RunPlanner:
             nonce=stored.nonce,
             tables=stored.tables,
             workspace=workspace,
-            account=self.left_account(migration, workspace) or self._account(migration),
+            account=self.left_account(migration, workspace) or self._account(migration, tls),
             callback=callback,
             host=stored.host,
             port=stored.port,
+            tls=tls,
         )
 
     async def inspect(self, migration: Migration) -> tuple[Facts, Sequence[TabletdError]]:
@@ -133,13 +164,26 @@ class RunPlanner:
                 check(facts)
             except TabletdError as error:
                 refusals.append(error)
+        try:
+            await self._tls()
+        except TlsRefused as error:
+            refusals.append(self._no_tls(error))
         return facts, refusals
+
+    def _no_tls(self, error: TlsRefused) -> TabletdError:
+        """Say that the tool would not get in, although we have got in."""
+        return TabletdError(
+            Reason.PREFLIGHT_REFUSED,
+            f"{self._tool.strategy} would not get in, over TCP and with the same TLS as we, where "
+            f"gh-ost always looks at the name in a certificate as well: {error.message}",
+            hint=error.hint,
+        )
 
     def left_account(self, migration: Migration, workspace: Workspace) -> Account | None:
         """Return the account of a run that an earlier daemon began; None: it made none."""
         account = parse_account(migration.run_account)
         if account is None:
-            return self._account(migration) if self._settings.migration_user else None
+            return self._account(migration, None) if self._settings.migration_user else None
         try:
             password = Path(workspace.directory / PASSWORD_FILE).read_text(encoding="utf-8")
         except OSError:
@@ -180,12 +224,15 @@ class RunPlanner:
             has_configured_account=bool(self._settings.migration_user),
         )
 
-    def _account(self, migration: Migration) -> Account:
+    def _account(self, migration: Migration, tls: Tls | None) -> Account:
         settings = self._settings
         if settings.migration_user:
             return Account(
-                settings.migration_user, "%", settings.migration_password, is_temporary=False
+                settings.migration_user, "%", settings.migration_password(), is_temporary=False
             )
         return new_account(
-            self.host, settings.account_host, migration_uuid=migration.migration_uuid
+            self.host,
+            settings.account_host,
+            migration_uuid=migration.migration_uuid,
+            requires_tls=tls is not None,
         )

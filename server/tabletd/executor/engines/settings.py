@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,13 +28,12 @@ class EngineSettings:
         allow_unsafe_cutover: the operator takes the risk of lost writes where gh-ost cannot prove
             its cut-over.
         migration_user: the account that all tools work under; empty: one is made for each run.
-        migration_password: its password.
+        migration_password: gives its password, asked when a run begins.
         account_host: host part of accounts that are made; empty: from the way tools connect.
         tool_host: address that tools connect to; empty: that of the pool, over loopback where the
             pool uses a socket.
         stop_grace_seconds: how long a tool may take to end by SIGTERM.
-        hang_seconds: how long a tool may stand still, with no statement under way, once it may
-            hang; more than the 64 s that gh-ost may rest between two attempts to cut over.
+        hang_seconds: how long a tool may stand still after it has said that it is in trouble.
         progress_interval_seconds: how often progress is written in a run's first two minutes.
         gh_ost_hooks_interval_seconds: gh-ost's `--hooks-status-interval`.
         retain_artifacts_seconds: gives how long dropped tables are kept, where a row does not say.
@@ -53,11 +52,11 @@ class EngineSettings:
     callback_url: Callable[[], str]
     allow_unsafe_cutover: bool = False
     migration_user: str = ""
-    migration_password: str = field(default="", repr=False)
+    migration_password: Callable[[], str] = lambda: ""
     account_host: str = ""
     tool_host: str = ""
     stop_grace_seconds: float = 10.0
-    hang_seconds: float = 75.0
+    hang_seconds: float = 120.0
     progress_interval_seconds: float = 1.0
     gh_ost_hooks_interval_seconds: int = 5
     retain_artifacts_seconds: Callable[[], float] = lambda: 24 * 3600.0

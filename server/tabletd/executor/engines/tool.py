@@ -17,6 +17,7 @@ from tabletd.executor.preflight.facts import Facts, ServerFacts
 from tabletd.executor.preflight.tool import ProgramInspector
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
+from tabletd.mysql.tls import Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class RunPlan:
         callback: where its hooks report to.
         host: address of the server for the tool.
         port: its TCP port.
+        tls: of the tool's connections; None: they have none.
     """
 
     facts: Facts
@@ -42,6 +44,7 @@ class RunPlan:
     callback: Callback
     host: str
     port: int
+    tls: Tls | None = None
 
     @property
     def schema(self) -> str:
@@ -146,6 +149,10 @@ class Tool(Protocol):
 
     def warnings(self, facts: Facts) -> str:
         """Return what settings and flags make unsafe in this run; empty for nothing."""
+        ...
+
+    def tls(self, asked: Tls) -> Tls:
+        """Return what the tool makes of the TLS that is asked for; it may look at more."""
         ...
 
     def write_files(self, plan: RunPlan) -> None:

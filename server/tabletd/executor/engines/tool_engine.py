@@ -49,7 +49,6 @@ from tabletd.executor.preflight.facts import Facts
 from tabletd.executor.states import Status
 from tabletd.executor.verify import drop_scratch
 from tabletd.mysql.pool import Pool
-from tabletd.mysql.settings import MySQLSettings
 from tabletd.processes.runner import LaunchSpec, Run, attach, has_begun, launch
 from tabletd.telemetry.tracing import span
 
@@ -172,7 +171,7 @@ class ToolEngine:
         proof = proof_of(self._tool, self._pool, plan, self._settings)
         completion = Completion(self._tool, plan.workspace, record, controls, lock, proof)
         supervision = Supervision(
-            self._tool, plan, self._settings, record, stop, controls, completion, lock
+            self._tool, plan, self._settings, record, stop, controls, completion
         )
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.DRY_RUN, record, supervision)
@@ -288,11 +287,8 @@ class ToolEngine:
         if not account.password:
             return
         await self._settings.confirm_lease()
-        settings = MySQLSettings(
-            host=self._planner.host,
-            port=await self._planner.port(),
-            user=account.user,
-            password=account.password,
+        settings = replace(
+            await self._planner.tools_login(), user=account.user, password=account.password
         )
         await end_connections(settings, () if account.is_temporary else tables)
 

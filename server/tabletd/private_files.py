@@ -1,0 +1,100 @@
+"""Files that hold a secret: nobody but the daemon and root may read or change them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import Final
+
+from tabletd.errors import Reason, TabletdError
+
+_ROOT: Final = 0
+# A service's password is root's, and the service reads it by its group.
+_FORBIDDEN_OF_ROOT: Final = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
+_FORBIDDEN: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_secret(path: Path, key: str) -> str:
+    """Return the password that a file holds, without the newline at its end.
+
+    Raises:
+        TabletdError: INVALID_CONFIG, as `read_private`.
+    """
+    return read_private(path, key).removesuffix("\n")
+
+
+def read_private(path: Path, key: str) -> str:
+    """Return the text of a file that only we and root may read.
+
+    Args:
+        path: the file.
+        key: the setting that names it.
+
+    Raises:
+        TabletdError: INVALID_CONFIG when it cannot be read, or others may read or write it.
+    """
+    try:
+        # A pipe would hold us up here for ever, and has its text once only.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            _check(path, os.fstat(descriptor), key)
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, key, error) from None
+
+
+def check_private(path: Path, key: str) -> None:
+    """Make sure that only we and root may read a file.
+
+    Args:
+        path: the file.
+        key: the setting that names it.
+
+    Raises:
+        TabletdError: INVALID_CONFIG when others may read or write it; the hint has the command.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, key, error) from None
+    _check(path, found, key)
+
+
+def _check(path: Path, found: os.stat_result, key: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise _refused(key, f"{path} is no ordinary file", "name a file that can be read again")
+    us = os.geteuid()
+    if us != _ROOT and found.st_uid not in (us, _ROOT):
+        raise _refused(
+            key,
+            f"{path} belongs to {_name(found.st_uid)}, who may read and change it",
+            f"chown {_name(us)} {path} && chmod 600 {path}",
+        )
+    is_roots = found.st_uid == _ROOT
+    if found.st_mode & (_FORBIDDEN_OF_ROOT if is_roots else _FORBIDDEN):
+        mode = stat.S_IMODE(found.st_mode)
+        raise _refused(
+            key,
+            f"other accounts of this machine may read or write {path} (mode {mode:04o})",
+            f"chmod {'640' if is_roots and us != _ROOT else '600'} {path}",
+        )
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _unreadable(path: Path, key: str, error: OSError | UnicodeDecodeError) -> TabletdError:
+    found = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+    return _refused(
+        key, f"cannot read {path}: {found}", "the file must be readable by the daemon's user"
+    )
+
+
+def _refused(key: str, what: str, hint: str) -> TabletdError:
+    return TabletdError(Reason.INVALID_CONFIG, f"{key}: {what}", hint=hint, key=key)
