@@ -226,7 +226,7 @@ class GhOst:
     async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
         if aborted := gh_ost_hang.aborted(log_text):
             return aborted
-        if not gh_ost_hang.has_timed_out(log_text):
+        if not gh_ost_status.cut_over_attempts(log_text):
             return None
         answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
         return gh_ost_hang.standstill(log_text, answer)

@@ -33,7 +33,8 @@ class EngineSettings:
         tool_host: address that tools connect to; empty: that of the pool, over loopback where the
             pool uses a socket.
         stop_grace_seconds: how long a tool may take to end by SIGTERM.
-        hang_seconds: how long a tool may stand still after it has said that it is in trouble.
+        hang_seconds: how long a tool may stand still, with no statement under way, once it may
+            hang; more than the 64 s that gh-ost may rest between two attempts to cut over.
         progress_interval_seconds: how often progress is written in a run's first two minutes.
         gh_ost_hooks_interval_seconds: gh-ost's `--hooks-status-interval`.
         retain_artifacts_seconds: gives how long dropped tables are kept, where a row does not say.
@@ -56,7 +57,7 @@ class EngineSettings:
     account_host: str = ""
     tool_host: str = ""
     stop_grace_seconds: float = 10.0
-    hang_seconds: float = 120.0
+    hang_seconds: float = 75.0
     progress_interval_seconds: float = 1.0
     gh_ost_hooks_interval_seconds: int = 5
     retain_artifacts_seconds: Callable[[], float] = lambda: 24 * 3600.0

@@ -171,7 +171,7 @@ class ToolEngine:
         proof = proof_of(self._tool, self._pool, plan, self._settings)
         completion = Completion(self._tool, plan.workspace, record, controls, lock, proof)
         supervision = Supervision(
-            self._tool, plan, self._settings, record, stop, controls, completion
+            self._tool, plan, self._settings, record, stop, controls, completion, lock
         )
         with span("migration.dry_run", migration_uuid=plan.facts.migration.migration_uuid):
             end = await self._run_phase(plan, Phase.DRY_RUN, record, supervision)
