@@ -206,11 +206,12 @@ build_mysql_80() {
     LD_LIBRARY_PATH=result/bin:result/lib result/bin/mysqld --version
 }
 
-# The plugin that tells who holds a metadata lock is in the package that brings the system service.
+# The plugins that tell who holds a metadata lock, and let accounts log in by ed25519, are in the
+# package that brings the system service.
 build_mariadb_plugins() {
     apt-get download "mariadb-server=$(dpkg-query -W -f '${Version}' mariadb-server-core)"
     dpkg-deb -x mariadb-server_*.deb package
-    mv package/usr/lib/mysql/plugin/metadata_lock_info.so result/
+    mv package/usr/lib/mysql/plugin/{metadata_lock_info,auth_ed25519}.so result/
 }
 
 build_mariadb_114() {
@@ -361,8 +362,10 @@ mysql_80() { place mysql-8.0 mysql-8.0.12 build_mysql_80; }
 mariadb_114() { place mariadb-11.4 mariadb-11.4.5 build_mariadb_114; }
 mariadb_plugins() {
     if [ -e /usr/lib/mysql/plugin/metadata_lock_info.so ]; then
-        say ok "MariaDB's metadata_lock_info (already there)"
+        say ok "MariaDB's metadata_lock_info and auth_ed25519 (already there)"
     else
+        # One of an earlier time, when less was taken.
+        [ -e "$tools/mariadb-plugins/auth_ed25519.so" ] || rm -rf "$tools/mariadb-plugins"
         place mariadb-plugins mariadb-plugins build_mariadb_plugins
     fi
 }

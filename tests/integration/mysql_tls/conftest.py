@@ -66,10 +66,9 @@ def _server(name: ReleaseName, directory: Path, options: tuple[str, ...]) -> Ite
 
 @pytest.fixture(scope="package")
 def secure_mariadb(trust: Trust, servers_directory: Path) -> Iterator[RealServer]:
-    """A MariaDB for 127.0.0.1 that knows ed25519."""
+    """A MariaDB whose certificate is for 127.0.0.1."""
     options = options_of(trust.authority, trust.authority.pair("the server", file="server"))
-    ed25519 = "--plugin-load-add=auth_ed25519"
-    yield from _server(ReleaseName.MARIADB, servers_directory / "tls-mariadb", (*options, ed25519))
+    yield from _server(ReleaseName.MARIADB, servers_directory / "tls-mariadb", options)
 
 
 @pytest.fixture(scope="package")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tabletd.access.renewal import Renewal
+from tabletd.app.logins import Logins
+from tabletd.config import load_config
 from tabletd.errors import MySQLUnavailable, Reason, TabletdError
 from tabletd.mysql.errors import ConnectionRefused
 from tabletd.mysql.pool import Pool
@@ -137,6 +141,9 @@ async def test_caching_sha2_password_works_with_tls_and_without(
 
 
 async def test_ed25519_works(secure_mariadb: RealServer, trust: Trust) -> None:
+    if not (Path(str(secure_mariadb.scalar("SELECT @@plugin_dir"))) / "auth_ed25519.so").exists():
+        pytest.skip("no auth_ed25519.so: run scripts/setup.sh mariadb-plugins")
+    secure_mariadb.query("INSTALL SONAME 'auth_ed25519'")
     secure_mariadb.query(
         "CREATE USER edward@'%' IDENTIFIED VIA ed25519 USING PASSWORD('p\u00e4ss') REQUIRE SSL"
     )
@@ -146,6 +153,28 @@ async def test_ed25519_works(secure_mariadb: RealServer, trust: Trust) -> None:
     error = await refusal(replace(account, password="wrong"))
     assert isinstance(error, ConnectionRefused)
     assert error.reason is Reason.MYSQL_ACCESS_DENIED
+
+
+async def test_a_password_that_was_changed_is_used_from_the_next_connection_on(
+    secure_mariadb: RealServer, trust: Trust, tmp_path: Path
+) -> None:
+    secure_mariadb.query("CREATE USER rotated@'%' IDENTIFIED BY 'before' REQUIRE SSL")
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("before\n")
+    flags = {
+        **{"tablet_alias": "zone1-0000000100", "keyspace": "shop"},
+        **{"mysql_port": secure_mariadb.port, "mysql_ssl_ca": trust.authority.ca},
+        **{"mysql_user": "rotated", "mysql_password_file": password},
+    }
+    logins = Logins(load_config(flags, {}).config)
+    renewal = Renewal([logins], lambda: None)
+    assert await cipher(logins.dba)
+    secure_mariadb.query("SET PASSWORD FOR rotated@'%' = PASSWORD('afterwards')")
+    assert (await refusal(logins.dba)).reason is Reason.MYSQL_ACCESS_DENIED
+    password.write_text("afterwards\n")
+    renewal.look()
+    assert await cipher(logins.dba)
 
 
 async def test_a_connection_with_tls_is_lent_again_and_ended_in_good_order(
