@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from tabletd.config_access import AccessConfig
+from tabletd.config_limits import LimitsConfig
 from tabletd.config_migrations import MigrationConfig
 from tabletd.config_mysql import (
     DEFAULTS_FILE,
@@ -37,7 +38,6 @@ from tabletd.config_values import (
     Address,
     Addresses,
     Alias,
-    Kind,
     Names,
     NotNegative,
     Port,
@@ -53,7 +53,7 @@ ENVIRONMENT_PREFIX: Final = "TABLETD_"
 CONFIG_PATH_VARIABLE: Final = "TABLETD_CONFIG"
 
 
-class Config(MySQLConfig, MigrationConfig, AccessConfig):
+class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
     """Every setting of `tabletd serve`; the description of each is its help text."""
 
     model_config = ConfigDict(
@@ -82,12 +82,6 @@ class Config(MySQLConfig, MigrationConfig, AccessConfig):
     grpc_port: Annotated[Port, Why("the port of the first tablet in Vitess's examples")] = Field(
         16100, description="gRPC port; 0 takes a free one."
     )
-    grpc_calls_max: Annotated[
-        int, Kind("calls"), Why("more than clients need; a flood is answered instead of queued")
-    ] = Field(256, ge=1, description="Unary calls at the same time; more get RESOURCE_EXHAUSTED.")
-    grpc_streams_max: Annotated[
-        int, Kind("streams"), Why("more than clients need; a flood is answered instead of queued")
-    ] = Field(256, ge=1, description="Streams at the same time; more get RESOURCE_EXHAUSTED.")
     http_bind: Annotated[
         str, Why("nobody but this machine reaches it before credentials are configured")
     ] = Field("127.0.0.1", description="Address of the HTTP port.")

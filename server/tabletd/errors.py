@@ -1,7 +1,7 @@
 """The one error type that leaves a component, and the reasons it can have.
 
 A `TabletdError` is raised where the fact is known and translated once, at the edge: by the gRPC
-interceptor to a status with `google.rpc.ErrorInfo`, by the web application to an HTTP status, by
+services to a status with `google.rpc.ErrorInfo`, by the web application to an HTTP status, by
 the scheduler to a migration's `message`. Its text is for an operator: what was found, what is
 needed; the hint says what to do.
 """
@@ -44,6 +44,7 @@ class Reason(StrEnum):
     LOCK_WAIT = "LOCK_WAIT"
     TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
     TOO_MANY_CALLS = "TOO_MANY_CALLS"
+    QUEUE_FULL = "QUEUE_FULL"
     SLOW_READER = "SLOW_READER"
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
     MYSQL_UNAVAILABLE = "MYSQL_UNAVAILABLE"

@@ -21,6 +21,7 @@ from tabletd.executor.engines.workspace import prune
 from tabletd.executor.executor import Executor, ExecutorSettings
 from tabletd.executor.explain import Explainer
 from tabletd.executor.gc import GarbageCollector, GCSettings, parse_lifecycle
+from tabletd.executor.queue_limit import QueueLimit
 from tabletd.executor.store import Store
 from tabletd.executor.strategy import Strategy
 from tabletd.executor.sweeper import SWEEP_SECONDS_MAX, Sweeper
@@ -136,7 +137,7 @@ def build_queue(
         throttling=throttler,
         throttler=ThrottlerDoor(app_rules, throttler.show_status),
         fence=fence,
-        admit=Admission(pool, allows_unsafe_cutover=config.allow_unsafe_cutover).check,
+        admit=_admission(config, store, pool, registry).check,
     )
     executor.init_db_config(config.keyspace, config.shard, config.database)
     sweeper = _build_sweeper(config, pool, store, executor, gc, engine_settings, registry)
@@ -193,6 +194,14 @@ def _engine_settings(
         probe_seconds=config.probe_timeout,
         verify=config.verify,
         verify_load=config.verify_load_percent / 100,
+    )
+
+
+def _admission(config: Config, store: Store, pool: Pool, registry: Registry) -> Admission:
+    return Admission(
+        pool,
+        allows_unsafe_cutover=config.allow_unsafe_cutover,
+        limit=QueueLimit(store, config.queued_migrations_max, registry),
     )
 
 

@@ -50,6 +50,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.LOCK_WAIT: StatusCode.ABORTED,
         Reason.TOO_MANY_CONNECTIONS: StatusCode.RESOURCE_EXHAUSTED,
         Reason.TOO_MANY_CALLS: StatusCode.RESOURCE_EXHAUSTED,
+        Reason.QUEUE_FULL: StatusCode.RESOURCE_EXHAUSTED,
         Reason.SLOW_READER: StatusCode.RESOURCE_EXHAUSTED,
         Reason.RESULT_TOO_LARGE: StatusCode.RESOURCE_EXHAUSTED,
         Reason.NO_PRIMARY: StatusCode.UNAVAILABLE,
