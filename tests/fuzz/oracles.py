@@ -76,8 +76,8 @@ _SHAPES: Final = tuple(
         r"SET (?:NAMES|SESSION|TRANSACTION|@@session\.|autocommit|lock_wait_timeout|STATEMENT)\b.*",
         r"START TRANSACTION.*|BEGIN|COMMIT|ROLLBACK|USE .*|KILL (?:QUERY )?\d+|DO .*",
         r"SHOW (?!CREATE TABLE `?secret).*",
-        r"SELECT (?:(?!\bFROM\b|\bINTO\b).)*",
-        rf"SELECT .*\bFROM\s+{_SEEN}.*",
+        r"SELECT\b(?:(?!\bFROM\b|\bINTO\b).)*",
+        rf"SELECT\b.*\bFROM\s*{_SEEN}.*",
         r"SELECT \* FROM `shop`\.`t` WHERE 1 = 0",  # for the columns' types
         r"SELECT user AS user, host AS host FROM mysql\.user WHERE user LIKE \? ESCAPE \?",
         rf"(?:INSERT|REPLACE) (?:IGNORE )?(?:INTO )?{_OURS}.*",

@@ -98,8 +98,13 @@ def set_level(level: str) -> None:
         max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
     )
     logging.getLogger("tabletd").setLevel(level.upper())
-    # It warns of every malformed request: who can reach the port could fill the log.
+    # They tell of every malformed request: who can reach a port could fill the log.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_strange_metadata)
+
+
+def _is_no_strange_metadata(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Invalid encoding on ")
 
 
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:

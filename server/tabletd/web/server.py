@@ -40,6 +40,10 @@ class _BoundedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, unless this connection has had its last answer already."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Its answer comes too late.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         try:
             super().send_400_response(msg)
         except LocalProtocolError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -81,6 +82,18 @@ async def test_a_body_that_breaks_after_its_answer_ends_the_connection(
                 assert await reader.read() == b""
         writer.close()
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_a_body_that_is_broken_from_the_start_is_refused_without_a_word_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served() as (port, _):
+        answer = await exchange(
+            port,
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n",
+        )
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_client_that_never_finishes_its_request_is_cut(

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tabletd.telemetry.logging import JsonFormatter, PlainFormatter
+from tabletd.telemetry.logging import JsonFormatter, PlainFormatter, set_level
 
 
 def record(message: str, *arguments: object, **facts: object) -> logging.LogRecord:
@@ -53,3 +53,12 @@ def test_a_secret_is_blotted_out_wherever_it_comes_from(
         line = formats.format(made)
         assert "sesame" not in line
         assert "***" in line
+
+
+def test_strange_metadata_of_a_caller_cannot_fill_the_log() -> None:
+    library, ours = logging.getLogger("grpc._cython.cygrpc"), logging.getLogger("tabletd")
+    level = ours.level
+    set_level("warning")
+    ours.setLevel(level)
+    assert not library.filter(record("Invalid encoding on b'\\xff'"))
+    assert library.filter(record("the server has ended"))
