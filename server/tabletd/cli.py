@@ -1,4 +1,4 @@
-"""The command `tabletd`: serve, config, grants, password, sandbox, demo.
+"""The command `tabletd`: serve, config, doctor, grants, password, sandbox, demo.
 
 A command's modules are imported when that command is asked for, so that `--help` answers at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
@@ -40,6 +40,7 @@ EXIT_USAGE: Final = 2
 _COMMANDS: Final = {
     "serve": "Run the daemon beside one MySQL or MariaDB server.",
     "config": "Check the configuration, show it with secrets hidden, or list all settings.",
+    "doctor": "Look at the machine and the server, and say what is fit and what is not.",
     "grants": "Print the SQL that gives the daemon's MySQL account what it needs, and no more.",
     "password": "Make an entry for the file of users.",
     "sandbox": "Start and stop throw-away servers with a daemon beside each.",
@@ -126,6 +127,17 @@ def _config_command() -> typer.Typer:
     return config
 
 
+def _doctor_command() -> typer.Typer:
+    cli_doctor = import_module("tabletd.cli_doctor")
+    doctor = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    doctor.command("doctor", help=_COMMANDS["doctor"])(
+        _with_config_flags(cli_doctor.doctor, cli_doctor.OPTIONS, cli_doctor.refuse)
+    )
+    return doctor
+
+
 def _grants_command() -> typer.Typer:
     cli_grants = import_module("tabletd.cli_grants")
     grants = typer.Typer(
@@ -180,6 +192,7 @@ def _demo_command() -> typer.Typer:
 _BUILDERS: Final[Mapping[str, Callable[[], Any]]] = {
     "serve": _serve_command,
     "config": _config_command,
+    "doctor": _doctor_command,
     "grants": _grants_command,
     "password": _password_command,
     "sandbox": _sandbox_command,
@@ -203,10 +216,9 @@ def _serve(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
 
 
 def _check(loaded: LoadedConfig, reread: Callable[[], LoadedConfig]) -> None:
-    from tabletd.config import SECRETS
+    from tabletd.app.logins import Logins
 
-    for name in SECRETS:
-        loaded.config.secret(name)
+    Logins(loaded.config)
     if loaded.config.topology_file is not None:
         from tabletd.topology import read_layout
 
@@ -235,7 +247,9 @@ def _reference(
 
 
 def _with_config_flags(
-    command: Callable[..., None], options: Sequence[inspect.Parameter] = ()
+    command: Callable[..., None],
+    options: Sequence[inspect.Parameter] = (),
+    refuse: Callable[..., NoReturn] | None = None,
 ) -> Callable[..., None]:
     """Give a command one flag for each setting that is no secret, and `--config`.
 
@@ -243,6 +257,8 @@ def _with_config_flags(
         command: is called with the configuration, a function that reads it again, and its options
             by name.
         options: its own, shown first.
+        refuse: is called with the error and the options when the configuration is wrong; by default
+            that is said, and the process ends.
     """
     from tabletd.config import CONFIG_PATH_VARIABLE, KEYS, SECRETS, Config, load_config
     from tabletd.config_reference import flag_names
@@ -258,7 +274,12 @@ def _with_config_flags(
             return load_config(flags, environment, path)
 
         try:
-            loaded = load()
+            try:
+                loaded = load()
+            except TabletdError as error:
+                if refuse is None:
+                    raise
+                refuse(error, **own)
             for name in SECRETS:  # children must not inherit what only the daemon needs
                 os.environ.pop(f"TABLETD_{name.upper()}", None)
             command(loaded, load, **own)
