@@ -132,7 +132,8 @@ async def create_account(
             Reason.MISSING_GRANT,
             f"cannot make the migration's MySQL account: {error.message}",
             hint="GRANT CREATE USER ON *.* to tabletd's account, and with GRANT OPTION what the "
-            f"migration needs ({'; '.join(grants)}); or configure migration_user",
+            f"migration needs ({'; '.join(grants)}), as `tabletd grants` prints it; or configure "
+            "migration_user",
         ) from error
 
 
