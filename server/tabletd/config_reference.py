@@ -65,15 +65,16 @@ prints, made from the settings themselves; without `--format` the same comes as 
 A flag comes before an environment variable, that before the TOML file (`--config`, or
 `TABLETD_CONFIG`), that before the default. The name of a setting is its key in the file; its flag
 and its variable stand below it. `tabletd config check` says whether all of them are valid,
-`tabletd config show` where each value comes from.
+`tabletd config show` where each value comes from, `tabletd doctor` whether the machine and the
+server are fit for them.
 
 A **duration** is `250ms`, `10s`, `1h30m`, or a number of seconds. A **list** is a TOML list, or
 text with commas between. A **switch** is true or false, and has two flags. Secrets have no flag:
 everybody on a machine can read the arguments of a process.
 
 **SIGHUP** says whether the daemon takes a changed value over when it gets that signal; all others
-need a [restart](restart.md), which interrupts no migration. The files that the settings about who
-may call, and about calls to other daemons, name are read again by themselves when they change.
+need a [restart](restart.md), which interrupts no migration. The files with passwords, certificates
+and keys that settings name are read again by themselves when they change.
 """
 
 
