@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,3 +81,28 @@ def secure_mysql(trust: Trust, servers_directory: Path) -> Iterator[RealServer]:
         servers_directory / "tls-mysql",
         options_of(trust.authority, pair),
     )
+
+
+@contextmanager
+def taking_nothing_else(server: RealServer) -> Generator[None]:
+    """Let a server refuse connections without TLS, and note down who comes in."""
+    server.query("SET GLOBAL require_secure_transport = ON")
+    server.query("SET GLOBAL log_bin_trust_function_creators = 1")
+    server.query("SET GLOBAL log_output = 'TABLE'")
+    server.query("TRUNCATE mysql.general_log")
+    server.query("SET GLOBAL general_log = ON")
+    try:
+        yield
+    finally:
+        server.query("SET GLOBAL general_log = OFF")
+        server.query("SET GLOBAL require_secure_transport = OFF")
+
+
+def logins(server: RealServer, user: str) -> set[str]:
+    """Return how an account came in: MySQL says `SSL/TLS`, or whatever the way was."""
+    sql = (
+        "SELECT argument FROM mysql.general_log WHERE command_type = 'Connect' "
+        "AND argument LIKE %s AND argument NOT LIKE 'Access denied%%'"
+    )
+    found = [str(text) for (text,) in server.query(sql, (f"{user}%",))]
+    return {text.rpartition(" using ")[2].strip("'") for text in found}

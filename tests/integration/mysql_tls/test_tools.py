@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +13,10 @@ from tabletd.executor.states import Status
 from tabletd.mysql.tls import TlsMode
 from tabletd.sandbox.daemons import gh_ost_path
 from tests.integration.engines.rig import Record, Rig, rig_on
-from tests.integration.mysql_tls.conftest import Trust
+from tests.integration.mysql_tls.conftest import Trust, logins, taking_nothing_else
 from tests.support.servers import RealServer
 
 ADD = "ALTER TABLE orders ADD COLUMN extra INT"
-
-
-@contextmanager
-def taking_nothing_else(server: RealServer) -> Generator[None]:
-    server.query("SET GLOBAL require_secure_transport = ON")
-    server.query("SET GLOBAL log_bin_trust_function_creators = 1")
-    server.query("SET GLOBAL log_output = 'TABLE'")
-    server.query("TRUNCATE mysql.general_log")
-    server.query("SET GLOBAL general_log = ON")
-    try:
-        yield
-    finally:
-        server.query("SET GLOBAL general_log = OFF")
-        server.query("SET GLOBAL require_secure_transport = OFF")
-
-
-def logins(server: RealServer, user: str) -> set[str]:
-    """Return how an account came in: MySQL says `SSL/TLS`, or whatever the way was."""
-    sql = (
-        "SELECT argument FROM mysql.general_log WHERE command_type = 'Connect' "
-        "AND argument LIKE %s AND argument NOT LIKE 'Access denied%%'"
-    )
-    found = [str(text) for (text,) in server.query(sql, (f"{user}%",))]
-    return {text.rpartition(" using ")[2].strip("'") for text in found}
 
 
 async def run(rig: Rig, strategy: Strategy, **settings: Any) -> Record:
