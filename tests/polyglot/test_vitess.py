@@ -31,7 +31,7 @@ def _certificate_flags(daemons: Daemons, name: str, prefix: str, joint: str = "_
 
 def _password_flags(daemons: Daemons, password: str, prefix: str, joint: str = "_") -> list[str]:
     """Return the flags with which a program of Vitess gives a password."""
-    file = daemons.directory / f"paul-{len(password)}.json"
+    file = daemons.directory / f"{'right' if password == PASSWORD else 'wrong'}.json"
     file.write_text(json.dumps({"Username": "paul", "Password": password}))
     creds = "--grpc_auth_static_client_creds".replace("_", joint)
     return [_NAMES[joint].format(prefix, "ca"), str(daemons.authority.ca), creds, str(file)]
