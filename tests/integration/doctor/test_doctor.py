@@ -142,6 +142,12 @@ def test_a_tool_that_is_not_where_it_is_said_to_be_is_unfit(
     assert any("percona-toolkit" in finding.remedy for finding in found)
 
 
+needs_gh_ost = pytest.mark.skipif(
+    gh_ost_path() is None, reason="no gh-ost: run scripts/setup.sh gh-ost"
+)
+
+
+@needs_gh_ost
 def test_gh_ost_is_unfit_where_the_binary_log_holds_statements(
     mysql57: RealServer, tmp_path: Path
 ) -> None:
@@ -153,6 +159,7 @@ def test_gh_ost_is_unfit_where_the_binary_log_holds_statements(
     assert any(text.startswith("binlog_format") for _, text, _ in of(lines, "server variables"))
 
 
+@needs_gh_ost
 def test_gh_ost_is_unfit_without_a_binary_log(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server(ReleaseName.MYSQL_57, options=("--skip-log-bin",))
     create_daemon_account(server.server, keyspace=KEYSPACE)
