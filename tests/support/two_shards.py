@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import grpc.aio
 
+from tabletd.mysql.privileges import Feature
 from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, restart_daemon, start_daemon
 from tabletd.sandbox.ledger import is_serving
@@ -39,13 +41,24 @@ _FINISHED: Final = frozenset(
 class TwoShards:
     """Two servers and their daemons; every method blocks.
 
+    Args:
+        servers: for the two shards.
+        directory: of the daemons.
+        also: what the daemons' account may do that is not usual.
+
     Attributes:
         servers: by shard.
         daemons: by shard.
         topology: the file that the daemons know each other by.
     """
 
-    def __init__(self, servers: tuple[RealServer, RealServer], directory: Path) -> None:
+    def __init__(
+        self,
+        servers: tuple[RealServer, RealServer],
+        directory: Path,
+        *,
+        also: Collection[Feature] = (),
+    ) -> None:
         self.servers = dict(zip(SHARDS, servers, strict=True))
         self.topology = directory / "topology.toml"
         numbers = free_ports(4)
@@ -54,7 +67,7 @@ class TwoShards:
         for server in servers:
             server.reset()
             server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
-            create_daemon_account(server.server, keyspace=KEYSPACE)
+            create_daemon_account(server.server, keyspace=KEYSPACE, also=also)
         write_topology(
             self.topology,
             KEYSPACE,

@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from tabletd.executor.names import create_uuid
+from tabletd.mysql.privileges import Feature
 from tabletd.sandbox.daemons import gh_ost_path
 from tabletd.sandbox.releases import ReleaseName, find_release
 from tests.support.logs import daemon_logs
 from tests.support.servers import RealServer, missing_release
 from tests.support.two_shards import SHARDS, TwoShards
 from tests.support.vtctldclient import VERSIONS, VtctldClient, missing_program
+
+
+# What clients ask for here and MySQL 5.7 wants SUPER for.
+_ALSO = (Feature.FORCE_CUT_OVER, Feature.READ_ONLY)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def fleet(
     first: RealServer = request.getfixturevalue(fixture)
     second = RealServer(find_release(release), servers_directory / f"{directory.name}-second")
     try:
-        shards = TwoShards((first, second), directory)
+        shards = TwoShards((first, second), directory, also=_ALSO)
         try:
             server = shards.daemons[SHARDS[0]].grpc
             clients = {
