@@ -17,7 +17,6 @@ from tests.support.servers import RealServer, missing_release
 from tests.support.two_shards import SHARDS, TwoShards
 from tests.support.vtctldclient import VERSIONS, VtctldClient, missing_program
 
-
 # What clients ask for here and MySQL 5.7 wants SUPER for.
 _ALSO = (Feature.FORCE_CUT_OVER, Feature.READ_ONLY)
 
