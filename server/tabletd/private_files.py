@@ -69,8 +69,8 @@ def _check(path: Path, found: os.stat_result, key: str) -> None:
     if us != _ROOT and found.st_uid not in (us, _ROOT):
         raise _refused(
             key,
-            f"{path} belongs to {_name(found.st_uid)}, who may read and change it",
-            f"chown {_name(us)} {path} && chmod 600 {path}",
+            f"{path} belongs to {account_name(found.st_uid)}, who may read and change it",
+            f"chown {account_name(us)} {path} && chmod 600 {path}",
         )
     is_roots = found.st_uid == _ROOT
     if found.st_mode & (_FORBIDDEN_OF_ROOT if is_roots else _FORBIDDEN):
@@ -82,7 +82,8 @@ def _check(path: Path, found: os.stat_result, key: str) -> None:
         )
 
 
-def _name(uid: int) -> str:
+def account_name(uid: int) -> str:
+    """Return the name of an account of this machine, its number where it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

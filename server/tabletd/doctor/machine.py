@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import resource
 import stat
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from tabletd.doctor.findings import Check, Finding, aside, fail, ok, refused, wa
 from tabletd.doctor.ports import ports
 from tabletd.doctor.service import service
 from tabletd.errors import TabletdError
-from tabletd.private_files import check_private
+from tabletd.private_files import account_name, check_private
 from tabletd.topology import read_layout
 
 _ROOT: Final = 0
@@ -59,7 +58,7 @@ def configuration(machine: Machine) -> Sequence[Finding]:
 
 def user(machine: Machine) -> Sequence[Finding]:
     """The doctor sees what the daemon will see."""
-    name = pwd.getpwuid(os.geteuid()).pw_name
+    name = account_name(os.geteuid())
     if os.geteuid() == _ROOT:
         return [
             warn(
@@ -133,7 +132,7 @@ def directories(machine: Machine) -> Sequence[Finding]:
 def _directory(key: str, path: Path, *, is_private: bool = True) -> Finding:
     there = _nearest(path)
     if not os.access(there, os.W_OK | os.X_OK):
-        name = pwd.getpwuid(os.geteuid()).pw_name
+        name = account_name(os.geteuid())
         what = "cannot be written" if there == path else f"cannot be made in {there}"
         return fail(
             f"{key}: {path} {what} by {name}", f"install -d -m 700 -o {name} {path}  # as root"
@@ -144,14 +143,16 @@ def _directory(key: str, path: Path, *, is_private: bool = True) -> Finding:
     if is_private and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return fail(f"{key}: others may write into {path}", f"chmod 700 {path}")
     if is_private and found.st_uid not in (os.geteuid(), _ROOT):
-        owner = pwd.getpwuid(found.st_uid).pw_name
+        owner = account_name(found.st_uid)
         return warn(f"{key}: {path} belongs to {owner}", f"run the daemon as {owner}, or chown it")
     return ok(f"{key}: {path} can be written")
 
 
 def _nearest(path: Path) -> Path:
-    """Return the path, or what is there of it."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    """Return the path, or what is there of it for us to see."""
+    # Where we may not look, Path.exists raises.
+    places = (path, *path.parents)
+    return next(place for place in places if os.path.exists(place))
 
 
 def limits(machine: Machine) -> Sequence[Finding]:

@@ -39,11 +39,11 @@ def _port(key: str, address: Address, path: Path | None) -> Finding:
         return ok(f"{key}: {address} is free")
     if problem.errno == errno.EADDRINUSE:
         return _taken(key, address, path)
-    bind = key.partition("_")[0] + "_bind"
-    return fail(
-        f"{key}: {address} cannot be listened on: {problem.strerror}",
-        f"set {bind} to an address of this machine (ip -brief address), {key} above 1023",
-    )
+    remedy = f"set {key} above 1023"
+    if problem.errno != errno.EACCES:
+        bind = key.partition("_")[0] + "_bind"
+        remedy = f"set {bind} to an address of this machine (ip -brief address)"
+    return fail(f"{key}: {address} cannot be listened on: {problem.strerror}", remedy)
 
 
 def _any_port(key: str) -> Finding:
