@@ -17,6 +17,9 @@ from tests.integration.mysql_tls.conftest import Trust, logins, taking_nothing_e
 from tests.support.servers import RealServer
 
 ADD = "ALTER TABLE orders ADD COLUMN extra INT"
+needs_gh_ost = pytest.mark.skipif(
+    gh_ost_path() is None, reason="no gh-ost: run scripts/setup.sh gh-ost"
+)
 
 
 async def run(rig: Rig, strategy: Strategy, **settings: Any) -> Record:
@@ -62,6 +65,7 @@ async def test_pt_osc_shows_the_certificate_and_looks_at_the_servers(
         assert logins(server, "mover") == {"SSL/TLS"}
 
 
+@needs_gh_ost
 async def test_gh_ost_shows_the_certificate_and_looks_at_the_servers(
     secure_mysql: RealServer, trust: Trust, tmp_path: Path
 ) -> None:
@@ -78,6 +82,7 @@ async def test_gh_ost_shows_the_certificate_and_looks_at_the_servers(
         assert logins(server, "mover") == {"SSL/TLS"}
 
 
+@needs_gh_ost
 async def test_gh_ost_is_refused_beforehand_where_only_the_name_is_wrong(
     secure_mysql: RealServer, trust: Trust, tmp_path: Path
 ) -> None:
