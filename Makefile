@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test check protos protos-check bench soak faults faults-all dist dist-test deb deb-test sandbox clean
+.PHONY: help setup setup-tests demo test check protos protos-check bench fuzz soak faults faults-all dist dist-test deb deb-test sandbox clean
 
 help:
 	@echo "tabletd: replication lag and online schema changes for MySQL and MariaDB, driven over gRPC"
@@ -33,6 +33,9 @@ faults: setup-tests ## migrations under random faults: RUNS=1 SEED=random TOOL=g
 
 faults-all: setup-tests ## every kind of fault with each tool, once: SEED=random TOOL=gh-ost|pt-osc
 	@.venv/bin/python -m tests.faults --all $(if $(SEED),--seed $(SEED)) $(if $(TOOL),--tool $(TOOL))
+
+fuzz: setup-tests ## hostile input at everything: INPUTS=100000 TARGET=vexec|ddl|flags|commands|callback|config|grpc-bytes|unfinished SEED=random
+	@.venv/bin/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## measure lag, throughput and overhead, as tables and pictures: ONLY=lag-error,rest
 	@scripts/setup.sh libfaketime matplotlib

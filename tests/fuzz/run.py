@@ -30,7 +30,7 @@ class Report:
         target: its name.
         inputs: how many were sent.
         finds: what was wrong, once each, with an input that shows it.
-        begin_bytes: memory when a tenth of the inputs had been sent.
+        begin_bytes: memory when a tenth of the inputs had been sent; 0: all were sent at once.
         end_bytes: memory at the end.
         seconds: for all.
     """
@@ -50,7 +50,7 @@ class Report:
 
 
 async def fuzz(
-    target: Target, under: Field, *, inputs: int, seed: int | str, batch: int = _BATCH
+    target: Target, under: Field, *, inputs: int, seed: str, batch: int = _BATCH
 ) -> Report:
     """Send inputs to a target.
 
@@ -78,7 +78,8 @@ async def fuzz(
             )
     report.seconds = time.monotonic() - began
     report.end_bytes = under.resident_bytes()
-    if report.end_bytes > report.begin_bytes + GROWTH_BYTES_MAX:
+    target.end()
+    if report.begin_bytes and report.end_bytes > report.begin_bytes + GROWTH_BYTES_MAX:
         grown = (report.end_bytes - report.begin_bytes) / 1e6
         report.add(f"memory grew by {grown:.0f} MB", "all inputs together")
     return report

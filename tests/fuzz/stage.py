@@ -96,7 +96,7 @@ class Stage:
             data = file.read()
         self._log_offset += len(data)
         lines = data.decode("utf-8", "replace").splitlines()
-        found = of_log(iter(lines)) + self.statements.news()
+        found = of_log(lines) + self.statements.news()
         tables = [str(name) for (name,) in self.server.query(f"SHOW TABLES IN {_KEYSPACE}")]
         if tables != ["t"]:
             found.append(f"the schema's tables are {tables}")

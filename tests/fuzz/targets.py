@@ -47,12 +47,14 @@ class Target:
         draw: makes an input.
         send: hands it in; returns what is wrong with the answer, '' for nothing.
         needs_daemon: whether there must be one; else everything is in this process.
+        end: lets go what was held on to.
     """
 
     name: str
     draw: Callable[[random.Random], Any]
     send: Callable[[Field, Any], Awaitable[str]]
     needs_daemon: bool = True
+    end: Callable[[], None] = lambda: None
 
 
 async def _answered(call: Awaitable[object]) -> str:
@@ -247,6 +249,14 @@ class Unfinished:
             oldest.transport.abort()
         return ""
 
+    def end(self) -> None:
+        """Let go of all."""
+        while self._open:
+            writer = self._open.pop()  # one that is forgotten before it is closed is warned of
+            writer.transport.abort()
+
+
+_UNFINISHED: Final = Unfinished()
 
 TARGETS: Final = (
     Target("vexec", grammars.vexec_statement, _vexec),
@@ -256,7 +266,7 @@ TARGETS: Final = (
     Target("callback", frames.http_request, _callback),
     Target("config", grammars.settings, _configure, needs_daemon=False),
     Target("grpc-bytes", _grpc_bytes, _send_bytes),
-    Target("unfinished", frames.unfinished, Unfinished().send),
+    Target("unfinished", frames.unfinished, _UNFINISHED.send, end=_UNFINISHED.end),
 )
 
 

@@ -42,6 +42,7 @@ from tabletd_pb import (
 
 logger = logging.getLogger(__name__)
 
+_LOOK_SECONDS: Final = 3600.0
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -139,7 +140,9 @@ class GrpcServer:
         """
         while True:
             try:
-                await self.server.wait_for_termination()
+                # With a limit the library shields what `stop` waits for from the end of this task.
+                if await self.server.wait_for_termination(_LOOK_SECONDS):
+                    continue
             except Exception as error:
                 logger.error("the gRPC server ended by itself and is made anew: %s", error)
             else:

@@ -65,3 +65,13 @@ async def test_a_path_that_is_no_text_does_not_close_the_port(
         for _ in range(3):
             await send_a_path_that_is_no_text(bench)
             await eventually(lambda: answers(bench))
+
+
+async def test_a_server_can_be_stopped_after_nobody_keeps_it_any_more() -> None:
+    async with grpc_bench() as bench:
+        keeping = asyncio.ensure_future(bench.server.keep_listening())
+        assert await answers(bench)
+        keeping.cancel()
+        await asyncio.wait({keeping})
+        async with asyncio.timeout(60):
+            await bench.server.server.stop(None)
