@@ -156,6 +156,11 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
     replicas_sql: Addresses = Field(
         (), description="MySQL addresses (host:port) of replicas without a daemon, comma-separated."
     )
+    primary_sql: Address | None = Field(
+        None,
+        description="MySQL address (host:port) of the shard's primary where it has no daemon: lag "
+        "is measured by its GTID position then.",
+    )
     topology_file: Annotated[Path | None, Reloadable()] = Field(
         None,
         description="TOML file with every tablet of the cluster; default: this tablet alone.",

@@ -46,7 +46,7 @@ GROUPS: Final[Sequence[tuple[str, Sequence[str]]]] = (
     ("Tools and their directories", ("*_path", "run_directory", "migration_*", "*_cutover")),
     ("What is kept after a migration", ("retain_artifacts", "*gc_*", "log_retention")),
     ("Throttling", ("throttle_*",)),
-    ("Other tablets", ("replicas*", "topology_file")),
+    ("Other tablets", ("replicas*", "primary_sql", "topology_file")),
     ("Calls to other daemons", ("tablet_manager_*", "grpc_auth_static_client_creds")),
     ("Who may call", ("grpc_*", "insecure_listen", "http_open_pages", "audit_log")),
     ("Log and end", ("log_*", "on_stop", "shutdown_grace")),

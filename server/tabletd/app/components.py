@@ -33,6 +33,7 @@ from tabletd.heartbeat.settings import (
     WriteMode,
     bounded_interval_seconds,
 )
+from tabletd.heartbeat.sql_primary import SqlPrimary
 from tabletd.lease import Lease
 from tabletd.mysql.pool import Pool
 from tabletd.tablet import RoleListener, Tablet, TabletAlias, TabletSettings, TabletType
@@ -60,6 +61,7 @@ class Pools:
         vexec: the SELECTs of VExec.
         throttler: the metrics of our server.
         replicas_sql: the metrics of replicas without a daemon, by address.
+        primary_sql: the position of a primary without one; None: it has one.
     """
 
     lease: Pool
@@ -72,6 +74,7 @@ class Pools:
     vexec: Pool
     throttler: Pool
     replicas_sql: Mapping[str, Pool]
+    primary_sql: Pool | None
 
     def all(self) -> tuple[Pool, ...]:
         """Return each of them."""
@@ -169,7 +172,7 @@ def build_components(config: Config, http: Address) -> Components:
     lease = _build_lease(config, pools, registry)
     access, peers = Access(access_settings(config), registry), Peers(peer_settings(config))
     topology = _build_topology(config, clock, peers)
-    primary = PrimaryDaemon(topology, keyspace=config.keyspace, shard=config.shard)
+    primary = _build_primary(config, pools, topology, clock)
     tracker = _build_tracker(config, pools, lease, primary, clock, registry)
     watcher = ReplicaWatcher(_watcher_settings(config), clock=clock, peers=peers)
     throttling = build_throttling(
@@ -215,6 +218,13 @@ def build_components(config: Config, http: Address) -> Components:
         pools=pools,
         registry=registry,
     )
+
+
+def _build_primary(
+    config: Config, pools: Pools, topology: StaticTopology, clock: Clock
+) -> PrimaryDaemon:
+    server = None if pools.primary_sql is None else SqlPrimary(pools.primary_sql, clock)
+    return PrimaryDaemon(topology, keyspace=config.keyspace, shard=config.shard, server=server)
 
 
 def _build_tracker(
@@ -316,14 +326,17 @@ def _build_pools(config: Config, logins: Logins, registry: Registry) -> Pools:
         vexec=pool("VExecPool", _CALLS_POOL_SIZE, raw=True),
         throttler=pool("ThrottlerPool", 1),
         replicas_sql={
-            address: _replica_pool(logins, address, number)
+            address: _distant_pool(logins, address, f"ReplicaPool{number}")
             for number, address in enumerate(config.replicas_sql, 1)
         },
+        primary_sql=_distant_pool(logins, config.primary_sql, "PrimaryPool")
+        if config.primary_sql
+        else None,
     )
 
 
-def _replica_pool(logins: Logins, address: str, number: int) -> Pool:
-    pool = Pool(logins.at(address), name=f"ReplicaPool{number}", size_max=1)
+def _distant_pool(logins: Logins, address: str, name: str) -> Pool:
+    pool = Pool(logins.at(address), name=name, size_max=1)
     return logins.feed(pool, lambda: logins.at(address))
 
 

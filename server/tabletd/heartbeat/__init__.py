@@ -10,6 +10,7 @@ from tabletd.heartbeat.settings import (
     WriteMode,
     bounded_interval_seconds,
 )
+from tabletd.heartbeat.sql_primary import SqlPrimary
 from tabletd.heartbeat.writer import Writer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LagState",
     "Reader",
     "ReplTracker",
+    "SqlPrimary",
     "TrackerMode",
     "WriteMode",
     "Writer",

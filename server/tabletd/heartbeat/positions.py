@@ -18,7 +18,7 @@ from tabletd.mysql.position import is_position_covered
 _MARKS_KEPT_MAX: Final = 600
 # Positions are told each second; the next ones may take their time.
 _FRESH_NS_MAX: Final = 5 * NANOSECONDS_PER_SECOND
-_CAUSE: Final = "the primary's daemon writes no heartbeats: by the primary's GTID position"
+_CAUSE: Final = "no daemon writes heartbeats on the primary: by its GTID position"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,18 @@ from itertools import count
 
 import pytest
 
-from tabletd.heartbeat import HeartbeatSettings, LagMethod, LagState, WriteMode
+from tabletd.errors import Reason, TabletdError
+from tabletd.heartbeat import (
+    HeartbeatSettings,
+    LagMethod,
+    LagState,
+    SqlPrimary,
+    WriteMode,
+    WriterQuestion,
+)
 from tests.conftest import StartServer
 from tests.support.lag_chain import RunningTracker, SkewedClock, WriterLine, running_tracker
+from tests.support.pools import pool_of
 from tests.support.servers import Pair, RealServer
 from tests.support.tablets import heartbeat_settings
 from tests.support.waiting import eventually
@@ -225,6 +234,8 @@ async def test_a_replica_of_a_replica_measures_its_whole_way(
 
 
 async def test_without_heartbeats_the_primarys_position_tells_the_lag(any_pair: Pair) -> None:
+    # A server that has committed nothing has no position.
+    any_pair.primary.script("CREATE DATABASE begun")
     settings = replace(SETTINGS, writes=WriteMode.OFF)
     async with measured(any_pair, settings=settings, clock=SkewedClock(-900, 150)) as both:
         lag = await both.replica.reaches(
@@ -238,6 +249,39 @@ async def test_without_heartbeats_the_primarys_position_tells_the_lag(any_pair: 
         assert both.replica.lag.method is LagMethod.GTID
         any_pair.replica.script("START SLAVE SQL_THREAD")
         await eventually(lambda: both.replica.lag.lower_ns == 0)
+
+
+async def test_of_a_primary_without_a_daemon_its_servers_position_tells_the_lag(
+    any_pair: Pair,
+) -> None:
+    any_pair.primary.script("CREATE DATABASE begun")
+    any_pair.catch_up()
+    clock = SkewedClock(-900, 150)
+    async with (
+        pool_of(any_pair.primary) as pool,
+        running_tracker(
+            any_pair.replica, SETTINGS, clock=clock, daemon=SqlPrimary(pool, clock)
+        ) as replica,
+    ):
+        await replica.tracker.make_non_primary()
+        await replica.look_at_server()
+        await replica.reaches(state=LagState.MEASURED, method=LagMethod.GTID, lower_ns=0, error="")
+        any_pair.replica.script("STOP SLAVE SQL_THREAD")
+        any_pair.primary.script("CREATE DATABASE later")
+        await eventually(lambda: (replica.lag.lower_ns or 0) > SECOND_NS)
+        assert replica.lag.method is LagMethod.GTID
+        any_pair.replica.script("START SLAVE SQL_THREAD")
+        await eventually(lambda: replica.lag.lower_ns == 0)
+
+
+async def test_a_server_that_replicates_itself_is_not_taken_for_the_primary(
+    any_pair: Pair,
+) -> None:
+    async with pool_of(any_pair.replica) as pool:
+        question = WriterQuestion(0, 0, want_heartbeats=False, want_position=True)
+        with pytest.raises(TabletdError, match="replicates from another server") as refusal:
+            await SqlPrimary(pool, SkewedClock()).ask(question, timeout_seconds=60)
+        assert refusal.value.reason is Reason.NOT_PRIMARY
 
 
 async def test_heartbeats_that_are_off_are_not_written(any_server: RealServer) -> None:
