@@ -222,7 +222,7 @@ async def _kill_others(session: Session, user: str, marks: Sequence[str]) -> boo
     ]
     for number in counted:
         try:
-            await session.execute(f"KILL {number}")
+            await session.execute(f"KILL {int(number)}")
         except MySQLError as error:
             if error.errno not in _ENDING:
                 raise

@@ -257,7 +257,7 @@ class Endings:
 async def end_blocker(session: Session, blocker: Blocker) -> bool:
     """End a connection; returns False where the account may not."""
     try:
-        await session.execute(f"KILL {blocker.id}")
+        await session.execute(f"KILL {int(blocker.id)}")
     except MySQLError as error:
         if error.errno in _NOT_ALLOWED:
             return False

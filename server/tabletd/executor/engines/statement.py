@@ -77,7 +77,7 @@ async def end_statements(pool: Pool, nonce: str) -> None:
 
 async def _kill(pool: Pool, connection_id: int) -> None:
     try:
-        await pool.execute(f"KILL QUERY {connection_id}")
+        await pool.execute(f"KILL QUERY {int(connection_id)}")
     except TabletdError as error:
         if not isinstance(error, MySQLError) or error.errno != NO_SUCH_THREAD:
             _logger.warning("cannot end the statement of a stopped migration: %s", error)

@@ -110,7 +110,8 @@ def changes_to(
         if keys.get(name) == key:
             continue
         if name in keys:
-            changes.append("DROP PRIMARY KEY" if name == "PRIMARY" else f"DROP KEY `{name}`")
+            is_primary = name == "PRIMARY"
+            changes.append("DROP PRIMARY KEY" if is_primary else f"DROP KEY {identifier(name)}")
         changes.append(f"ADD {table.clauses[name]}")
     return changes
 
