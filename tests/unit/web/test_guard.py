@@ -83,11 +83,11 @@ async def test_a_password_opens_every_page(users: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["Basic", "Basic !", "Basic /w==", "Bearer x", "Basic eA==", b"Basic \xfc\xfb"]
+    "header", ["Basic", "Basic !", "Basic /w==", "Bearer x", "Basic eA==", "Basic ü"]
 )
 async def test_a_login_that_cannot_be_read_is_none(users: Path, header: str) -> None:
     async with client_from(FAR, users) as client:
-        answer = await client.get("/debug/vars", headers={"Authorization": header.encode()})
+        answer = await client.get("/debug/vars", headers={b"Authorization": header.encode()})
         assert answer.status_code == 401
 
 
