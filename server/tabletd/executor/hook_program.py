@@ -27,7 +27,7 @@ def read_values(path: str) -> dict[str, str]:
 def write_values(path: str, values: dict[str, str]) -> None:
     """Write `name=value` lines so that a reader sees all of them or none."""
     scratch = f"{path}.{os.getpid()}.tmp"
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         for name, value in values.items():
             file.write(f"{name}={value.replace(chr(10), ' ')}\n")
