@@ -12,7 +12,7 @@ block() { sed -n "/^## Go\$/,/^## /{/^\`\`\`$1\$/,/^\`\`\`\$/p}" "$root/docs/cli
 mkdir -p source/page source/bin
 cd source
 cp "$here"/*.go "$here/go.mod" "$here/go.sum" .
-ln -s "$root/protos" protos
+cp -r "$root/protos" protos
 go mod download
 block go >page/main.go
 # The page's protoc may be any; this one is in our environment.

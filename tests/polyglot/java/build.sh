@@ -27,7 +27,7 @@ for program in protoc protoc-gen-grpc-java; do
 done
 (cd include && jar xf ../lib/protobuf-java-[0-9]*.jar google)
 
-ln -s "$root/protos" protos
+cp -r "$root/protos" protos
 block java >Example.java
 {
     PATH=$PWD/bin:$PATH sh -euc "$(block sh)" &&
