@@ -99,7 +99,7 @@ _SHAPES: Final = tuple(
         rf"LOCK TABLES {_OURS}.*|UNLOCK TABLES",
         # An empty copy, on which a change is tried before it is explained.
         rf"CREATE TABLE {_TRIED} LIKE `shop`\.`\w+`|DROP TABLE {_TRIED}",
-        rf"(?:ALTER|CREATE|DROP)\b[^`.]*{_TRIED}(?:(?!{_BEYOND}).)*",
+        rf"(?:ALTER|CREATE|DROP)\b[^`]*{_TRIED}(?:(?!{_BEYOND}).)*",
         # The server is to read a submitted statement; nothing is executed.
         r"PREPARE \w+ FROM \?|PREPARE \w+ FROM @\w+|DEALLOCATE PREPARE \w+|DROP PREPARE \w+",
     )

@@ -108,6 +108,7 @@ _OF_STRANGE_CALLERS: Final = (
     "Invalid encoding on ",
     "Unexpected [UnicodeDecodeError] raised by servicer method",
     "Failed sending error status from server",
+    "ExecuteBatchError raised in core by servicer method",
 )
 
 
