@@ -36,7 +36,7 @@ async def test_damage_behind_the_writers_backs_and_what_is_left_are_named() -> N
     async def begin(stage: Stage) -> None:
         await damage(stage)
         logs = stage.primary.run_directory / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         (logs / "of-another-run.log").touch()
 
     planted = Kind(
