@@ -240,22 +240,10 @@ def _why_off(feature: Feature, config: Config, server: ServerInfo) -> str:
     return f"it has to be asked for (--with {feature})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """Implements `AboutServer` for what the version alone decides."""
-
-    server: ServerInfo
-    variables: Mapping[str, str]
-    allows_unsafe_cutover: bool
-
-    def is_on(self, variable: str) -> bool:
-        return False
-
-
 def _why_not_on(tool: Feature, config: Config, server: ServerInfo) -> str:
     """Return why a tool does not work on a server; empty: it does."""
     has_variable = server.version >= _FIRST_WITH_TRANSACTION_ISOLATION
-    about = _Server(
+    about = server_checks.KnownServer(
         server, {"transaction_isolation": ""} if has_variable else {}, config.allow_unsafe_cutover
     )
     is_gh_ost = tool is Feature.GH_OST

@@ -24,7 +24,7 @@ from tabletd.mysql.pool import Pool
 from tabletd.mysql.session import Session
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.mysql.sidecar.sidecar import pending_changes
-from tabletd.mysql.variables import global_variables
+from tabletd.mysql.variables import global_variables, is_on
 from tabletd.tablet.role import look_at_server
 
 # On which this was tried; (family, major, minor).
@@ -62,7 +62,7 @@ class Server:
 
     def is_on(self, variable: str) -> bool:
         """Say whether a server variable is there and on."""
-        return self.variables.get(variable, "").upper() in ("ON", "1", "YES")
+        return is_on(self.variables.get(variable))
 
 
 async def meet(

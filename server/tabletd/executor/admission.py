@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from tabletd.errors import Reason, TabletdError
@@ -13,7 +12,7 @@ from tabletd.executor.settings import ExecutorSettings
 from tabletd.executor.strategy import Strategy
 from tabletd.executor.submit import Submission
 from tabletd.mysql.errors import MySQLError
-from tabletd.mysql.flavor import ServerInfo, server_info
+from tabletd.mysql.flavor import server_info
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.quote import identifier
 from tabletd.mysql.variables import global_variables
@@ -28,16 +27,6 @@ _VARIABLES: Final = ("transaction_isolation", "wsrep_on")
 _UNREADABLE: Final = frozenset({1064, 4161})
 # Preparing a view looks at its tables, which somebody may hold.
 _LOCK_WAIT_SECONDS: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    server: ServerInfo
-    variables: Mapping[str, str]
-    allows_unsafe_cutover: bool
-
-    def is_on(self, variable: str) -> bool:
-        return self.variables.get(variable, "").upper() in ("ON", "1", "YES")
 
 
 class Admission:
@@ -95,7 +84,7 @@ class Admission:
         if is_by_server or not checks:
             return
         async with self._pool.session() as session:
-            found = _Server(
+            found = server.KnownServer(
                 await server_info(session),
                 await global_variables(session, *_VARIABLES),
                 self._allows_unsafe_cutover,

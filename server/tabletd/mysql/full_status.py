@@ -13,7 +13,7 @@ from tabletd.mysql.replication import (
     replication_status,
 )
 from tabletd.mysql.session import Session
-from tabletd.mysql.variables import as_text, global_variables
+from tabletd.mysql.variables import as_text, global_variables, is_on
 
 _VARIABLES: Final = (
     "server_id",
@@ -94,20 +94,20 @@ async def full_status(session: Session, info: ServerInfo) -> FullStatus:
     """
     variables = await global_variables(session, *_VARIABLES)
     purged = "".join(variables.get("gtid_purged", "").split())
-    log_bin = _is_on(variables.get("log_bin"))
+    log_bin = is_on(variables.get("log_bin"))
     return FullStatus(
         server_id=int(variables.get("server_id", 0)),
         server_uuid=variables.get("server_uuid", ""),
         version=info.version_text,
         version_comment=info.version_comment,
         read_only=variables.get("read_only", "OFF").upper() != "OFF",
-        super_read_only=_is_on(variables.get("super_read_only")),
+        super_read_only=is_on(variables.get("super_read_only")),
         gtid_mode=variables.get("gtid_mode", ""),
         gtid_purged=f"MySQL56/{purged}" if purged else "",
         binlog_format=variables.get("binlog_format", ""),
         binlog_row_image=variables.get("binlog_row_image", ""),
         log_bin_enabled=log_bin,
-        log_replica_updates=_is_on(
+        log_replica_updates=is_on(
             variables.get("log_replica_updates", variables.get("log_slave_updates"))
         ),
         replication=await replication_status(session, info),
@@ -130,10 +130,10 @@ async def _semi_sync(session: Session) -> SemiSync:
             facts[today.removeprefix("rpl_semi_sync_")] = as_text(value)
     # MariaDB has no wait_for_replica_count: one acknowledgement is enough there.
     return SemiSync(
-        primary_enabled=_is_on(facts.get("source_enabled")),
-        replica_enabled=_is_on(facts.get("replica_enabled")),
-        primary_active=_is_on(facts.get("source_status")),
-        replica_active=_is_on(facts.get("replica_status")),
+        primary_enabled=is_on(facts.get("source_enabled")),
+        replica_enabled=is_on(facts.get("replica_enabled")),
+        primary_active=is_on(facts.get("source_status")),
+        replica_active=is_on(facts.get("replica_status")),
         primary_clients=int(facts.get("source_clients", 0)),
         primary_timeout_ms=int(facts.get("source_timeout", 0)),
         wait_for_replica_count=int(
@@ -151,7 +151,3 @@ async def _heartbeat_interval_seconds(session: Session, info: ServerInfo) -> flo
         " FROM performance_schema.replication_connection_configuration"
     )
     return float(as_text(result.scalar()) or 0)
-
-
-def _is_on(text: str | None) -> bool:
-    return (text or "").upper() in {"ON", "1", "YES"}

@@ -29,6 +29,11 @@ async def is_read_only(session: Session, *, timeout_seconds: float | None = None
     return as_text(result.rows[0][0]).upper() not in {"0", "OFF"}
 
 
+def is_on(value: str | None) -> bool:
+    """Say whether the text of a variable or a status column means on; None: it is absent."""
+    return (value or "").upper() in ("ON", "1", "YES")
+
+
 def as_text(cell: object) -> str:
     """Return a cell as text, whichever kind of pool it came from; NULL becomes empty."""
     if isinstance(cell, bytes):

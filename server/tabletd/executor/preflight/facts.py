@@ -17,7 +17,7 @@ from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.flavor import ServerInfo, server_info, show_primary_status_sql
 from tabletd.mysql.quote import identifier, marks
 from tabletd.mysql.session import Session
-from tabletd.mysql.variables import global_variables
+from tabletd.mysql.variables import global_variables, is_on
 
 VARIABLES: Final = (
     "binlog_format",
@@ -185,7 +185,7 @@ class Facts:
 
     def is_on(self, variable: str) -> bool:
         """Say whether a server variable is there and on."""
-        return self.variables.get(variable, "").upper() in ("ON", "1", "YES")
+        return is_on(self.variables.get(variable))
 
     @property
     def options(self) -> frozenset[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from tabletd.errors import NotWritable, Reason, TabletdError
 from tabletd.executor.preflight.facts import Facts
 from tabletd.mysql.flavor import ServerInfo
+from tabletd.mysql.variables import is_on
 
 _LAST_WITH_STATISTICS_LOCK = (8, 0, 12)
 
@@ -31,6 +33,18 @@ class AboutSettings(AboutServer, Protocol):
     def filters(self) -> tuple[str, ...]: ...
     @property
     def has_configured_account(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownServer:
+    """Implements `AboutServer` where there is no migration to know facts of."""
+
+    server: ServerInfo
+    variables: Mapping[str, str]
+    allows_unsafe_cutover: bool
+
+    def is_on(self, variable: str) -> bool:
+        return is_on(self.variables.get(variable))
 
 
 ServerCheck = Callable[[AboutServer], None]
