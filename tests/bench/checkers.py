@@ -6,12 +6,11 @@ Run as a process of its own, `python -m tests.bench.checkers PORT COUNT`, until 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from typing import Final
+
+from tests.bench.stage import beside
 
 CHECKS_PER_SECOND: Final = 10
 _REQUEST: Final = (
@@ -25,16 +24,9 @@ def app_name(number: int) -> str:
     return f"online-ddl:gh-ost:{number:08x}_1111_11f0_8de9_0242ac110002"
 
 
-@asynccontextmanager
-async def checking(port: int, count: int) -> AsyncGenerator[None]:
+def checking(port: int, count: int) -> AbstractAsyncContextManager[None]:
     """Let so many tools ask the daemon of an HTTP port for the length of a block."""
-    command = [sys.executable, "-m", "tests.bench.checkers", str(port), str(count)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
-    try:
-        yield
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait, 10)
+    return beside("checkers", str(port), str(count))
 
 
 async def _check(port: int, number: int) -> None:

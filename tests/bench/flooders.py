@@ -7,11 +7,8 @@ ended.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Final
 
 import grpc
@@ -20,6 +17,7 @@ import grpc.aio
 from tabletd.sandbox.vexec_client import new_migration_uuid
 from tabletd_pb import tabletmanagerdata_pb2 as tm
 from tests.bench.checkers import app_name
+from tests.bench.stage import beside
 
 _METHOD: Final = "/tabletmanagerservice.TabletManager/"
 _CHECK: Final = tm.CheckThrottlerRequest(app_name=app_name(1))
@@ -47,8 +45,7 @@ _HTTP_CONNECTIONS: Final = 200
 _OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1),)
 
 
-@asynccontextmanager
-async def flooding(kind: str, grpc_address: str, http_port: int) -> AsyncGenerator[None]:
+def flooding(kind: str, grpc_address: str, http_port: int) -> AbstractAsyncContextManager[None]:
     """Let a caller flood a daemon for the length of a block.
 
     Args:
@@ -57,15 +54,8 @@ async def flooding(kind: str, grpc_address: str, http_port: int) -> AsyncGenerat
         http_port: its other port.
     """
     if not kind:
-        yield
-        return
-    command = [sys.executable, "-m", "tests.bench.flooders", kind, grpc_address, str(http_port)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
-    try:
-        yield
-    finally:
-        process.kill()
-        await asyncio.to_thread(process.wait, 10)
+        return nullcontext()
+    return beside("flooders", kind, grpc_address, str(http_port))
 
 
 async def _call(address: str, method: str, payload: bytes) -> None:

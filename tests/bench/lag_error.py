@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tabletd.sandbox.sandbox import Sandbox, Tablet
-from tabletd.sandbox.workload import Workload, load
 from tests.bench.clocks import CLOCKS, launcher, put_under_clock
 from tests.bench.lag_readers import Figure, Readings, pt_heartbeat_writer, reading
 from tests.bench.report import Finding, Grid, Measurement, Picture
 from tests.bench.slow_link import SlowLink, slow_link
-from tests.bench.stage import pool_to, stage, wait_for_sidecar
+from tests.bench.stage import application, stage, wait_for_sidecar
 from tests.bench.truth import Truth, Witness
 
 _INTERVAL_SECONDS: Final = 0.1
@@ -94,7 +92,7 @@ async def measure() -> list[Finding]:
                 words = launcher(sandbox.directory, text)
                 replica = await asyncio.to_thread(put_under_clock, replica, words)
                 runs.append(await _run(clock, "idle", sandbox, replica, link, words, seconds))
-                async with _loaded(sandbox):
+                async with application(sandbox, "orders", _ROWS, _TRANSACTIONS_PER_SECOND):
                     runs.append(await _run(clock, "loaded", sandbox, replica, link, words, seconds))
             await asyncio.to_thread(replica.daemon.terminate)
             await asyncio.to_thread(replica.server.kill)
@@ -120,28 +118,6 @@ async def _run(
                 await asyncio.sleep(share * seconds)
         link.set()
     return _Run(clock, load, witness.truth, readings)
-
-
-@asynccontextmanager
-async def _loaded(sandbox: Sandbox) -> AsyncGenerator[None]:
-    """Have the application write for the length of a block."""
-    stopped = asyncio.Event()
-    async with pool_to(sandbox.primary.server) as pool:
-        await pool.execute("DROP TABLE IF EXISTS commerce.orders")
-        book = await load(pool, sandbox.keyspace, "orders", _ROWS)
-        writers = Workload(
-            pool,
-            sandbox.keyspace,
-            "orders",
-            book,
-            transactions_per_second=_TRANSACTIONS_PER_SECOND,
-        )
-        task = asyncio.create_task(writers.run(stopped))
-        try:
-            yield
-        finally:
-            stopped.set()
-            await task
 
 
 def _lines(runs: Sequence[_Run]) -> list[Measurement]:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from tabletd.mysql.pool import Pool
+from tabletd.mysql.quote import identifier
 from tabletd.mysql.settings import MySQLSettings
 from tabletd.sandbox.releases import ReleaseName
 from tabletd.sandbox.removal import stop_sandbox
 from tabletd.sandbox.sandbox import UNSHARDED, Sandbox, SandboxRequest, start_sandbox
 from tabletd.sandbox.servers import Server
+from tabletd.sandbox.workload import Workload, load
 
 
 @asynccontextmanager
@@ -47,6 +52,43 @@ async def pool_to(server: Server, *, raw: bool = False) -> AsyncGenerator[Pool]:
         yield pool
     finally:
         await pool.close()
+
+
+@asynccontextmanager
+async def application(
+    sandbox: Sandbox, table: str, rows: int, transactions_per_second: float
+) -> AsyncGenerator[None]:
+    """Have an application write into a new table of the primary for the length of a block."""
+    stopped = asyncio.Event()
+    async with pool_to(sandbox.primary.server) as pool:
+        name = f"{identifier(sandbox.keyspace)}.{identifier(table)}"
+        await pool.execute(f"DROP TABLE IF EXISTS {name}")
+        book = await load(pool, sandbox.keyspace, table, rows)
+        writers = Workload(
+            pool,
+            sandbox.keyspace,
+            table,
+            book,
+            transactions_per_second=transactions_per_second,
+        )
+        task = asyncio.create_task(writers.run(stopped))
+        try:
+            yield
+        finally:
+            stopped.set()
+            await task
+
+
+@asynccontextmanager
+async def beside(module: str, *arguments: str) -> AsyncGenerator[None]:
+    """Run a module of this package in a process of its own for the length of a block."""
+    command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    try:
+        yield
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait, 10)
 
 
 async def debug_vars(address: str) -> dict[str, Any]:

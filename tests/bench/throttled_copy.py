@@ -8,8 +8,8 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,10 +20,10 @@ from tabletd.sandbox.releases import ReleaseName
 from tabletd.sandbox.sandbox import Sandbox
 from tabletd.sandbox.servers import LOOPBACK, Server
 from tabletd.sandbox.vexec_client import vexec_client
-from tabletd.sandbox.workload import Workload, load
+from tabletd.sandbox.workload import load
 from tests.bench.report import Finding, Grid, Measurement, Picture
 from tests.bench.slow_link import slow_link
-from tests.bench.stage import pool_to, stage, wait_for_sidecar
+from tests.bench.stage import application, pool_to, stage, wait_for_sidecar
 from tests.bench.truth import Commit, Witness
 
 _TABLE: Final = "orders"
@@ -186,25 +186,10 @@ class _Rig:
         logs = await self._pool.execute("SHOW BINARY LOGS")
         return sum(int(row[1]) for row in logs.rows)
 
-    @asynccontextmanager
-    async def _application(self) -> AsyncGenerator[None]:
-        stopped = asyncio.Event()
-        keyspace = self._sandbox.keyspace
-        async with pool_to(self._sandbox.primary.server) as pool:
-            book = await load(pool, keyspace, _APPLICATION_TABLE, _APPLICATION_ROWS)
-            writers = Workload(
-                pool,
-                keyspace,
-                _APPLICATION_TABLE,
-                book,
-                transactions_per_second=_TRANSACTIONS_PER_SECOND,
-            )
-            task = asyncio.create_task(writers.run(stopped))
-            try:
-                yield
-            finally:
-                stopped.set()
-                await task
+    def _application(self) -> AbstractAsyncContextManager[None]:
+        return application(
+            self._sandbox, _APPLICATION_TABLE, _APPLICATION_ROWS, _TRANSACTIONS_PER_SECOND
+        )
 
 
 async def _bare(tool: str, sandbox: Sandbox, lag_seconds_max: float | None) -> None:
