@@ -1,32 +1,22 @@
-"""A primary's and a replica's daemon that let in only whom they know."""
+"""The closed pair of daemons that clients of every language call, and its doors."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tabletd.access.passwords import PasswordHash
 from tabletd.executor.names import create_uuid
-from tabletd.sandbox.accounts import create_daemon_account
-from tabletd.sandbox.daemons import Daemon, start_daemon
-from tabletd.sandbox.ledger import is_serving
 from tabletd.sandbox.servers import free_ports
-from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tests.polyglot.table import TABLE, door, filled_in
-from tests.support.certificates import Authority, Pair
+from tests.support.certificates import Authority
+from tests.support.closed_pair import ClosedPair, closed_pair
 from tests.support.servers import Pair as ServerPair
-from tests.support.waiting import eventually_blocking
 
 KEYSPACE: Final = "commerce"
-ALIASES: Final = ("zone1-0000000100", "zone1-0000000101")
-PASSWORD: Final = "open sesame"
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
+_ORDERS: Final = "CREATE TABLE orders (id INT PRIMARY KEY)"
 _EVERY_TYPE: Final = (
     "CREATE TABLE every_type (id INT PRIMARY KEY, a TINYINT, b TINYINT UNSIGNED, c SMALLINT, "
     "d SMALLINT UNSIGNED, e MEDIUMINT, f MEDIUMINT UNSIGNED, g INT, h INT UNSIGNED, i BIGINT, "
@@ -46,31 +36,21 @@ _EVERY_TYPE: Final = (
 
 @dataclass
 class Daemons:
-    """The two daemons, and what their callers need.
+    """The two daemons, and how they are called.
 
     Attributes:
-        primary: beside the primary; asks for a certificate.
-        replica: beside the replica; likewise.
+        pair: them, and whom they know.
         ports: of the primary's daemon and the replica's, by the names that doors have for them.
-        authority: signed the certificates.
         strangers: nobody trusts it.
-        clients: certificates by name.
-        servers: the two servers.
-        directory: for files.
     """
 
-    primary: Daemon
-    replica: Daemon
+    pair: ClosedPair
     ports: dict[str, int]
-    authority: Authority
     strangers: Authority
-    clients: dict[str, Pair]
-    servers: ServerPair
-    directory: Path
 
     def logs(self) -> dict[str, str]:
-        """Return the ends of both logs."""
-        return {"primary": self.primary.log_tail(), "replica": self.replica.log_tail()}
+        """Return the ends of the daemons' logs."""
+        return self.pair.logs()
 
     def door(self, described: dict[str, str]) -> dict[str, str]:
         """Return a door of the table with addresses and files."""
@@ -78,9 +58,9 @@ class Daemons:
         texts = {name: text for name, text in described.items() if name in ("username", "password")}
         if port != "plain":
             is_strange = described.get("trusts") == "strangers"
-            texts["ca"] = str((self.strangers if is_strange else self.authority).ca)
+            texts["ca"] = str((self.strangers if is_strange else self.pair.authority).ca)
         if "certificate" in described:
-            pair = self.clients[described["certificate"]]
+            pair = self.pair.clients[described["certificate"]]
             texts |= {"certificate": str(pair.cert), "key": str(pair.key)}
         return door(f"localhost:{self.ports[port]}", **texts)
 
@@ -101,82 +81,26 @@ class Daemons:
         }
 
 
-def _settings(directory: Path, authority: Authority, clients: dict[str, Pair]) -> dict[str, str]:
-    users = directory / "users.json"
-    hashed = str(PasswordHash.make(PASSWORD))
-    users.write_text(json.dumps([{"Username": "paul", "PasswordHash": hashed, "Role": "operator"}]))
-    users.chmod(0o600)
-    return {
-        "topology_file": str(directory / "topology.toml"),
-        "heartbeat_interval": "250ms",
-        "health_check_interval": "1s",
-        "migration_check_interval": "1s",
-        # However slow the machine is, nobody else waits for it.
-        "lease_duration": "60s",
-        "shutdown_grace": "2s",
-        "grpc_cert": str(clients["server"].cert),
-        "grpc_key": str(clients["server"].key),
-        "grpc_ca": str(authority.ca),
-        "grpc_auth_mode": "mtls",
-        "grpc_auth_mtls_roles": "daemon=admin,ada=admin,olga=operator,rita=reader",
-        "grpc_auth_static_password_file": str(users),
-        "tablet_manager_grpc_ca": str(authority.ca),
-        "tablet_manager_grpc_cert": str(clients["daemon"].cert),
-        "tablet_manager_grpc_key": str(clients["daemon"].key),
-    }
-
-
 @pytest.fixture(scope="package")
 def daemons(
     mariadb_pair_servers: ServerPair, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Daemons]:
     directory = tmp_path_factory.mktemp("polyglot")
-    servers = mariadb_pair_servers
-    servers.reset()
-    servers.primary.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
-    orders = "CREATE TABLE orders (id INT PRIMARY KEY)"
-    servers.primary.script(orders, *_EVERY_TYPE, database=KEYSPACE)
-    create_daemon_account(servers.primary.server, keyspace=KEYSPACE)
-    servers.catch_up()
-    authority, strangers = Authority(directory), Authority(directory, "strangers")
-    names = ("ada", "olga", "rita", "nobody", "daemon", "server")
-    clients = {name: authority.pair(name) for name in names}
-    clients["stranger"] = strangers.pair("stranger")
-    mtls, other, password, plain, *web = free_ports(6)
-    ports = {"mtls": mtls, "replica": other, "password": password, "plain": plain}
-    entries = [
-        TopologyEntry(ALIASES[0], "0", ports["mtls"], web[0], servers.primary.port),
-        TopologyEntry(ALIASES[1], "0", ports["replica"], web[1], servers.replica.port),
-    ]
-    write_topology(directory / "topology.toml", KEYSPACE, entries)
-    settings = _settings(directory, authority, clients)
-    doors = {name: str(ports[name]) for name in ("password", "plain")}
-    primary = start_daemon(
-        servers.primary.server,
-        directory / "primary",
-        alias=ALIASES[0],
+    password, plain = free_ports(2)
+    with closed_pair(
+        mariadb_pair_servers,
+        directory,
         keyspace=KEYSPACE,
-        settings={**settings, **{f"grpc_{name}_port": port for name, port in doors.items()}},
-        launcher=_LAUNCHER,
-        ports=(ports["mtls"], web[0]),
-    )
-    try:
-        replica = start_daemon(
-            servers.replica.server,
-            directory / "replica",
-            alias=ALIASES[1],
-            keyspace=KEYSPACE,
-            settings=settings,
-            launcher=_LAUNCHER,
-            ports=(ports["replica"], web[1]),
-        )
-        try:
-            for daemon in (primary, replica):
-                eventually_blocking(partial(is_serving, daemon.http))
-            yield Daemons(
-                primary, replica, ports, authority, strangers, clients, servers, directory
-            )
-        finally:
-            replica.kill()
-    finally:
-        primary.kill()
+        tables=(_ORDERS, *_EVERY_TYPE),
+        user="paul",
+        primary_settings={"grpc_password_port": str(password), "grpc_plain_port": str(plain)},
+    ) as pair:
+        strangers = Authority(directory, "strangers")
+        pair.clients["stranger"] = strangers.pair("stranger")
+        ports = {
+            "mtls": pair.primary.grpc_port,
+            "replica": pair.replica.grpc_port,
+            "password": password,
+            "plain": plain,
+        }
+        yield Daemons(pair, ports, strangers)

@@ -72,7 +72,7 @@ def outcomes(request: pytest.FixtureRequest, daemons: Daemons) -> dict[str, list
     if reason := missing(f"polyglot-{language}", "runner"):
         pytest.skip(reason)
     plan = daemons.plan(language, cases(of_bench=False))
-    found = run_plan(language, plan, daemons.directory / f"{language}.json")
+    found = run_plan(language, plan, daemons.pair.directory / f"{language}.json")
     return {case["case"]: differences(case, found[case["case"]]) for case in plan["cases"]}
 
 
@@ -123,9 +123,9 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, list[s
 def _run(
     daemons: Daemons, command: list[str], name: str, directory: Path
 ) -> subprocess.CompletedProcess[str]:
-    pair = daemons.clients[name]
+    pair = daemons.pair.clients[name]
     for file, source in (
-        ("ca", daemons.authority.ca),
+        ("ca", daemons.pair.authority.ca),
         ("client", pair.cert),
         ("client-key", pair.key),
     ):
@@ -152,5 +152,5 @@ def test_the_program_alters_a_table_and_says_why_not(
     assert "needs the role operator, and rita has the role reader" in refused.stderr
     done = _run(daemons, command, "olga", tmp_path)
     assert (done.returncode, done.stdout.upper().splitlines()[-1:]) == (0, ["0 COMPLETE"]), done
-    columns = daemons.servers.primary.query(f"SHOW COLUMNS FROM {KEYSPACE}.orders")
+    columns = daemons.pair.servers.primary.query(f"SHOW COLUMNS FROM {KEYSPACE}.orders")
     assert f"from_{language}" in {row[0] for row in columns}

@@ -9,9 +9,10 @@ from typing import Any, Final
 import pytest
 
 from tabletd.executor.names import create_uuid
-from tests.polyglot.conftest import KEYSPACE, PASSWORD, Daemons
+from tests.polyglot.conftest import KEYSPACE, Daemons
 from tests.polyglot.runners import built, missing, run_lines
 from tests.polyglot.table import TABLE, cell_bytes, decoded
+from tests.support.closed_pair import PASSWORD
 from tests.support.vtctldclient import VERSIONS, VtctldClient, missing_program
 from tests.support.waiting import eventually_blocking
 
@@ -23,18 +24,18 @@ _NAMES: Final = {"_": "--{}_grpc_{}", "-": "--{}-grpc-{}"}
 
 def _certificate_flags(daemons: Daemons, name: str, prefix: str, joint: str = "_") -> list[str]:
     """Return the flags with which a program of Vitess shows a certificate."""
-    pair = daemons.clients[name]
-    files = {"ca": daemons.authority.ca, "cert": pair.cert, "key": pair.key}
+    pair = daemons.pair.clients[name]
+    files = {"ca": daemons.pair.authority.ca, "cert": pair.cert, "key": pair.key}
     form = _NAMES[joint]
     return [word for what, file in files.items() for word in (form.format(prefix, what), str(file))]
 
 
 def _password_flags(daemons: Daemons, password: str, prefix: str, joint: str = "_") -> list[str]:
     """Return the flags with which a program of Vitess gives a password."""
-    file = daemons.directory / f"{'right' if password == PASSWORD else 'wrong'}.json"
+    file = daemons.pair.directory / f"{'right' if password == PASSWORD else 'wrong'}.json"
     file.write_text(json.dumps({"Username": "paul", "Password": password}))
     creds = "--grpc_auth_static_client_creds".replace("_", joint)
-    return [_NAMES[joint].format(prefix, "ca"), str(daemons.authority.ca), creds, str(file)]
+    return [_NAMES[joint].format(prefix, "ca"), str(daemons.pair.authority.ca), creds, str(file)]
 
 
 @pytest.fixture(params=VERSIONS)
@@ -47,7 +48,7 @@ def version(request: pytest.FixtureRequest) -> str:
 
 def _vtctldclient(daemons: Daemons, version: str, port: str, flags: list[str]) -> VtctldClient:
     server = f"localhost:{daemons.ports[port]}"
-    return VtctldClient(version, server, daemons.directory, flags=flags)
+    return VtctldClient(version, server, daemons.pair.directory, flags=flags)
 
 
 def _joint(version: str) -> str:

@@ -5,62 +5,50 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from tabletd.access.passwords import PasswordHash
-from tabletd.sandbox.accounts import create_daemon_account
-from tabletd.sandbox.daemons import Daemon, start_daemon
-from tabletd.sandbox.ledger import is_serving
+from tabletd.sandbox.daemons import Daemon
 from tabletd.sandbox.servers import free_ports
-from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tabletd_client.cli.application import application
-from tests.support.certificates import Authority, Pair, shown_serial_number
+from tests.support.certificates import shown_serial_number
+from tests.support.closed_pair import ALIASES, PASSWORD, ClosedPair, closed_pair
 from tests.support.servers import Pair as ServerPair
 from tests.support.vtctldclient import VtctldClient, missing_program
 from tests.support.waiting import eventually_blocking
 
 KEYSPACE: Final = "shop"
-ALIASES: Final = ("zone1-0000000100", "zone1-0000000101")
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 
 
 @dataclass
 class Closed:
-    """The two daemons, and what their callers need.
+    """The two daemons, and how they are called.
 
     Attributes:
-        primary: beside the primary.
-        replica: beside the replica.
+        pair: them, and whom they know.
         password_port: of the replica's daemon.
-        authority: signed all certificates.
-        clients: certificates by name: `olga` is an operator, `rita` a reader.
         credentials: file with the right password of `olga`.
-        servers: the two servers.
-        directory: for files.
     """
 
-    primary: Daemon
-    replica: Daemon
+    pair: ClosedPair
     password_port: int
-    authority: Authority
-    clients: dict[str, Pair]
     credentials: Path
-    servers: ServerPair
-    directory: Path
+
+    def logs(self) -> dict[str, str]:
+        """Return the ends of the daemons' logs."""
+        return self.pair.logs()
 
     def vtctldclient(self, *flags: str, port: int | None = None) -> VtctldClient:
         """Return Vitess's client of the replica's daemon, which hands on to the primary's."""
-        server = f"localhost:{port or self.replica.grpc_port}"
-        ca = ("--vtctld_grpc_ca", str(self.authority.ca))
-        return VtctldClient("0.21", server, self.directory, flags=(*ca, *flags))
+        server = f"localhost:{port or self.pair.replica.grpc_port}"
+        ca = ("--vtctld_grpc_ca", str(self.pair.authority.ca))
+        return VtctldClient("0.21", server, self.pair.directory, flags=(*ca, *flags))
 
     def by_certificate(self, name: str) -> VtctldClient:
-        pair = self.clients[name]
+        pair = self.pair.clients[name]
         return self.vtctldclient(
             "--vtctld_grpc_cert", str(pair.cert), "--vtctld_grpc_key", str(pair.key)
         )
@@ -72,17 +60,8 @@ class Closed:
 
     def tabletctl(self, *arguments: str) -> Result:
         """Run the command, with the replica's daemon as its server unless it is told another."""
-        environment = {"TABLETCTL_SERVER": f"localhost:{self.replica.grpc_port}"}
+        environment = {"TABLETCTL_SERVER": f"localhost:{self.pair.replica.grpc_port}"}
         return CliRunner().invoke(application, arguments, env=environment)
-
-
-def user_file(directory: Path) -> tuple[Path, Path]:
-    users, credentials = directory / "users.json", directory / "olga.json"
-    hashed = str(PasswordHash.make("open sesame"))
-    users.write_text(json.dumps([{"Username": "olga", "PasswordHash": hashed, "Role": "operator"}]))
-    credentials.write_text(json.dumps({"Username": "olga", "Password": "open sesame"}))
-    users.chmod(0o600)
-    return users, credentials
 
 
 @pytest.fixture(scope="module")
@@ -90,70 +69,18 @@ def closed(
     mariadb_pair_servers: ServerPair, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Closed]:
     directory = tmp_path_factory.mktemp("closed")
-    servers = mariadb_pair_servers
-    servers.reset()
-    servers.primary.script(f"CREATE DATABASE {KEYSPACE}", f"CREATE TABLE {KEYSPACE}.t (id INT)")
-    create_daemon_account(servers.primary.server, keyspace=KEYSPACE)
-    servers.catch_up()
-    authority = Authority(directory)
-    clients = {name: authority.pair(name) for name in ("olga", "rita", "daemon", "server")}
-    users, credentials = user_file(directory)
-    numbers = free_ports(5)
-    entries = [
-        TopologyEntry(alias, "0", *ports, server.port)
-        for alias, ports, server in zip(
-            ALIASES,
-            ((numbers[0], numbers[1]), (numbers[2], numbers[3])),
-            (servers.primary, servers.replica),
-            strict=True,
-        )
-    ]
-    write_topology(directory / "topology.toml", KEYSPACE, entries)
-    settings = {
-        "topology_file": str(directory / "topology.toml"),
-        "heartbeat_interval": "250ms",
-        "health_check_interval": "1s",
-        "shutdown_grace": "2s",
-        "grpc_cert": str(clients["server"].cert),
-        "grpc_key": str(clients["server"].key),
-        "grpc_ca": str(authority.ca),
-        "grpc_crl": str(authority.revoke()),
-        "grpc_auth_mode": "mtls",
-        "grpc_auth_mtls_roles": "daemon=admin,olga=operator,rita=reader",
-        "grpc_auth_static_password_file": str(users),
-        "tablet_manager_grpc_ca": str(authority.ca),
-        "tablet_manager_grpc_cert": str(clients["daemon"].cert),
-        "tablet_manager_grpc_key": str(clients["daemon"].key),
-    }
-    primary = start_daemon(
-        servers.primary.server,
-        directory / "primary",
-        alias=ALIASES[0],
+    credentials = directory / "olga.json"
+    credentials.write_text(json.dumps({"Username": "olga", "Password": PASSWORD}))
+    (password_port,) = free_ports(1)
+    with closed_pair(
+        mariadb_pair_servers,
+        directory,
         keyspace=KEYSPACE,
-        settings=settings,
-        launcher=_LAUNCHER,
-        ports=(numbers[0], numbers[1]),
-    )
-    try:
-        replica = start_daemon(
-            servers.replica.server,
-            directory / "replica",
-            alias=ALIASES[1],
-            keyspace=KEYSPACE,
-            settings={**settings, "grpc_password_port": str(numbers[4])},
-            launcher=_LAUNCHER,
-            ports=(numbers[2], numbers[3]),
-        )
-        try:
-            for daemon in (primary, replica):
-                eventually_blocking(partial(is_serving, daemon.http))
-            yield Closed(
-                primary, replica, numbers[4], authority, clients, credentials, servers, directory
-            )
-        finally:
-            replica.kill()
-    finally:
-        primary.kill()
+        tables=("CREATE TABLE t (id INT)",),
+        user="olga",
+        replica_settings={"grpc_password_port": str(password_port)},
+    ) as pair:
+        yield Closed(pair, password_port, credentials)
 
 
 pytestmark = pytest.mark.skipif(bool(missing_program("0.21")), reason=missing_program("0.21"))
@@ -172,23 +99,25 @@ def test_vitess_client_changes_a_schema_over_mtls_and_both_daemons_know_who_did_
         ),
         what="the replica's daemon reaches the primary's",
     )
-    columns = closed.servers.primary.query(f"SHOW COLUMNS FROM {KEYSPACE}.t")
+    columns = closed.pair.servers.primary.query(f"SHOW COLUMNS FROM {KEYSPACE}.t")
     assert [row[0] for row in columns] == ["id", "c"]
-    here = closed.audit(closed.replica)[-1]
+    here = closed.audit(closed.pair.replica)[-1]
     assert (here["method"], here["certificate"], here["role"], here["code"]) == (
         "vtctlservice.Vtctld/ApplySchema",
         "olga",
         "operator",
         "OK",
     )
-    there = [note for note in closed.audit(closed.primary) if "ADD c INT" in str(note["target"])]
+    there = [
+        note for note in closed.audit(closed.pair.primary) if "ADD c INT" in str(note["target"])
+    ]
     assert {note["certificate"] for note in there} == {"daemon"}
     assert there[-1]["on_behalf_of"].startswith("olga from ")
 
 
 def test_tabletctl_shows_who_submitted_a_migration_wherever_it_was_sent(closed: Closed) -> None:
-    olga = closed.clients["olga"]
-    tls = ("--tls-ca", str(closed.authority.ca))
+    olga = closed.pair.clients["olga"]
+    tls = ("--tls-ca", str(closed.pair.authority.ca))
     flags = (*tls, "--tls-cert", str(olga.cert), "--tls-key", str(olga.key))
     create = ("--sql=CREATE TABLE w (id INT PRIMARY KEY)", KEYSPACE)
     strategy = "--ddl-strategy=mysql --postpone-launch"
@@ -216,19 +145,19 @@ def test_vitess_client_gives_a_password_where_no_certificate_is_asked_for(closed
     assert ALIASES[1] in right.run("GetTablets")
     nobody = closed.vtctldclient(port=closed.password_port)
     assert "username and password must be provided" in nobody.refused("GetTablets")
-    wrong = closed.directory / "wrong.json"
+    wrong = closed.pair.directory / "wrong.json"
     wrong.write_text('{"Username": "olga", "Password": "close sesame"}')
     text = closed.vtctldclient(
         "--grpc_auth_static_client_creds", str(wrong), port=closed.password_port
     ).refused("GetTablets")
     assert 'caller "olga" provided invalid credentials' in text
-    log = closed.replica.log.read_text()
+    log = closed.pair.replica.log.read_text()
     assert "sesame" not in log
 
 
 def test_tabletctl_shows_its_certificate(closed: Closed) -> None:
-    olga = closed.clients["olga"]
-    tls = ["--tls-ca", str(closed.authority.ca)]
+    olga = closed.pair.clients["olga"]
+    tls = ["--tls-ca", str(closed.pair.authority.ca)]
     shown = [*tls, "--tls-cert", str(olga.cert), "--tls-key", str(olga.key)]
     answer = closed.tabletctl(*shown, "tablets")
     assert answer.exit_code == 0, answer.output
@@ -247,15 +176,15 @@ def test_tabletctl_shows_its_certificate(closed: Closed) -> None:
 
 
 def test_a_new_certificate_and_a_revocation_are_taken_up_without_a_restart(closed: Closed) -> None:
-    fresh = closed.authority.pair("server")
+    fresh = closed.pair.authority.pair("server")
     number = fresh.certificate.serial_number
     port = closed.password_port
     eventually_blocking(lambda: shown_serial_number(port) == number)
-    lost = closed.authority.pair("lost", file="rita")
-    closed.clients["lost"] = lost
+    lost = closed.pair.authority.pair("lost", file="rita")
+    closed.pair.clients["lost"] = lost
     # Another name than any that has a role, so that only the revocation tells the two refusals.
     assert "not authorized" in closed.by_certificate("lost").refused("GetTablets")
-    closed.authority.revoke(lost)
+    closed.pair.authority.revoke(lost)
     eventually_blocking(
         lambda: "was revoked" in closed.by_certificate("lost").refused("GetTablets"),
         what="the revocation is taken up",
