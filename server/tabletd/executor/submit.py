@@ -11,6 +11,7 @@ from tabletd.executor.flags import Flags, split_options
 from tabletd.executor.lexer import Kind, tokenize
 from tabletd.executor.migration import Migration
 from tabletd.executor.names import is_online_ddl_uuid
+from tabletd.executor.reach import system_schemas
 from tabletd.executor.strategy import Strategy, strategy_by_name
 
 STATEMENT_BYTES_MAX = 65_535
@@ -106,6 +107,7 @@ def read_submission(
     _check_action(statement)
     _check_for_tool(statement, strategy, flags)
     _check_table(statement, new, {db_name, *allowed_schemas})
+    _check_reach(statement, {db_name, *allowed_schemas})
     return Submission(
         migration_uuid=new.migration_uuid,
         keyspace=new.keyspace or keyspace,
@@ -295,4 +297,15 @@ def _check_table(statement: ddl.Statement, new: NewMigration, schemas: Collectio
         raise TabletdError(
             Reason.INVALID_REQUEST,
             f"mysql_table says {new.mysql_table[:64]!r}, but the statement's table is {table!r}",
+        )
+
+
+def _check_reach(statement: ddl.Statement, schemas: Collection[str]) -> None:
+    """Refuse what the daemon's account may read and who submits need not: a view hands it on."""
+    for schema in sorted(system_schemas(statement.text).difference(schemas)):
+        raise TabletdError(
+            Reason.INVALID_REQUEST,
+            f"the statement names the schema {schema!r}, which is not allowed on this tablet",
+            hint="an alias of that name wants another one; an admin may run the statement by "
+            "ExecuteFetchAsDba",
         )

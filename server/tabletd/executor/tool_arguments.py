@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,8 @@ from tabletd.executor.strategy import Strategy
 from tabletd.executor.tool_options import FLAG_NAMES, GH_OST, PT_OSC, ToolOptions
 
 _TOOLS: Final = {Strategy.GH_OST: GH_OST, Strategy.PT_OSC: PT_OSC}
+# gh-ost writes it into the address of its connections, where `&` begins another setting of them.
+_CHARSETS: Final = re.compile(r"\w+(?:,\w+)*", re.ASCII)
 _NO_TOOL: Final = ToolOptions(frozenset(), frozenset(), {})
 
 
@@ -40,6 +43,8 @@ def tool_arguments(strategy: Strategy, words: Sequence[str]) -> tuple[str, ...]:
             value = next(remaining, None)
             if value is None:
                 raise refused_option(word, "a value is missing")
+        if name == "charset" and not _CHARSETS.fullmatch(value or ""):
+            raise refused_option(f"--{name}", "its value is no character set's name")
         arguments.append(f"--{name}={value}")
     return tuple(arguments)
 

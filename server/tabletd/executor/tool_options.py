@@ -45,6 +45,8 @@ _OUTPUT = "the daemon reads the tool's output"
 _PLACE = "the daemon runs the tool on the primary that it stands beside"
 _KEEPS_OLD = "the old table is kept, and dropped by the retention rules"
 _UNSAFE = "it can lose writes or leave a moment without a table"
+_ELSEWHERE = "the run's account would log in wherever it says; the daemon watches the replicas"
+_ANY_SQL = "it would run any statement on the server; the throttler has a custom query"
 _THROTTLE = "the daemon throttles the tool by the lag of the replicas"
 _LOSSES = "it would hide rows that get lost"
 _TRIGGERS = "triggers are looked after by the daemon"
@@ -128,11 +130,8 @@ GH_OST = ToolOptions(
             "max-load",
             "mysql-timeout",
             "nice-ratio",
-            "replication-lag-query",
             "statsd-addr",
             "statsd-tags",
-            "throttle-control-replicas",
-            "throttle-query",
         }
     ),
     refused=_refused(
@@ -147,6 +146,8 @@ GH_OST = ToolOptions(
         ("panic-flag-file postpone-cut-over-flag-file", _FILES),
         ("throttle-flag-file throttle-additional-flag-file", _FILES),
         ("throttle-http throttle-http-interval-millis throttle-http-timeout-millis", _THROTTLE),
+        ("throttle-control-replicas", _ELSEWHERE),
+        ("throttle-query replication-lag-query", _ANY_SQL),
         ("replica-server-id assume-master-host tungsten", _PLACE),
         ("test-on-replica test-on-replica-skip-replica-stop migrate-on-replica", _PLACE),
         ("skip-metadata-lock-check cut-over", _UNSAFE),

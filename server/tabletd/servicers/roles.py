@@ -22,7 +22,8 @@ from tabletd.executor.statements import (
     parse_statement,
 )
 from tabletd.executor.vexec import Select, parse
-from tabletd.vtctld.commands import is_reading
+from tabletd.vtctld.commands import applied_by, is_reading
+from tabletd.vtctld.schema_changes import runs_any_statement
 
 # Longer ones are not read twice for a caller who may only read.
 _READ_BYTES_MAX: Final = 64 * 1024
@@ -89,7 +90,23 @@ def _statement_role(sql: str) -> Role:
 
 
 def _command_role(request: Any) -> Role:
-    return Role.READER if is_reading(request.args) else Role.OPERATOR
+    if is_reading(request.args):
+        return Role.READER
+    applied = applied_by(request.args)
+    return Role.OPERATOR if applied is None else _apply_schema_role(applied)
+
+
+def _apply_schema_role(request: Any) -> Role:
+    """Judge what ApplySchema takes: what it runs at once may be any statement."""
+    try:
+        return Role.ADMIN if runs_any_statement(request) else Role.OPERATOR
+    except TabletdError:  # refused by who carries it out, for the same reason
+        return Role.OPERATOR
+
+
+def _throttler_role(request: Any) -> Role:
+    """Judge a change of the throttler: its query is asked of every server by the daemons."""
+    return Role.ADMIN if request.custom_query.strip() else Role.OPERATOR
 
 
 _TABLET: Final = "/tabletmanagerservice.TabletManager/"
@@ -131,7 +148,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         f"{_TABLET}GetThrottlerStatus": _READER,
         f"{_QUERY}Execute": Rule(Role.ADMIN, _query_role),
         f"{_QUERY}StreamHealth": _READER,
-        f"{_VTCTLD}ApplySchema": _OPERATOR,
+        f"{_VTCTLD}ApplySchema": Rule(Role.OPERATOR, _apply_schema_role),
         f"{_VTCTLD}GetSchemaMigrations": _READER,
         f"{_VTCTLD}CancelSchemaMigration": _OPERATOR,
         f"{_VTCTLD}CleanupSchemaMigration": _OPERATOR,
@@ -139,7 +156,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         f"{_VTCTLD}ForceCutOverSchemaMigration": _OPERATOR,
         f"{_VTCTLD}LaunchSchemaMigration": _OPERATOR,
         f"{_VTCTLD}RetrySchemaMigration": _OPERATOR,
-        f"{_VTCTLD}UpdateThrottlerConfig": _OPERATOR,
+        f"{_VTCTLD}UpdateThrottlerConfig": Rule(Role.OPERATOR, _throttler_role),
         f"{_VTCTLD}CheckThrottler": _READER,
         f"{_VTCTLD}GetThrottlerStatus": _READER,
         f"{_VTCTLD}GetKeyspaces": _READER,
@@ -176,7 +193,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         f"{_VTCTLD}ValidatePermissionsKeyspace": _ADMIN,
         f"{_VTCTLD}ValidateVSchema": _READER,
         f"{_VTCTL}ExecuteVtctlCommand": Rule(Role.OPERATOR, _command_role),
-        f"{_THROTTLING}UpdateConfig": _OPERATOR,
+        f"{_THROTTLING}UpdateConfig": Rule(Role.OPERATOR, _throttler_role),
         f"{_THROTTLING}GetConfig": _READER,
         f"{_THROTTLING}TakeConfig": _ADMIN,
         f"{_MIGRATIONS}Watch": _READER,

@@ -121,24 +121,7 @@ class Commands:
                 )
 
     async def _apply_schema(self, words: _Words) -> str:
-        flags = words.flags
-        if len(words.arguments) != 1 or "sql" not in flags:
-            raise _usage("ApplySchema -sql=<sql> [-ddl_strategy=<strategy>] <keyspace>")
-        wait = words.duration("wait_replicas_timeout") or words.duration("wait_slave_timeout")
-        caller = vtrpc_pb2.CallerID(principal=flags["caller_id"]) if "caller_id" in flags else None
-        applied = await self._schema.apply(
-            vtctldata_pb2.ApplySchemaRequest(
-                keyspace=words.arguments[0],
-                sql=[flags["sql"]],
-                ddl_strategy=flags.get("ddl_strategy", ""),
-                uuid_list=[one for one in flags.get("uuid_list", "").split(",") if one],
-                migration_context=flags.get("migration_context")
-                or flags.get("request_context", ""),
-                wait_replicas_timeout=wait,
-                caller_id=caller,
-                batch_size=words.integer("batch_size"),
-            )
-        )
+        applied = await self._schema.apply(_schema_request(words))
         return "".join(f"{migration}\n" for migration in applied.uuids)
 
     async def _online_ddl(self, words: _Words) -> str:
@@ -197,6 +180,35 @@ def is_reading(args: Sequence[str]) -> bool:
     except TabletdError:
         return False
     return name.lower() == "onlineddl" and words.arguments[1:2] == ("show",)
+
+
+def applied_by(args: Sequence[str]) -> vtctldata_pb2.ApplySchemaRequest | None:
+    """Return what a command, as `Commands.run` takes it, applies; None: nothing."""
+    name, *rest = args or [""]
+    if name.lower() != "applyschema":
+        return None
+    try:
+        return _schema_request(_read(rest))
+    except TabletdError:
+        return None
+
+
+def _schema_request(words: _Words) -> vtctldata_pb2.ApplySchemaRequest:
+    flags = words.flags
+    if len(words.arguments) != 1 or "sql" not in flags:
+        raise _usage("ApplySchema -sql=<sql> [-ddl_strategy=<strategy>] <keyspace>")
+    wait = words.duration("wait_replicas_timeout") or words.duration("wait_slave_timeout")
+    caller = vtrpc_pb2.CallerID(principal=flags["caller_id"]) if "caller_id" in flags else None
+    return vtctldata_pb2.ApplySchemaRequest(
+        keyspace=words.arguments[0],
+        sql=[flags["sql"]],
+        ddl_strategy=flags.get("ddl_strategy", ""),
+        uuid_list=[one for one in flags.get("uuid_list", "").split(",") if one],
+        migration_context=flags.get("migration_context") or flags.get("request_context", ""),
+        wait_replicas_timeout=wait,
+        caller_id=caller,
+        batch_size=words.integer("batch_size"),
+    )
 
 
 def _read(words: Sequence[str]) -> _Words:

@@ -14,6 +14,7 @@ from tabletd.executor.directives import annotate
 from tabletd.executor.flags import Flags, split_options
 from tabletd.executor.lexer import Kind, significant, split_statements, tokenize
 from tabletd.executor.names import create_uuid
+from tabletd.executor.reach import stays_in_schema
 from tabletd.executor.strategy import Strategy, parse_strategy
 from tabletd.executor.submit import NewMigration, read_submission
 from tabletd.throttler import ONLINE_DDL_APP
@@ -22,6 +23,7 @@ from tabletd_pb import topodata_pb2, vtctldata_pb2
 
 REPLICAS_SECONDS_DEFAULT: Final = 30.0
 _THROTTLE_SECONDS_DEFAULT: Final = 3600.0
+_JUDGED_CHARACTERS_MAX: Final = 256 * 1024
 _DDL: Final = frozenset({"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"})
 _SHOWING: Final = (
     statements.ShowMigrations,
@@ -100,6 +102,25 @@ def read_changes(
             UUIDs and batch size; DDL_SYNTAX and UNSUPPORTED_DDL for statements.
     """
     return _Reader(request, now_seconds, online).plan()
+
+
+def runs_any_statement(request: vtctldata_pb2.ApplySchemaRequest) -> bool:
+    """Tell whether a request has the server run what is no change of the keyspace's own schema.
+
+    With the strategy `direct` its statements, whatever they are, are run by the daemons' accounts.
+    A text that would take too long to read counts as any statement.
+
+    Raises:
+        TabletdError: as `read_changes`, for the same texts.
+    """
+    strategy, _ = parse_strategy(request.ddl_strategy, online=Strategy.MYSQL)
+    if strategy is not Strategy.DIRECT:
+        return False
+    return sum(map(len, request.sql)) > _JUDGED_CHARACTERS_MAX or any(
+        statements.parse_statement(text) is None and not stays_in_schema(text, request.keyspace)
+        for piece in request.sql
+        for text in split_statements(piece)
+    )
 
 
 class _Reader:

@@ -19,6 +19,12 @@ def test_options_are_split_as_a_shell_does_and_become_one_argument_each() -> Non
     assert arguments == ("--max-load=Threads_running=9,x=1", "--chunk-size=500", "--exact-rowcount")
 
 
+def test_a_charset_is_a_name_or_several() -> None:
+    assert arguments_of(Strategy.GH_OST, "--charset utf8mb4,latin1") == (
+        "--charset=utf8mb4,latin1",
+    )
+
+
 def test_a_go_switch_takes_true_and_false_only() -> None:
     assert arguments_of(Strategy.GH_OST, "--verbose=false") == ("--verbose=false",)
     with pytest.raises(TabletdError, match="takes no value"):
@@ -42,6 +48,12 @@ def test_a_go_switch_takes_true_and_false_only() -> None:
         "--cut-over=two-step",
         "--skip-metadata-lock-check",
         "--chunk-size=1 --table=t",
+        "--throttle-query='DELETE FROM t'",
+        "--replication-lag-query='DELETE FROM t'",
+        "--throttle-control-replicas=10.0.0.66:3306",
+        "--charset='utf8mb4&unique_checks=0'",
+        "--charset 'utf8mb4&tls=false'",
+        "--charset=",
     ],
 )
 def test_gh_ost_options_that_break_supervision_are_refused_by_name(options: str) -> None:

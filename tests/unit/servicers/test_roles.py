@@ -88,6 +88,49 @@ def test_a_statement_for_the_server_itself_needs_an_admin(sql: str, role: Role) 
     assert by_manager.role_for(tm.ExecuteQueryRequest(query=sql.encode())) is role
 
 
+@pytest.mark.parametrize(
+    ("sql", "strategy", "role"),
+    [
+        (["ALTER TABLE t ADD c INT"], "direct", Role.OPERATOR),
+        (["CREATE TABLE shop.t (i INT)", "DROP TABLE a, shop.b"], "", Role.OPERATOR),
+        (["ALTER VITESS_MIGRATION CANCEL ALL"], "direct", Role.OPERATOR),
+        (["DELETE FROM t"], "direct", Role.ADMIN),
+        (["CREATE TABLE t (i INT)", "INSERT INTO t VALUES (1)"], "", Role.ADMIN),
+        (["CREATE TABLE t (i INT); GRANT ALL ON *.* TO olga"], "", Role.ADMIN),
+        (["CREATE USER olga"], "DIRECT", Role.ADMIN),
+        (["SET GLOBAL read_only = 0"], "direct --allow-concurrent", Role.ADMIN),
+        (["DROP TABLE other.t"], "direct", Role.ADMIN),
+        (["RENAME TABLE t TO other.t"], "direct", Role.ADMIN),
+        (["ALTER TABLE t EXCHANGE PARTITION p WITH TABLE other.t"], "direct", Role.ADMIN),
+        (["CREATE VIEW v AS SELECT * FROM mysql.user"], "direct", Role.ADMIN),
+        # Two statements where backslashes escape nothing.
+        ([r"ALTER TABLE t COMMENT 'x\'; DROP USER root; -- '"], "direct", Role.ADMIN),
+        (["CREATE TABLE t (i INT) -- " + "x" * 300_000], "direct", Role.ADMIN),
+        (["DELETE FROM t"], "mysql", Role.OPERATOR),
+        (["DELETE FROM t"], "online", Role.OPERATOR),
+        (["DELETE FROM t"], "nonsense", Role.OPERATOR),
+        (["ALTER TABLE t COMMENT 'open"], "direct", Role.OPERATOR),
+    ],
+)
+def test_what_apply_schema_runs_at_once_needs_an_admin_unless_it_changes_the_schema(
+    sql: list[str], strategy: str, role: Role
+) -> None:
+    rule = RULES["/vtctlservice.Vtctld/ApplySchema"]
+    request = vtctldata_pb2.ApplySchemaRequest(keyspace="shop", sql=sql, ddl_strategy=strategy)
+    assert rule.role_for(request) is role
+
+
+@pytest.mark.parametrize(
+    "method", ["vtctlservice.Vtctld/UpdateThrottlerConfig", "tabletd.v1.Throttling/UpdateConfig"]
+)
+def test_a_query_that_the_daemons_ask_of_their_servers_needs_an_admin(method: str) -> None:
+    rule = RULES[f"/{method}"]
+    request = vtctldata_pb2.UpdateThrottlerConfigRequest(threshold=5)
+    assert rule.role_for(request) is Role.OPERATOR
+    request.custom_query = "SELECT authentication_string FROM mysql.user"
+    assert rule.role_for(request) is Role.ADMIN
+
+
 def test_bytes_that_are_no_text_need_an_admin() -> None:
     rule = RULES["/tabletmanagerservice.TabletManager/ExecuteQuery"]
     assert rule.role_for(tm.ExecuteQueryRequest(query=b"\xff\xfe")) is Role.ADMIN
@@ -102,6 +145,10 @@ def test_bytes_that_are_no_text_need_an_admin() -> None:
         (["OnlineDDL", "show", "cancel-all"], Role.OPERATOR),
         (["ApplySchema", "-sql=DROP TABLE show", "show"], Role.OPERATOR),
         (["OnlineDDL", "-nonsense", "shop", "show"], Role.OPERATOR),
+        (["ApplySchema", "-sql=DELETE FROM t", "shop"], Role.ADMIN),
+        (["applyschema", "--ddl-strategy", "direct", "-sql", "DROP USER a", "shop"], Role.ADMIN),
+        (["ApplySchema", "-ddl_strategy=mysql", "-sql=DELETE FROM t", "shop"], Role.OPERATOR),
+        (["ApplySchema", "-sql=DELETE FROM t"], Role.OPERATOR),
         ([], Role.OPERATOR),
     ],
 )
