@@ -185,8 +185,12 @@ class GhOst:
             *plan.facts.arguments,
         ]
 
-    async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
-        answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
+    async def ask(self, workspace: Workspace) -> str:
+        return await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
+
+    def progress(
+        self, workspace: Workspace, log_text: str, answer: str, rows: int
+    ) -> Progress | None:
         progress = gh_ost_status.parse_status(answer or log_text, self.strategy)
         if progress is None or progress.eta_state is not EtaState.DUE or workspace.is_held:
             return progress
@@ -209,7 +213,7 @@ class GhOst:
         """
         report = hooks.read_reports(workspace.directory).get("before-row-copy")
         is_reported = report is not None and not report.dry_run
-        if is_reported or await gh_ost_status.ask(workspace.directory / _SOCKET, "sup"):
+        if is_reported or await self.ask(workspace):
             workspace.release()
 
     async def point_at(self, workspace: Workspace, callback: hooks.Callback) -> bool:
@@ -223,13 +227,8 @@ class GhOst:
     def settling(self, pool: Pool, workspace: Workspace) -> Settling | None:
         return GhOstSettling(pool, workspace.directory / _SOCKET)
 
-    async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
-        if aborted := gh_ost_hang.aborted(log_text):
-            return aborted
-        if not gh_ost_status.cut_over_attempts(log_text):
-            return None
-        answer = await gh_ost_status.ask(workspace.directory / _SOCKET, "sup")
-        return gh_ost_hang.standstill(log_text, answer)
+    def standstill(self, log_text: str, answer: str) -> Standstill | None:
+        return gh_ost_hang.aborted(log_text) or gh_ost_hang.standstill(log_text, answer)
 
     def cut_over_attempts(self, output: str) -> int:
         return gh_ost_status.cut_over_attempts(output)

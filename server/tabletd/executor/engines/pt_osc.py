@@ -163,7 +163,13 @@ class PtOsc:
             f"{server_dsn},D={_dsn_value(plan.schema)},t={_dsn_value(plan.table)}",
         ]
 
-    async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
+    async def ask(self, workspace: Workspace) -> str:
+        """It answers nobody; its plugin reports by itself."""
+        return ""
+
+    def progress(
+        self, workspace: Workspace, log_text: str, answer: str, rows: int
+    ) -> Progress | None:
         progress = pt_osc_output.parse_progress(log_text, self.strategy, rows)
         said = hooks.read_reports(workspace.directory)
         reports = {event: report for event, report in said.items() if not report.dry_run}
@@ -214,7 +220,7 @@ class PtOsc:
         """Its triggers work inside the writers' transactions."""
         return None
 
-    async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
+    def standstill(self, log_text: str, answer: str) -> Standstill | None:
         return None
 
     def cut_over_attempts(self, output: str) -> int:

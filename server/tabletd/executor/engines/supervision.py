@@ -157,8 +157,8 @@ class Supervision:
         self._pause_seconds = self._settings.progress_interval_seconds * factor
         return True
 
-    async def _look_for_hang(self, log_text: str) -> None:
-        still = await self._tool.standstill(self._plan.workspace, log_text)
+    async def _look_for_hang(self, log_text: str, answer: str) -> None:
+        still = self._tool.standstill(log_text, answer)
         now = time.monotonic()
         if still is None or still != self._stands_still:
             self._stands_still, self._stands_still_since = still, now
@@ -177,7 +177,10 @@ class Supervision:
         await self._completion.obey()
         log_text = await asyncio.to_thread(read_log, run.log_file, run.log_offset)
         await self._completion.count(log_text)
-        await self._look_for_hang(log_text)
+        answer = await self._tool.ask(self._plan.workspace)
+        await self._look_for_hang(log_text, answer)
         rows = self._plan.facts.table.rows if self._plan.facts.table else 0
-        progress = await self._tool.progress(self._plan.workspace, log_text, rows)
+        progress = await asyncio.to_thread(
+            self._tool.progress, self._plan.workspace, log_text, answer, rows
+        )
         return await self._completion.tell(progress or initial)

@@ -183,12 +183,19 @@ class Tool(Protocol):
         """Change `Start.lock_wait_seconds` of a running tool, where that is possible."""
         ...
 
-    async def progress(self, workspace: Workspace, log_text: str, rows: int) -> Progress | None:
+    async def ask(self, workspace: Workspace) -> str:
+        """Return what a running tool says when it is asked how far it is; empty for nothing."""
+        ...
+
+    def progress(
+        self, workspace: Workspace, log_text: str, answer: str, rows: int
+    ) -> Progress | None:
         """Return how far the real run is; None when the tool has not said anything yet.
 
         Args:
             workspace: of the run.
             log_text: the end of what the tool wrote.
+            answer: what it said when it was asked.
             rows: the server's estimate of the table's rows.
         """
         ...
@@ -197,12 +204,12 @@ class Tool(Protocol):
         """Return what tells when it has caught up; None where it is never behind the writers."""
         ...
 
-    async def standstill(self, workspace: Workspace, log_text: str) -> Standstill | None:
+    def standstill(self, log_text: str, answer: str) -> Standstill | None:
         """Return what stands still in a tool that may hang; None where there is no sign of that.
 
         Args:
-            workspace: of the run.
             log_text: the end of what the tool wrote.
+            answer: what it said when it was asked.
         """
         ...
 
