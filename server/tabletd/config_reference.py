@@ -110,11 +110,6 @@ def settings(group: int) -> list[Setting]:
     return [_setting(key) for key in KEYS if _group(key) == group]
 
 
-def ungrouped() -> list[str]:
-    """Return the settings that no group knows; there must be none."""
-    return [key for key in KEYS if _group(key) is None]
-
-
 def flag_names(key: str) -> tuple[str, ...]:
     """Return the flags of a setting: first that which is shown, then other spellings."""
     flag = f"--{key.replace('_', '-')}"

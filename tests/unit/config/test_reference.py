@@ -13,7 +13,6 @@ from tabletd.config_reference import (
     as_markdown,
     as_text,
     settings,
-    ungrouped,
 )
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "configuration.md"
@@ -31,7 +30,6 @@ def test_the_page_is_what_the_command_prints() -> None:
 
 
 def test_every_setting_stands_in_one_group() -> None:
-    assert ungrouped() == []
     assert sorted(setting.key for setting in ALL) == sorted(KEYS)
     assert all(settings(number) for number in range(len(GROUPS)))
 
