@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from tabletd.durations import parse_duration
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.durations import parse_duration
 from tabletd.executor.strategy import Strategy
 from tabletd.executor.tool_arguments import refused_option, tool_arguments
 from tabletd.executor.tool_options import DURATION_FLAGS, IGNORED_FLAGS, SWITCH_FLAGS

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from tabletd.durations import parse_duration
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.durations import parse_duration
 from tabletd.executor.lexer import (
     Kind,
     Token,

@@ -9,8 +9,8 @@ from typing import Final
 
 from google.protobuf.json_format import MessageToJson
 
+from tabletd.durations import parse_duration
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.durations import parse_duration
 from tabletd.executor.names import is_online_ddl_uuid
 from tabletd.vtctld.apply_schema import ApplySchema
 from tabletd.vtctld.migrations import Migrations, Verb

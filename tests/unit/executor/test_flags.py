@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tabletd.durations import parse_duration
 from tabletd.errors import Reason, TabletdError
-from tabletd.executor.durations import parse_duration
 from tabletd.executor.flags import Flags, split_options
 from tabletd.executor.strategy import Strategy
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from tabletd.errors import Reason, TabletdError
 
-_UNIT_SECONDS: Final = {
+UNIT_SECONDS: Final = {
     "ns": 1e-9,
     "us": 1e-6,
     "µs": 1e-6,
@@ -38,7 +38,7 @@ def parse_duration(text: str) -> float:
             f"invalid duration {text[:_CHARACTERS_MAX]!r}",
             hint="write for example 15s, 250ms or 1h30m",
         )
-    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(match[2]))
+    seconds = sum(float(number) * UNIT_SECONDS[unit] for number, unit in _PART.findall(match[2]))
     if seconds > SECONDS_MAX:
         raise TabletdError(
             Reason.INVALID_REQUEST, f"the duration {text!r} is longer than a hundred years"
