@@ -20,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 _WRITE_SECONDS_MAX: Final = 5.0
 _SQL_CHARACTERS_MAX: Final = 2000
+_READ_CHARACTERS_MAX: Final = 64 * 1024
 _MODE: Final = 0o600
 _SECRET_AHEAD: Final = re.compile("IDENTIFIED|PASSWORD|AUTHENTICATED", re.IGNORECASE)
 _TEXTS: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'?|\"(?:[^\"\\]|\\.|\"\")*\"?", re.DOTALL)
@@ -96,8 +97,8 @@ class AuditLog:
 
 def shown_sql(text: str) -> str:
     """Return a statement as it may be kept: cut, and without texts where one may be a password."""
-    if _SECRET_AHEAD.search(text):
-        text = _TEXTS.sub("'***'", text)
-    if len(text) > _SQL_CHARACTERS_MAX:
-        return text[:_SQL_CHARACTERS_MAX] + "..."
-    return text
+    # Reading all of a text of megabytes would hold everything else up, the heartbeat too.
+    shown = text[:_SQL_CHARACTERS_MAX]
+    if _SECRET_AHEAD.search(text, 0, _READ_CHARACTERS_MAX):
+        shown = _TEXTS.sub("'***'", shown)
+    return f"{shown}..." if len(text) > _SQL_CHARACTERS_MAX else shown

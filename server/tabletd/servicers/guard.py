@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -24,6 +25,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _CERTIFICATE: Final = "x509_pem_cert"
 _OK: Final = "OK"
 _TEXT_CHARACTERS_MAX: Final = 300
+# Who is not let in decides neither how long a line is nor how many there are.
+_ITEMS_MAX: Final = 20
+_REFUSED_NOTES_PER_SECOND: Final = 10
+_READ_BYTES_MAX: Final = 64 * 1024
 _STATEMENTS: Final = frozenset({"sql", "query", "statement", "args"})
 # What says on which thing a call acts, in whichever request it is.
 _TARGETS: Final = (
@@ -51,11 +56,21 @@ class Guard:
     Args:
         access: tells who calls.
         audit: None: nothing is noted.
+        clock: seconds, of any origin.
     """
 
-    def __init__(self, access: Access, audit: AuditLog | None = None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        audit: AuditLog | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._access = access
         self._audit = audit
+        self._clock = clock
+        self._refused_second = -math.inf
+        self._refused_notes = 0
 
     def covers(self, method: str) -> bool:
         """Tell whether a method of a service that is not ours asks who calls."""
@@ -91,6 +106,7 @@ class Guard:
         began_seconds = time.monotonic()
         needed, caller = rule.role, Caller(role=Role.READER, peer=context.peer())
         error: BaseException | None = None
+        is_let_in = False
         try:
             caller = await self._identify(request, context)
             if place is not None:
@@ -103,12 +119,17 @@ class Guard:
             if needed > Role.READER and place is not None and not caller.on_behalf_of:
                 place.changes_something()
             enter(caller)
+            is_let_in = True
             yield
         except BaseException as failure:
             error = failure
             raise
         finally:
-            if self._audit is not None and needed > Role.READER and _is_noted(error):
+            if (
+                self._audit is not None
+                and needed > Role.READER
+                and (is_let_in or self._notes_refusal(error))
+            ):
                 code, reason = _answer(error)
                 await self._audit.note(
                     caller,
@@ -118,6 +139,16 @@ class Guard:
                     reason=reason,
                     began_seconds=began_seconds,
                 )
+
+    def _notes_refusal(self, error: BaseException | None) -> bool:
+        """Tell whether a call that was not let in is noted: a flood does not fill the disk."""
+        if isinstance(error, TooManyChanges):
+            return error.is_told
+        now = self._clock()
+        if now - self._refused_second >= 1:
+            self._refused_second, self._refused_notes = now, 0
+        self._refused_notes += 1
+        return self._refused_notes <= _REFUSED_NOTES_PER_SECOND
 
     async def _identify(self, request: Any, context: Context) -> Caller:
         caller = await self._access.identify(
@@ -141,11 +172,6 @@ def _effective(request: Any) -> str:
         if caller_id is not None and caller_id.principal:
             return str(caller_id.principal)[:_TEXT_CHARACTERS_MAX]
     return ""
-
-
-def _is_noted(error: BaseException | None) -> bool:
-    """Tell whether a call is to be noted: who floods us does not fill the disk."""
-    return not isinstance(error, TooManyChanges) or error.is_told
 
 
 def _answer(error: BaseException | None) -> tuple[str, str]:
@@ -180,7 +206,9 @@ def _shown(name: str, value: Any) -> object:
     if isinstance(value, bool | int):
         return value
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value[:_READ_BYTES_MAX].decode("utf-8", "replace")
     if not isinstance(value, str):
-        return [_shown(name, one) for one in value]
+        shown = [_shown(name, one) for one in value[:_ITEMS_MAX]]
+        more = len(value) - len(shown)
+        return [*shown, f"... and {more} more"] if more else shown
     return shown_sql(value) if name in _STATEMENTS else value[:_TEXT_CHARACTERS_MAX]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Closed:
 async def closed(
     directory: Path,
     ports: Callable[[Access], list[Listener]] = lambda access: [],
+    clock: Callable[[], float] = time.monotonic,
     **settings: Any,
 ) -> AsyncGenerator[Closed]:
     authority = Authority(directory)
@@ -89,7 +91,7 @@ async def closed(
         settings["users"] = path
     access = Access(AccessSettings(**settings), Registry())
     audit = directory / "audit" / "audit.log"
-    guard = Guard(access, AuditLog(audit, "zone1-0000000100"))
+    guard = Guard(access, AuditLog(audit, "zone1-0000000100"), clock=clock)
     async with grpc_bench(guard=guard, listeners=ports(access)) as bench:
         yield Closed(bench, access, audit, authority)
 
@@ -217,6 +219,21 @@ async def test_what_changes_something_is_noted_down_and_what_reads_is_not(tmp_pa
         assert notes[4]["target"]["sql"] == ["ALTER TABLE t FORCE"]
         assert server.audit.stat().st_mode & 0o777 == 0o600
         assert all(word not in server.audit.read_text() for word in ("sesame", '"password"'))
+
+
+async def test_who_is_not_let_in_does_not_fill_the_disk(tmp_path: Path) -> None:
+    now = [0.0]
+    async with closed(tmp_path, clock=lambda: now[0], mode="static") as server:
+        stub = TabletManagerStub(server.bench.channel)
+        for _ in range(15):
+            await failure(stub.ChangeType(tm.ChangeTypeRequest()))
+            await failure(stub.ChangeType(tm.ChangeTypeRequest(), metadata=READER))
+        await stub.VExec(UPDATE, metadata=OPERATOR)
+        codes = [note["code"] for note in server.notes()]
+        assert codes == ["UNAUTHENTICATED", "PERMISSION_DENIED"] * 5 + ["OK"]
+        now[0] = 1.0
+        await failure(stub.ChangeType(tm.ChangeTypeRequest()))
+        assert len(server.notes()) == len(codes) + 1
 
 
 async def test_an_audit_log_that_cannot_be_written_holds_no_call_up(

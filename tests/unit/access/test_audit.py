@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,20 @@ def test_no_text_in_quotes_survives_beside_a_password(text: str) -> None:
 def test_other_statements_are_kept_as_they_are_up_to_a_length() -> None:
     assert shown_sql("ALTER TABLE t COMMENT 'x'") == "ALTER TABLE t COMMENT 'x'"
     assert len(shown_sql("x" * 100_000)) < 2100
+
+
+def test_a_text_that_is_cut_in_the_middle_shows_no_password() -> None:
+    shown = shown_sql("CREATE USER x IDENTIFIED BY '" + "sesame" * 1000 + "'")
+    assert "sesame" not in shown
+
+
+def test_a_request_of_megabytes_is_a_short_line() -> None:
+    request = vtctldata_pb2.ApplySchemaRequest(
+        keyspace="k" * 1_000_000, sql=["x" * 9000] * 500, uuid_list=["u" * 290] * 5000
+    )
+    found = target(request)
+    assert len(json.dumps(found)) < 60_000
+    assert found["uuid_list"] == ["u" * 290] * 20 + ["... and 4980 more"]
 
 
 def test_a_target_is_what_the_request_names() -> None:
