@@ -60,7 +60,8 @@ class PageGuard:
         await (refusal or self._application)(scope, receive, send)
 
     async def _refusal(self, request: Request) -> PlainTextResponse | None:
-        path = request.url.path
+        # What the routes go by; older versions of Starlette make `url` of the caller's Host header.
+        path = request.scope["path"]
         if path == REPORT_STATUS_PATH:
             return None
         needed = Role.READER if request.method in _READS else Role.OPERATOR

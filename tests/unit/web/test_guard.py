@@ -73,6 +73,14 @@ async def test_from_elsewhere_nothing_is_open_but_what_is_named() -> None:
         assert await open_to(client) == set(PAGES)
 
 
+@pytest.mark.parametrize("host", ["x/healthz?", "x/healthz#", "x/schema-migration/report-status?"])
+async def test_a_host_that_holds_a_path_opens_no_other_page(host: str) -> None:
+    async with client_from(FAR, open_pages=["health"]) as client:
+        answers = [await client.get(path, headers={"Host": host}) for path in PAGES]
+    opened = {path for path, one in zip(PAGES, answers, strict=True) if one.status_code != 401}
+    assert opened == {"/healthz", "/debug/health"}
+
+
 async def test_a_password_opens_every_page(users: Path) -> None:
     async with client_from(FAR, users) as client:
         assert await open_to(client, ("bob", "pw:with colon")) == set(PAGES)
