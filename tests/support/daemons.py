@@ -24,6 +24,7 @@ from tabletd.sandbox.ledger import is_serving
 from tabletd.sandbox.vexec_client import VExecClient, vexec_client
 from tabletd.sandbox.workload import Workload, load, verify_table
 from tabletd_pb import tabletmanagerdata_pb2, tabletmanagerservice_pb2_grpc
+from tests.support.logs import daemon_logs
 from tests.support.servers import Pair, RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
@@ -126,8 +127,8 @@ class TabletPair:
         wait_until_serving(self)
 
     def logs(self) -> dict[str, str]:
-        """Return the ends of both daemons' logs."""
-        return {daemon.alias: daemon.log_tail(80) for daemon in (self.primary, self.replica)}
+        """Return the ends of both daemons' logs, and of what their last tools wrote."""
+        return daemon_logs({daemon.alias: daemon for daemon in (self.primary, self.replica)})
 
     def traces(self, migration_uuid: str = "") -> list[str]:
         """Name what a migration left behind: nothing should be found once it is over.
@@ -418,7 +419,7 @@ class Case:
     strategy: str
 
     def logs(self) -> dict[str, str]:
-        """Return the ends of both daemons' logs."""
+        """Return the logs of the pair."""
         return self.tablets.logs()
 
     @property

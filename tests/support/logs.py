@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 from tabletd.sandbox.daemons import Daemon
@@ -24,9 +25,15 @@ def daemon_logs(daemons: Mapping[str, Daemon]) -> dict[str, str]:
     logs: dict[str, str] = {}
     for name, daemon in daemons.items():
         logs[name] = daemon.log_tail(_LINES)
-        written = list((daemon.run_directory / "logs").glob("*.log"))
-        if written:
-            last = max(written, key=lambda log: log.stat().st_mtime)
-            lines = last.read_text(errors="replace").splitlines()[-_LINES:]
-            logs[f"{name}, {last.name}"] = "\n".join(lines)
+        for tool, text in tool_log(daemon.run_directory).items():
+            logs[f"{name}, {tool}"] = text
     return logs
+
+
+def tool_log(run_directory: Path) -> dict[str, str]:
+    """Return the end of what the last tool in a run directory wrote, by its file's name."""
+    written = list((run_directory / "logs").glob("*.log"))
+    if not written:
+        return {}
+    last = max(written, key=lambda log: log.stat().st_mtime)
+    return {last.name: "\n".join(last.read_text(errors="replace").splitlines()[-_LINES:])}

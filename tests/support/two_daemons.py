@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
+from tests.support.logs import daemon_logs, tool_log
 from tests.support.servers import RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
@@ -45,7 +46,8 @@ class TwoDaemons:
         self.server = server
         server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
         create_daemon_account(server.server, keyspace=KEYSPACE)
-        self._common = {**_SETTINGS, "run_directory": str(directory / "run")}
+        self._run_directory = directory / "run"
+        self._common = {**_SETTINGS, "run_directory": str(self._run_directory)}
         self.first = self._start(directory / "first", first_settings)
         eventually_blocking(lambda: variables(self.first)["LeaseHeld"], what="the first one acts")
         self.second = self._start(directory / "second", {})
@@ -67,8 +69,9 @@ class TwoDaemons:
             daemon.terminate()
 
     def logs(self) -> dict[str, str]:
-        """Return the ends of both logs."""
-        return {"first": self.first.log_tail(60), "second": self.second.log_tail(60)}
+        """Return the ends of both logs, and of what the last tool wrote."""
+        logs = daemon_logs({"first": self.first, "second": self.second})
+        return {**logs, **tool_log(self._run_directory)}
 
     def make_table(self, name: str, rows: int) -> None:
         """Make a table of some rows, a power of two."""

@@ -17,6 +17,7 @@ from tabletd.sandbox.servers import free_ports
 from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tabletd_pb import vtctldata_pb2 as pb
 from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
+from tests.support.logs import daemon_logs
 from tests.support.servers import RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
@@ -116,6 +117,10 @@ class TwoShards:
             {str(name) for (name,) in server.query(sql, (KEYSPACE, table))}
             for server in self.servers.values()
         ]
+
+    def logs(self) -> dict[str, str]:
+        """Return the ends of the daemons' logs, and of what their last tools wrote."""
+        return daemon_logs(self.daemons)
 
     def stop(self) -> None:
         """End both daemons."""

@@ -12,7 +12,6 @@ from tabletd.executor.names import create_uuid
 from tabletd.mysql.privileges import Feature
 from tabletd.sandbox.daemons import gh_ost_path
 from tabletd.sandbox.releases import ReleaseName, find_release
-from tests.support.logs import daemon_logs
 from tests.support.servers import RealServer, missing_release
 from tests.support.two_shards import SHARDS, TwoShards
 from tests.support.vtctldclient import VERSIONS, VtctldClient, missing_program
@@ -36,8 +35,8 @@ class Fleet:
     clients: dict[str, VtctldClient]
 
     def logs(self) -> dict[str, str]:
-        """Return the ends of the daemons' logs."""
-        return daemon_logs(self.shards.daemons)
+        """Return the logs of the shards."""
+        return self.shards.logs()
 
     def table(self) -> str:
         """Create a table of nine rows on both shards; return its name."""
