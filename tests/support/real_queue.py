@@ -103,18 +103,23 @@ class RealQueue:
         return [str(row[0]) for row in self.query(f"SHOW COLUMNS FROM `{table}`")]
 
 
-@asynccontextmanager
-async def real_queue(server: RealServer, schema: str, tmp_path: Path) -> AsyncGenerator[RealQueue]:
-    """Run an executor with real engines as root."""
-    settings = EngineSettings(
-        tablet_alias=ALIAS,
-        run_directory=tmp_path / "run",
-        log_directory=tmp_path / "log",
+def real_engine_settings(directory: Path, tablet_alias: str) -> EngineSettings:
+    """Return settings of engines with the real tools, which tell nobody what they do."""
+    return EngineSettings(
+        tablet_alias=tablet_alias,
+        run_directory=directory / "run",
+        log_directory=directory / "log",
         gh_ost_path=str(gh_ost_path()),
         pt_osc_path="/usr/bin/pt-online-schema-change",
         callback_url=lambda: "",
         progress_interval_seconds=0.1,
     )
+
+
+@asynccontextmanager
+async def real_queue(server: RealServer, schema: str, tmp_path: Path) -> AsyncGenerator[RealQueue]:
+    """Run an executor with real engines as root."""
+    settings = real_engine_settings(tmp_path, ALIAS)
     async with pool_of(server, size_max=8) as pool, pool_of(server, raw=True) as raw_pool:
         executor = Executor(
             pool=pool,

@@ -19,9 +19,9 @@ from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.tls import Tls
-from tabletd.sandbox.daemons import gh_ost_path
 from tests.support.pools import pool_of
 from tests.support.processes import commands_in, end_processes
+from tests.support.real_queue import real_engine_settings
 from tests.support.servers import RealServer
 from tests.support.waiting import SHORTLY_SECONDS, eventually
 
@@ -280,15 +280,7 @@ async def rig_on(
     server: RealServer, schema: str, tmp_path: Path, tls: Tls | None = None
 ) -> AsyncGenerator[Rig]:
     """Make a rig as root; at its end no tool is at work any more."""
-    settings = EngineSettings(
-        tablet_alias="zone1-0000000100",
-        run_directory=tmp_path / "run",
-        log_directory=tmp_path / "log",
-        gh_ost_path=str(gh_ost_path()),
-        pt_osc_path="/usr/bin/pt-online-schema-change",
-        callback_url=lambda: "",
-        progress_interval_seconds=0.1,
-    )
+    settings = real_engine_settings(tmp_path, "zone1-0000000100")
     async with pool_of(server, size_max=8, tls=tls) as pool:
         try:
             yield Rig(server=server, pool=pool, settings=settings, schema=schema)
