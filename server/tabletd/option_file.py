@@ -18,7 +18,8 @@ _ESCAPES: Final = {
 }  # fmt: skip
 _OFF: Final = frozenset({"0", "off", "false"})
 _TAKEN: Final = frozenset({"ssl-mode", "ssl-ca", "ssl-cert", "ssl-key"})
-_SWITCHES: Final = {"ssl": "required", "ssl-verify-server-cert": "verify_identity"}
+_TLS: Final = "ssl"
+_VERIFIES: Final = "ssl-verify-server-cert"
 
 
 def read_client_options(path: Path, key: str) -> Mapping[str, str]:
@@ -74,13 +75,14 @@ def client_settings(options: Mapping[str, str], path: Path, key: str) -> Mapping
     if "mysql_ssl_mode" in settings:
         settings["mysql_ssl_mode"] = settings["mysql_ssl_mode"].lower()
     else:
-        for name, mode in _SWITCHES.items():
-            if name in options:
-                is_on = options[name].lower() not in _OFF
-                settings["mysql_ssl_mode"] = mode if is_on else "disabled"
+        if _TLS in options:
+            settings["mysql_ssl_mode"] = "required" if _is_on(options[_TLS]) else "disabled"
+        # Where it is off, the server need not prove who it is: that says nothing against TLS.
+        if _VERIFIES in options and _is_on(options[_VERIFIES]):
+            settings["mysql_ssl_mode"] = "verify_identity"
     for name in options:
-        is_about_tls = name.startswith(("ssl-", "tls-", "skip-ssl"))
-        if is_about_tls and name not in _TAKEN and name not in _SWITCHES:
+        is_about_tls = not {"ssl", "tls"}.isdisjoint(name.split("-"))
+        if is_about_tls and name not in (*_TAKEN, _TLS, _VERIFIES):
             raise TabletdError(
                 Reason.INVALID_CONFIG,
                 f"{key}: {path}: the option {name} is not known here",
@@ -88,6 +90,11 @@ def client_settings(options: Mapping[str, str], path: Path, key: str) -> Mapping
                 key=key,
             )
     return settings
+
+
+def _is_on(value: str) -> bool:
+    """Say whether a switch is on; one that stands alone is."""
+    return value.lower() not in _OFF
 
 
 def _option_name(text: str) -> str:

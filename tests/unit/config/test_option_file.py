@@ -94,7 +94,8 @@ def test_a_password_that_is_given_elsewhere_goes_first(tmp_path: Path) -> None:
         ("ssl", "required"),
         ("ssl=0", "disabled"),
         ("ssl\nssl-verify-server-cert", "verify_identity"),
-        ("ssl-verify-server-cert=OFF", "disabled"),
+        ("ssl\nssl-verify-server-cert=0", "required"),
+        ("ssl-verify-server-cert=OFF", ""),
         ("ssl-mode=REQUIRED\nssl=0", "required"),
         ("", ""),
     ],
@@ -105,6 +106,7 @@ def test_the_switches_of_mariadb_are_understood(tmp_path: Path, lines: str, mode
 
 def test_what_would_make_connections_less_safe_than_said_is_refused(tmp_path: Path) -> None:
     assert "ssl-crl" in refusal(option_file(tmp_path, "[client]\nssl-crl=/crl.pem\n"))
+    assert "enable-ssl" in refusal(option_file(tmp_path, "[client]\nenable-ssl\n"))
     assert "line 2" in refusal(option_file(tmp_path, "[client]\n!includedir /etc\n"))
     assert "chmod 600" in refusal(option_file(tmp_path, "[client]\nuser=x\n", mode=0o644))
     assert "mysql_port" in refusal(option_file(tmp_path, "[client]\nport=x\n"))
