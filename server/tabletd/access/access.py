@@ -124,7 +124,7 @@ class Access:
             return Caller(role=Role.ADMIN)
         certificate = None if pem is None else self._certificates.read(pem)
         if certificate is not None:
-            self._check_revoked(certificate)
+            self._check_valid(certificate)
         if self.settings.mode != "static" and certificate is not None:
             return Caller(role=self._certificate_role(certificate), certificate=certificate.name)
         return await self._by_password(texts, certificate)
@@ -145,7 +145,14 @@ class Access:
             return caller
         return replace(caller, certificate=certificate.name)
 
-    def _check_revoked(self, certificate: PeerCertificate) -> None:
+    def _check_valid(self, certificate: PeerCertificate) -> None:
+        if days_left(certificate.valid_until) < 0:
+            raise TabletdError(
+                Reason.UNAUTHENTICATED,
+                f"the certificate of {certificate.name[:100]} is over since "
+                f"{certificate.valid_until:%Y-%m-%d %H:%M:%S} UTC",
+                serial_number=f"{certificate.serial_number:x}",
+            )
         revoked = None if self.tls is None else self.tls.revoked
         if revoked is not None and revoked.has(certificate):
             raise TabletdError(

@@ -28,12 +28,14 @@ class PeerCertificate:
         subject: the whole name of its subject.
         issuer: that of who signed it, as bytes.
         serial_number: tells it from the others of the same issuer.
+        valid_until: TLS looks at it when a connection begins, and never again.
     """
 
     names: tuple[str, ...]
     subject: str
     issuer: bytes
     serial_number: int
+    valid_until: datetime
 
     @property
     def name(self) -> str:
@@ -69,6 +71,7 @@ def _read_peer(pem: bytes) -> PeerCertificate:
             subject=certificate.subject.rfc4514_string(),
             issuer=certificate.issuer.public_bytes(),
             serial_number=certificate.serial_number,
+            valid_until=certificate.not_valid_after_utc,
         )
     except (ValueError, UnsupportedAlgorithm):
         raise TabletdError(

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
+# A stream lasts longer than what its caller was let in by.
+_ASKED_AGAIN_SECONDS: Final = 1.0
 _HELD_SECONDS: Final = 0.5
 _HELD_MAX: Final = 4096
 # A supervisor asks whether we live just when we are busiest.
@@ -165,7 +167,12 @@ class Surroundings:
                         self._watch(method, rule, request, context, place),
                         aclosing(behaviour(request, context)) as responses,
                     ):
+                        asked_seconds = began_seconds
                         async for response in responses:
+                            now_seconds = perf_counter()
+                            if now_seconds - asked_seconds >= _ASKED_AGAIN_SECONDS:
+                                asked_seconds = now_seconds
+                                await self._ask_again(method, rule, request, context)
                             yield response
                 except GeneratorExit:
                     raise
@@ -181,6 +188,12 @@ class Surroundings:
                     ended(status, perf_counter() - began_seconds)
 
         return answer
+
+    async def _ask_again(
+        self, method: str, rule: Rule | None, request: Any, context: Context
+    ) -> None:
+        if self._guard is not None and rule is not None:
+            await self._guard.let_in_still(rule, method, request, context)
 
     async def _hold(self, refusal: TabletdError, context: Context) -> None:
         """Let a caller who sends too much wait for his refusal.

@@ -140,6 +140,19 @@ class Guard:
                     began_seconds=began_seconds,
                 )
 
+    async def let_in_still(self, rule: Rule, method: str, request: Any, context: Context) -> None:
+        """Ask again who makes a call that lasts: he may have lost his certificate or his role.
+
+        Raises:
+            TabletdError: UNAUTHENTICATED, PERMISSION_DENIED.
+        """
+        if self._access.is_open:
+            return
+        caller = await self._identify(request, context)
+        needed = rule.role_for(request)
+        if caller.role < needed:
+            raise missing_role(method, needed, caller.name, caller.role)
+
     def _notes_refusal(self, error: BaseException | None) -> bool:
         """Tell whether a call that was not let in is noted: a flood does not fill the disk."""
         if isinstance(error, TooManyChanges):

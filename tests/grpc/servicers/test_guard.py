@@ -304,6 +304,51 @@ async def test_a_certificate_that_is_revoked_ends_the_calls_of_a_connection_that
             assert "was revoked" in str(refused.details())
 
 
+async def code_at_the_end(server: Closed, heard: Any) -> grpc.StatusCode:
+    """Have the health that a stream tells change until the server ends it."""
+
+    async def listen() -> None:
+        while await heard.read() is not grpc.aio.EOF:
+            pass
+        raise AssertionError("the server ended it without an error")
+
+    listening = asyncio.create_task(listen())
+
+    def has_ended() -> bool:
+        server.bench.tablet.tell(server.bench.tablet.health)
+        return listening.done()
+
+    await eventually(has_ended)
+    return await code(listening)
+
+
+async def test_a_stream_ends_when_the_certificate_of_its_caller_is_revoked(tmp_path: Path) -> None:
+    async with closed(tmp_path, tls_port(), mode="mtls", tls=True, users=False) as server:
+        client = server.authority.pair("client")
+        async with server.channel(server.bench.server.port, client) as channel:
+            stub = queryservice_pb2_grpc.QueryStub(channel)
+            heard = stub.StreamHealth(query_pb2.StreamHealthRequest(), timeout=150)
+            assert await heard.read()
+            server.authority.revoke(client)
+            assert server.access.tls is not None
+            server.access.tls.reload()
+            assert await code_at_the_end(server, heard) is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_stream_ends_when_its_caller_is_taken_out_of_the_file_of_users(
+    tmp_path: Path,
+) -> None:
+    async with closed(tmp_path, mode="static") as server:
+        stub = queryservice_pb2_grpc.QueryStub(server.bench.channel)
+        heard = stub.StreamHealth(query_pb2.StreamHealthRequest(), metadata=READER, timeout=150)
+        assert await heard.read()
+        others = [{"Username": "ada", "Password": "a", "Role": "admin"}]
+        (tmp_path / "users.json").write_text(json.dumps(others))
+        for part in server.access.renewable:
+            part.reload()
+        assert await code_at_the_end(server, heard) is grpc.StatusCode.PERMISSION_DENIED
+
+
 async def test_ports_without_a_certificate_ask_for_a_password(tmp_path: Path) -> None:
     async with closed(tmp_path, tls_port(), mode="mtls", tls=True) as server:
         by_password, plain = server.bench.server.further_ports

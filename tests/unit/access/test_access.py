@@ -70,6 +70,16 @@ async def test_without_settings_everybody_may_do_everything() -> None:
     assert (found.role, found.name, found.peer) == (Role.ADMIN, "anonymous", "10.0.0.7:5000")
 
 
+async def test_a_certificate_that_is_over_is_refused_on_a_connection_that_is_open(
+    authority: Authority,
+) -> None:
+    settings = AccessSettings(mode="mtls", tls=tls(authority))
+    assert (await caller(settings, authority.pair("rita", days=1))).certificate == "rita"
+    reason, text = await refusal(settings, authority.pair("rita", days=-1))
+    assert reason is Reason.UNAUTHENTICATED
+    assert text.startswith("the certificate of rita is over since 20")
+
+
 async def test_a_password_is_asked_for_and_refused_as_vitess_does(users: Path) -> None:
     settings = AccessSettings(mode="static", users=users)
     missing = (Reason.UNAUTHENTICATED, "username and password must be provided")
