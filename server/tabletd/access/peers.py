@@ -121,7 +121,7 @@ def _login(path: Path) -> Metadata:
         return (("username", str(found["Username"])), ("password", str(found["Password"])))
     except OSError as error:
         raise wrong_file(_CREDENTIALS_KEY, f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise TabletdError(
             Reason.INVALID_CONFIG,
             f'{_CREDENTIALS_KEY}: {path} has to hold {{"Username": "...", "Password": "..."}}',

@@ -119,7 +119,7 @@ def read_users(path: Path, *, default_role: Role) -> list[User]:
         entries: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise _wrong(path, f"cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _wrong(path, "is no JSON") from None
     if not isinstance(entries, list):
         raise _wrong(path, "is no JSON list of users")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabletd.access.passwords import PasswordHash
+from tabletd.access.peers import Peers, PeerSettings
 from tabletd.access.roles import Role
 from tabletd.access.users import Users, read_users
 from tabletd.errors import Reason, TabletdError
@@ -135,6 +136,15 @@ def test_an_entry_that_is_wrong_is_named_without_its_password(tmp_path: Path) ->
     )
     for wrong in (right, {**right, "Role": "chief"}, "sesame"):
         assert "sesame" not in refusal(tmp_path, {**right, "Roel": "x"}, wrong)
+
+
+def test_a_file_that_is_nested_without_end_is_refused_as_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(TabletdError, match="no JSON"):
+        read_users(path, default_role=Role.READER)
+    with pytest.raises(TabletdError, match="has to hold"):
+        Peers(PeerSettings(credentials=path))
 
 
 def test_a_file_that_is_not_there_or_no_list_is_named(tmp_path: Path) -> None:
