@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
 
-from tabletd.config import ENVIRONMENT_PREFIX, LoadedConfig
+from tabletd.config import LoadedConfig
 from tabletd.doctor.examination import examine
 from tabletd.doctor.findings import Line, refused
 from tabletd.doctor.machine import Machine
@@ -29,7 +28,7 @@ OPTIONS: Final = (
 
 def doctor(loaded: LoadedConfig, reread: Callable[[], LoadedConfig], *, as_json: bool) -> None:
     """Look at the machine and the server; exit code 0 when nothing fails."""
-    machine = Machine(loaded.config, _path(loaded))
+    machine = Machine(loaded.config, loaded.path)
     _tell(asyncio.run(examine(machine)), as_json)
 
 
@@ -42,11 +41,3 @@ def refuse(error: TabletdError, *, as_json: bool) -> NoReturn:
 def _tell(lines: list[Line], is_json: bool) -> None:
     typer.echo(as_json(lines) if is_json else as_text(lines))
     raise typer.Exit(0 if is_fit(lines) else 1)
-
-
-def _path(loaded: LoadedConfig) -> Path | None:
-    """Return the file that the settings came from: the source that is no flag and no variable."""
-    for source in loaded.sources.values():
-        if not source.startswith(("--", ENVIRONMENT_PREFIX)):
-            return Path(source)
-    return None

@@ -9,6 +9,7 @@ environment, the TOML file or a file of their own, never from a flag, and are ne
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -256,10 +257,12 @@ class LoadedConfig:
     Attributes:
         config: the settings.
         sources: for each key that was given, the flag, variable or file it came from.
+        path: the TOML file; None: there is none.
     """
 
     config: Config
     sources: Mapping[str, str]
+    path: Path | None = None
 
 
 def load_config(
@@ -304,28 +307,27 @@ def load_config(
         values[key] = value
         sources[key] = str(values[DEFAULTS_FILE])
     try:
-        return LoadedConfig(Config.model_validate(values), sources)
+        return LoadedConfig(Config.model_validate(values), sources, path)
     except ValidationError as error:
         raise _invalid([_error_text(details, sources) for details in error.errors()]) from None
 
 
 def shown_settings(loaded: LoadedConfig) -> list[tuple[str, str, str]]:
-    """Return key, value and source of every setting, with durations as text and secrets hidden."""
+    """Return key, value and source of every setting; secrets are hidden.
+
+    Values are written as the TOML file takes them, where an empty text stands for none.
+    """
     shown: list[tuple[str, str, str]] = []
     for key, value in loaded.config.model_dump(mode="json").items():
-        if isinstance(value, float):
-            text = f'"{format_duration(value)}"'
-        elif isinstance(value, bool):
-            text = str(value).lower()
-        elif value is None:
-            text = '""'
-        elif isinstance(value, list):
-            parts = cast(list[object], value)
-            text = "[" + ", ".join(f'"{part}"' for part in parts) + "]"
-        else:
-            text = f'"{value}"' if isinstance(value, str) else str(value)
-        shown.append((key, text, loaded.sources.get(key, "default")))
+        shown.append((key, _toml_text(value), loaded.sources.get(key, "default")))
     return shown
+
+
+def _toml_text(value: Any) -> str:
+    if isinstance(value, float):
+        return f'"{format_duration(value)}"'
+    # TOML writes texts, numbers, switches and lists as JSON does.
+    return json.dumps("" if value is None else value, ensure_ascii=False)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tabletd.config import (
+    CONFIG_PATH_VARIABLE,
     KEYS,
     RELOADABLE,
     SECRETS,
@@ -192,10 +193,25 @@ def test_a_wrong_value_is_refused_without_repeating_a_password() -> None:
 
 
 def test_what_is_shown_can_be_read_again_as_a_file(tmp_path: Path) -> None:
-    found = loaded(replicas="a:1", heartbeat_interval="250ms", allowed_schemas="a,b")
+    found = loaded(
+        replicas="a:1",
+        heartbeat_interval="250ms",
+        allowed_schemas='a,the "b"',
+        gh_ost_path='/opt/a "new"\\one/gh-ost',
+    )
     lines = [f"{key} = {value}" for key, value, _ in shown_settings(found)]
     again = load_config({}, {}, toml_file(tmp_path, "\n".join(lines)))
     assert again.config == found.config
+
+
+def test_the_file_is_known_whatever_else_names_one(tmp_path: Path) -> None:
+    options = tmp_path / "my.cnf"
+    options.write_text("[client]\nuser=ann\n")
+    options.chmod(0o600)
+    assert loaded(mysql_defaults_file=str(options)).path is None
+    file = toml_file(tmp_path, "shard = '1'")
+    assert load_config({**NEEDED, "shard": "2"}, {}, file).path == file
+    assert load_config(NEEDED, {CONFIG_PATH_VARIABLE: str(file)}).path == file
 
 
 def test_settings_do_not_change() -> None:
