@@ -68,6 +68,40 @@ def split_options(strategy: Strategy, options: str) -> tuple[Flags, tuple[str, .
             and an option that neither we nor the tool have; MIGRATION_REJECTED for a flag that
             does not go with the strategy, and a cut-over threshold out of range.
     """
+    flags, for_tool = _flags_and_rest(strategy, options)
+    return flags, tool_arguments(strategy, for_tool)
+
+
+def flags_of(strategy: Strategy, options: str) -> Flags:
+    """Read the flags alone, of a migration that was taken: whatever it then handed to its tool.
+
+    An option that a later version refuses must not keep it from what runs already.
+
+    Raises:
+        TabletdError: as `split_options`, for what the flags are.
+    """
+    return _flags_and_rest(strategy, options)[0]
+
+
+def check_cut_over_threshold(strategy: Strategy, seconds: float) -> None:
+    """Refuse a time that no cut-over may lock a table for. Texts: Vitess.
+
+    Raises:
+        TabletdError: MIGRATION_REJECTED.
+    """
+    if seconds < CUT_OVER_THRESHOLD_SECONDS_MIN:
+        raise _rejected(f"cut-over min value is {CUT_OVER_THRESHOLD_SECONDS_MIN}s")
+    if seconds > CUT_OVER_THRESHOLD_SECONDS_MAX:
+        raise _rejected(f"cut-over max value is {CUT_OVER_THRESHOLD_SECONDS_MAX}s")
+    if strategy is Strategy.GH_OST and seconds > _GH_OST_THRESHOLD_SECONDS_MAX:
+        raise _rejected(
+            f"cut-over max value is {_GH_OST_THRESHOLD_SECONDS_MAX}s with gh-ost, "
+            "which takes no longer lock time-out"
+        )
+
+
+@lru_cache(maxsize=1024)
+def _flags_and_rest(strategy: Strategy, options: str) -> tuple[Flags, tuple[str, ...]]:
     for_tool: list[str] = []
     switches: dict[str, bool] = {}
     durations: dict[str, float] = {}
@@ -88,24 +122,7 @@ def split_options(strategy: Strategy, options: str) -> tuple[Flags, tuple[str, .
         force_cut_over_after_seconds=durations.get("force-cut-over-after", 0.0),
     )
     _check_for_strategy(strategy, flags)
-    return flags, tool_arguments(strategy, for_tool)
-
-
-def check_cut_over_threshold(strategy: Strategy, seconds: float) -> None:
-    """Refuse a time that no cut-over may lock a table for. Texts: Vitess.
-
-    Raises:
-        TabletdError: MIGRATION_REJECTED.
-    """
-    if seconds < CUT_OVER_THRESHOLD_SECONDS_MIN:
-        raise _rejected(f"cut-over min value is {CUT_OVER_THRESHOLD_SECONDS_MIN}s")
-    if seconds > CUT_OVER_THRESHOLD_SECONDS_MAX:
-        raise _rejected(f"cut-over max value is {CUT_OVER_THRESHOLD_SECONDS_MAX}s")
-    if strategy is Strategy.GH_OST and seconds > _GH_OST_THRESHOLD_SECONDS_MAX:
-        raise _rejected(
-            f"cut-over max value is {_GH_OST_THRESHOLD_SECONDS_MAX}s with gh-ost, "
-            "which takes no longer lock time-out"
-        )
+    return flags, tuple(for_tool)
 
 
 def _shell_words(options: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tabletd.errors import TabletdError
-from tabletd.executor.flags import Flags, split_options
+from tabletd.executor.flags import Flags, flags_of, split_options
 from tabletd.executor.states import Status
 from tabletd.executor.strategy import Strategy
 
@@ -105,14 +105,14 @@ class Migration:
         Raises:
             TabletdError: the options, written by somebody else, cannot be read.
         """
-        return split_options(self.strategy, self.options)[0]
+        return flags_of(self.strategy, self.options)
 
     @property
     def tool_arguments(self) -> tuple[str, ...]:
         """What was asked of the tool at submission, one argument for each option.
 
         Raises:
-            TabletdError: as `flags`.
+            TabletdError: as `flags`; an option is refused, by now at least.
         """
         return split_options(self.strategy, self.options)[1]
 

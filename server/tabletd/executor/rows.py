@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tabletd.errors import TabletdError
-from tabletd.executor.flags import Flags, split_options
+from tabletd.executor.flags import Flags, flags_of
 from tabletd.executor.migration import Migration, split_artifacts
 from tabletd.executor.scheduler import Candidate
 from tabletd.executor.states import Status
@@ -121,6 +121,6 @@ def _to_candidate(row: dict[str, Any]) -> Candidate:
 def _flags(row: dict[str, Any]) -> Flags:
     """Return the flags of a row; those that somebody else wrote, and we cannot read, count not."""
     try:
-        return split_options(strategy_by_name(row["strategy"]), row["options"])[0]
+        return flags_of(strategy_by_name(row["strategy"]), row["options"])
     except TabletdError:
         return Flags()

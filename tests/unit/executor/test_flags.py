@@ -5,6 +5,7 @@ import pytest
 from tabletd.durations import parse_duration
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.flags import Flags, split_options
+from tabletd.executor.flags import flags_of as flags_of_taken
 from tabletd.executor.strategy import Strategy
 
 
@@ -19,6 +20,17 @@ def test_flags_are_taken_with_one_dash_or_two_and_the_rest_is_the_tools() -> Non
     )
     assert flags == Flags(postpone_completion=True, singleton=True, retain_artifacts_seconds=172800)
     assert arguments == ("--chunk-size=500", "--verbose")
+
+
+@pytest.mark.parametrize("option", ["--throttle-query='DELETE FROM t'", "--of-another-version 5"])
+def test_the_flags_of_a_migration_that_was_taken_are_read_beside_an_option_that_is_refused_by_now(
+    option: str,
+) -> None:
+    options = f"--in-order-completion {option} --retain-artifacts=48h"
+    with pytest.raises(TabletdError):
+        split_options(Strategy.GH_OST, options)
+    found = flags_of_taken(Strategy.GH_OST, options)
+    assert found == Flags(in_order_completion=True, retain_artifacts_seconds=172800)
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
