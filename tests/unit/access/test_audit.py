@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tabletd.access.audit import shown_sql
+from tabletd.access.audit import AuditLog, shown_sql
+from tabletd.access.caller import Caller
+from tabletd.access.roles import Role
 from tabletd.servicers.guard import target
 from tabletd_pb import query_pb2, vtctldata_pb2
 from tabletd_pb import tabletmanagerdata_pb2 as tm
@@ -54,6 +58,23 @@ def test_a_request_of_megabytes_is_a_short_line() -> None:
     found = target(request)
     assert len(json.dumps(found)) < 60_000
     assert found["uuid_list"] == ["u" * 290] * 20 + ["... and 4980 more"]
+
+
+async def test_a_line_that_is_not_written_whole_is_put_into_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def write_some(descriptor: int, line: bytes) -> int:
+        return write(descriptor, line[:20])
+
+    monkeypatch.setattr(os, "write", write_some)
+    audit = AuditLog(tmp_path / "audit.log", "zone1-0000000100")
+    caller = Caller(role=Role.ADMIN, user="ann")
+    await audit.note(caller, "a/method", {}, code="OK", reason="", began_seconds=0.0)
+    (said,) = caplog.messages
+    assert "No space left on device" in said
+    assert '"user": "ann"' in said
 
 
 def test_a_target_is_what_the_request_names() -> None:
