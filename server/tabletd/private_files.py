@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from tabletd.errors import Reason, TabletdError
+
+_logger = logging.getLogger(__name__)
 
 _ROOT: Final = 0
 # A service's password is root's, and the service reads it by its group.
@@ -60,6 +64,17 @@ def check_private(path: Path, key: str) -> None:
     except OSError as error:
         raise _unreadable(path, key, error) from None
     _check(path, found, key)
+
+
+def warn_of_open_files(*paths: Path | None) -> None:
+    """Say which files with a secret every account of this machine may read.
+
+    For those that other servers take as they are: Vitess's file of users, keys of certificates.
+    """
+    for path in paths:
+        with suppress(OSError):
+            if path is not None and path.stat().st_mode & stat.S_IROTH:
+                _logger.warning("every account of this machine can read %s", path)
 
 
 def _check(path: Path, found: os.stat_result, key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +13,10 @@ from tabletd.access.certificates import PeerCertificate, PeerCertificates, days_
 from tabletd.access.renewal import Renewable
 from tabletd.access.roles import Role, role_of_names
 from tabletd.access.tls import ServerTls, TlsFiles
-from tabletd.access.users import Users, is_readable_by_others
+from tabletd.access.users import Users
 from tabletd.errors import Reason, TabletdError
+from tabletd.private_files import warn_of_open_files
 from tabletd.telemetry.vars import Registry
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class Access:
         self._users: Users | None = None
         if settings.users is not None:
             self._users = Users(settings.users, default_role=settings.default_role)
-            if is_readable_by_others(settings.users):
-                logger.warning("every account of this machine can read %s", settings.users)
+        key = None if settings.tls is None else settings.tls.key
+        warn_of_open_files(key, settings.users)
         self._certificates = PeerCertificates()
         self._refused = registry.counter("AccessRefused", "callers that were not let in")
         if self.tls is not None:
@@ -106,11 +104,18 @@ class Access:
         return replace(caller, peer=peer_address(peer), on_behalf_of=original)
 
     async def check_password(self, user: str, password: str) -> Caller:
-        """Return who gave a password.
+        """Return who gave a password, where that is all there is to tell him by.
 
         Raises:
             TabletdError: PERMISSION_DENIED: it is wrong. Text: Vitess.
         """
+        try:
+            return await self._caller_of(user, password)
+        except TabletdError:
+            self._refused.add()
+            raise
+
+    async def _caller_of(self, user: str, password: str) -> Caller:
         role = None if self._users is None else await self._users.role(user, password)
         if role is None:
             raise TabletdError(
@@ -140,7 +145,7 @@ class Access:
         if not user or not password:
             # Text: Vitess.
             raise TabletdError(Reason.UNAUTHENTICATED, "username and password must be provided")
-        caller = await self.check_password(user, password)
+        caller = await self._caller_of(user, password)
         if certificate is None:
             return caller
         return replace(caller, certificate=certificate.name)

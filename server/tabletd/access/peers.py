@@ -14,6 +14,7 @@ import grpc.aio
 from tabletd.access.caller import ON_BEHALF_KEY, current_text
 from tabletd.access.certificates import read_pem, wrong_file
 from tabletd.errors import Reason, TabletdError
+from tabletd.private_files import warn_of_open_files
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -62,6 +63,7 @@ class Peers:
     def __init__(self, settings: PeerSettings) -> None:
         self._settings = settings
         self._loaded = _load(settings)
+        warn_of_open_files(settings.key, settings.credentials)
         self.generation = 0
 
     @property

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -131,14 +130,6 @@ def read_users(path: Path, *, default_role: Role) -> list[User]:
         except (ValueError, TabletdError) as error:
             raise _wrong(path, f"entry {number}: {error}") from None
     return users
-
-
-def is_readable_by_others(path: Path) -> bool:
-    """Tell whether every account of this machine may read a file."""
-    try:
-        return bool(os.stat(path).st_mode & 0o004)
-    except OSError:
-        return False
 
 
 def _user(entry: Any, default_role: Role) -> User:

@@ -11,6 +11,7 @@ import pytest
 from tabletd.access.access import Access, AccessSettings
 from tabletd.access.addresses import is_loopback, peer_address
 from tabletd.access.caller import Caller
+from tabletd.access.peers import Peers, PeerSettings
 from tabletd.access.renewal import Renewal
 from tabletd.access.roles import Role, parse_name_roles, role_of_names
 from tabletd.access.tls import TlsFiles
@@ -214,7 +215,36 @@ async def test_what_is_refused_is_counted_and_the_end_of_the_certificate_is_show
         await access.identify(peer=PEER, metadata=(), certificate=None)
     shown = registry.export()
     assert shown["AccessRefused"] == 1
+    with pytest.raises(TabletdError):
+        await access.identify(
+            peer=PEER, metadata=(("username", "ann"), ("password", "x")), certificate=None
+        )
+    assert registry.export()["AccessRefused"] == 2
+    with pytest.raises(TabletdError):  # as the pages over HTTP do
+        await access.check_password("ann", "x")
+    assert registry.export()["AccessRefused"] == 3
     assert 80 * 86400 < float(str(shown["CertificateSecondsLeft"])) < 90 * 86400
+
+
+def test_a_secret_that_every_account_can_read_is_said(
+    authority: Authority, users: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files, login = tls(authority), users.with_name("login.json")
+    login.write_text('{"Username": "ann", "Password": "sesame"}')
+    login.chmod(0o600)
+    own = PeerSettings(cert=files.cert, key=files.key, credentials=login)
+    settings = AccessSettings(mode="static", users=users, tls=files)
+    Access(settings, Registry())
+    Peers(own)
+    assert not caplog.messages
+    for path in (users, files.key, login):
+        path.chmod(0o644)
+    Access(settings, Registry())
+    Peers(own)
+    assert caplog.messages == [
+        f"every account of this machine can read {path}"
+        for path in (files.key, users, files.key, login)
+    ]
 
 
 @pytest.mark.parametrize(
