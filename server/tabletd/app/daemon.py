@@ -239,6 +239,7 @@ class _Daemon:
             ),
             registry=parts.registry,
             tracing=self._telemetry.is_tracing,
+            durations=self._telemetry.rpc_durations,
             guard=Guard(parts.access, AuditLog(audit_path(config), config.tablet_alias)),
         )
         return server, vtctld

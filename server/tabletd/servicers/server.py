@@ -23,6 +23,7 @@ from tabletd.servicers.decoding import Decoding
 from tabletd.servicers.guard import Guard
 from tabletd.servicers.limits import CallLimits, build_limits
 from tabletd.telemetry.rpc import RpcTelemetry
+from tabletd.telemetry.rpc_durations import Durations, no_durations
 from tabletd.telemetry.vars import Registry
 from tabletd.vtctld.tablets import MESSAGE_BYTES_MAX
 from tabletd_pb import (
@@ -168,6 +169,7 @@ def build_server(
     limits: CallLimits,
     registry: Registry,
     tracing: bool = False,
+    durations: Durations = no_durations,
     guard: Guard | None = None,
 ) -> GrpcServer:
     """Put the services together and take the ports; must be called in the event loop.
@@ -184,6 +186,7 @@ def build_server(
         limits: how many calls are taken.
         registry: gets the counters of RPCs.
         tracing: whether each RPC gets a span.
+        durations: takes how long each took.
         guard: lets callers in; None: everybody may do everything.
 
     Raises:
@@ -193,7 +196,7 @@ def build_server(
     methods: Any = Methods(
         Surroundings(
             limits=build_limits(limits, registry),
-            telemetry=RpcTelemetry(registry, tracing=tracing),
+            telemetry=RpcTelemetry(registry, tracing=tracing, durations=durations),
             guard=guard,
         ),
         Decoding(registry),

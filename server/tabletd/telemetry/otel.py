@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from tabletd.telemetry.rpc_durations import otel_durations, prometheus_durations
 from tabletd.telemetry.vars import Counter, Gauge, Histogram, Registry, VarValue
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -39,6 +40,9 @@ class Telemetry:
         tablet_alias: becomes the resource's `service.instance.id`.
         version: of the daemon.
         environment: where the standard `OTEL_*` variables are looked for.
+
+    Attributes:
+        rpc_durations: takes how long RPCs took.
     """
 
     def __init__(self, *, tablet_alias: str, version: str, environment: Mapping[str, str]) -> None:
@@ -53,12 +57,18 @@ class Telemetry:
         readers: list[MetricReader] = [
             PrometheusMetricReader(registry=self._prometheus, scope_info_enabled=False)
         ]
-        if _is_wanted(environment, "METRICS"):
+        is_collected = _is_wanted(environment, "METRICS")
+        if is_collected:
             readers.append(_otlp_metrics())
         self._meters = MeterProvider(
             metric_readers=readers, resource=resource, shutdown_on_exit=False
         )
         metrics.set_meter_provider(self._meters)
+        self.rpc_durations = (
+            otel_durations(self._meters.get_meter("tabletd"))
+            if is_collected
+            else prometheus_durations(self._prometheus)
+        )
         self._tracers: TracerProvider | None = None
         if _is_wanted(environment, "TRACES"):
             self._tracers = _otlp_traces(resource)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from tabletd.telemetry.rpc_durations import Durations, Record, no_durations
 from tabletd.telemetry.vars import Registry
 
 OK: Final = "OK"
-_DURATION_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 # Told of the end of an RPC: its status by gRPC's name, and how many seconds it took.
 Ended = Callable[[str, float], None]
@@ -24,22 +24,20 @@ class RpcTelemetry:
     Args:
         registry: gets `RpcCalls` and `RpcErrors`.
         tracing: whether an SDK records spans; without it none are made.
+        durations: takes how long they took.
 
     Attributes:
         is_tracing: see `tracing`.
     """
 
-    def __init__(self, registry: Registry, *, tracing: bool) -> None:
+    def __init__(
+        self, registry: Registry, *, tracing: bool, durations: Durations = no_durations
+    ) -> None:
         self.is_tracing = tracing
         self._calls = registry.counter("RpcCalls", "RPCs that were answered")
         self._errors = registry.counter("RpcErrors", "RPCs that were answered with an error")
         self._tracer = trace.get_tracer("tabletd.rpc")
-        self._duration = metrics.get_meter("tabletd").create_histogram(
-            "rpc.server.call.duration",
-            unit="s",
-            description="Duration of RPCs",
-            explicit_bucket_boundaries_advisory=_DURATION_BOUNDS,
-        )
+        self._durations = durations
 
     def of(self, method: str) -> Ended:
         """Return what is to be told of the end of each RPC of a method.
@@ -47,19 +45,17 @@ class RpcTelemetry:
         Args:
             method: full name without the leading slash, one of a bounded set.
         """
-        calls, errors, record = self._calls, self._errors, self._duration.record
-        is_tracing = self.is_tracing
-        attributes: dict[str, dict[str, str]] = {}
+        calls, errors, is_tracing = self._calls, self._errors, self.is_tracing
+        records: dict[str, Record] = {}
 
         def ended(status: str, seconds: float) -> None:
             calls.add()
             if status != OK:
                 errors.add()
-            found = attributes.get(status)
-            if found is None:
-                found = {"rpc.method": method, "rpc.response.status_code": status}
-                attributes[status] = found
-            record(seconds, found)
+            record = records.get(status)
+            if record is None:
+                record = records[status] = self._durations(method, status)
+            record(seconds)
             if is_tracing:
                 span = trace.get_current_span()
                 span.set_attribute("rpc.response.status_code", status)
