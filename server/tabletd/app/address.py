@@ -1,4 +1,4 @@
-"""Where we listen."""
+"""A host and a port, ours or another's."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Address:
-    """A host and a port that we listen on."""
+    """Where somebody listens.
+
+    Attributes:
+        host: name or address; one of IPv6 without brackets.
+        port: 0, of ours, takes a free one.
+    """
 
     host: str
     port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read what a setting of the kind `host:port` says."""
+        host, _, port = text.rpartition(":")
+        return cls(host.strip("[]"), int(port))
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

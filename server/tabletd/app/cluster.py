@@ -64,15 +64,14 @@ def layout(
 
 def _beside(own: TabletPlace, address: str, name: str) -> TabletPlace:
     """Return the place of another tablet of our shard, of which no more is known than this."""
-    host, _, port = address.rpartition(":")
-    alias = TabletAlias.parse(name)
+    at, alias = Address.parse(address), TabletAlias.parse(name)
     return TabletPlace(
         cell=alias.cell,
         uid=alias.uid,
         keyspace=own.keyspace,
         shard=own.shard,
-        host=host.strip("[]"),
-        grpc_port=int(port),
+        host=at.host,
+        grpc_port=at.port,
         database=own.database,
     )
 
@@ -86,10 +85,8 @@ def asker(config: Config, clients: TabletClients) -> Ask:
     """
 
     async def ask(address: str, seconds_max: float) -> tm.CheckThrottlerResponse:
-        host, _, port = address.rpartition(":")
-        place = TabletPlace(
-            _NOT_HEARD, 0, config.keyspace, config.shard, host.strip("[]"), int(port)
-        )
+        at = Address.parse(address)
+        place = TabletPlace(_NOT_HEARD, 0, config.keyspace, config.shard, at.host, at.port)
         request = tm.CheckThrottlerRequest(scope="self")
         return await clients.call(
             place, lambda stub: stub.manager.CheckThrottler, request, timeout_seconds=seconds_max

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tabletd.access.addresses import is_loopback
+from tabletd.app.address import Address
 from tabletd.config import SECRETS, Config
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
@@ -67,10 +68,9 @@ class Logins:
         Args:
             address: host and port of it.
         """
-        host, _, port = address.rpartition(":")
-        host = host.strip("[]")
-        tls = _tls(self._config, host, self._loaded.tls)
-        return replace(self.dba, host=host, port=int(port), unix_socket=None, tls=tls)
+        at = Address.parse(address)
+        tls = _tls(self._config, at.host, self._loaded.tls)
+        return replace(self.dba, host=at.host, port=at.port, unix_socket=None, tls=tls)
 
     def feed(self, pool: Pool, login: Callable[[], MySQLSettings]) -> Pool:
         """Have a pool log in as it is said by the files of the day; returns the pool."""
