@@ -46,15 +46,27 @@ async def lease_of(
     *,
     now: Callable[[], float] = boot_seconds,
     duration_seconds: float = DURATION_SECONDS,
+    in_use: Callable[[], bool] = lambda: True,
+    registry: Registry | None = None,
 ) -> AsyncGenerator[Lease]:
-    """Make a lease that takes no step by itself: the test calls `make_primary`, or `run`s it."""
+    """Make a lease that takes no step by itself: the test calls `make_primary`, or `run`s it.
+
+    Args:
+        server: whose lease.
+        holder: who wants it.
+        now: the clock of its deadline.
+        duration_seconds: of a lease.
+        in_use: whether there is anything to do.
+        registry: gets its instruments.
+    """
     async with pool_of(server, size_max=1) as pool:
         lease = Lease(
             pool,
             tablet=holder.tablet,
-            registry=Registry(),
+            registry=registry or Registry(),
             duration_seconds=duration_seconds,
             holder=holder,
             now=now,
+            in_use=in_use,
         )
         yield lease

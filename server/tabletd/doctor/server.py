@@ -193,7 +193,8 @@ async def lease(server: Server) -> Sequence[Finding]:
         if error.reason is Reason.TABLE_NOT_FOUND:
             return [ok("never taken yet")]
         raise
-    if row is None or not row.nonce or row.remaining_seconds <= 0:
+    is_free = row is None or not row.nonce or row.remaining_seconds <= 0
+    if row is None or is_free or row.holder.process.is_provably_dead():
         return [ok("nobody has it: the daemon of a primary takes it when it starts")]
     if row.holder.tablet == server.config.tablet_alias:
         return [ok(f"held by this tablet (process {row.holder.process.pid})")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,7 +17,8 @@ class LeaseRow:
         epoch: grows with each daemon that takes it.
         nonce: random, of this taking; empty: it was given back.
         renewals: counted since it was taken.
-        remaining_seconds: until it expires, by the server's clock; negative afterwards.
+        remaining_seconds: until it expires, by the server's clock; negative afterwards; infinite
+            while its holder has nothing to do, until somebody calls it in.
         holder: who has it.
     """
 
@@ -25,6 +27,11 @@ class LeaseRow:
     renewals: int
     remaining_seconds: float
     holder: Holder
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether its holder looks at it, and writes only when another daemon has called it in."""
+        return math.isinf(self.remaining_seconds)
 
     @property
     def mark(self) -> tuple[int, str, int]:
@@ -53,6 +60,7 @@ def judge(
 ) -> Finding:
     """Say whether a daemon may take the lease: anything but HELD.
 
+    A lease without an end says nothing of whether its holder lives: it is to be called in first.
     The server's clock may be set while the lease is held. So an expired lease counts as such only
     when its holder has let at least one renewal pass as well, and one that does not expire is over
     when nobody has renewed it for its whole length.
@@ -70,6 +78,8 @@ def judge(
         return Finding.OWN
     if is_dead:
         return Finding.DEAD
+    if row.is_open_ended:
+        return Finding.HELD
     if row.remaining_seconds <= 0 and unchanged_seconds >= duration_seconds / 2:
         return Finding.EXPIRED
     if unchanged_seconds >= duration_seconds:

@@ -49,13 +49,17 @@ class Lease:
     else may take it, however long the daemon was stopped. Who was let wait takes it as soon as
     `decision.judge` allows.
 
+    Who has nothing to do with it leaves it without an end, and only looks whether anybody has
+    called it in, so that an idle server's binary log does not grow. Who waits calls it in, and
+    counts its length from then on: later than any look that has not seen the call.
+
     Args:
         pool: one connection to the server beside us.
         tablet: this tablet's alias.
         duration_seconds: of a lease.
         registry: gets every `Lease*` instrument.
-        in_use: whether something still goes on that a lease is needed for; while it does, a
-            tablet that is no primary any more keeps what it has.
+        in_use: whether something goes on that a lease is needed for; while it does, each renewal
+            is written, and a tablet that is no primary any more keeps what it has.
         now: the clock of the deadline.
         holder: tells who we are; None: this process.
 
@@ -93,7 +97,7 @@ class Lease:
         self._is_wanted = False
         self._other: Holder | None = None
         self._trouble = ""
-        self._seen: tuple[tuple[int, str, int] | None, float] = (None, 0.0)
+        self._seen: tuple[object, float] = (None, 0.0)
         self._identity: tuple[int, str] = (0, "")
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -103,7 +107,9 @@ class Lease:
             "LeaseHolder", "who acts for the server, as far as is known", self._holder_text
         )
         registry.gauge("LeaseEpoch", "of the lease that is held, 0 without one", self._epoch)
-        self._renewals = registry.counter("LeaseRenewals", "times that the lease was renewed")
+        self._renewals = registry.counter(
+            "LeaseRenewals", "times that the lease was renewed, in writing or by a look"
+        )
         self._losses = registry.counter("LeaseLosses", "times that the lease was lost")
 
     @property
@@ -230,15 +236,19 @@ class Lease:
             async with self._pool.session() as session:
                 server = await self._server(session)
                 found = await store.read(session, server)
-                if self._is_to_wait(found):
-                    return
+                is_to_wait = self._is_to_wait(found)
         except MySQLUnavailable:
             # What was seen of the row may be another server's.
             self._seen = (None, 0.0)
             raise
+        if is_to_wait and found is not None and not found.is_open_ended:
+            return
         asked_at = self._now()
         async with self._pool.session(writable=True) as session:
             if await self._server(session) != server:
+                return
+            if is_to_wait and found is not None:
+                await store.call_in(session, server, found, self._duration_seconds)
                 return
             term = await self._take_in(session, server, found)
         if term is not None:
@@ -251,8 +261,9 @@ class Lease:
     def _is_to_wait(self, found: LeaseRow | None) -> bool:
         """Take note of the row that was read; returns whether somebody else has the lease."""
         now = self._now()
-        mark = found.mark if found is not None else None
+        mark = (found.mark, found.is_open_ended) if found is not None else None
         if self._seen[0] != mark:
+            # Counted from the call: what came before it says nothing.
             self._seen = (mark, now)
         finding = judge(
             found,
@@ -293,7 +304,7 @@ class Lease:
             if server != term.server:
                 self._lose(f"the server is another one now: {server}")
                 return
-            if await store.renew(session, term, self._duration_seconds):
+            if await self._prolong(session, term):
                 self._go_on(term, asked_at)
                 self._renewals.add()
                 return
@@ -308,6 +319,11 @@ class Lease:
         else:
             _logger.warning("the row of the lease was gone; it is put back")
             self._go_on(put_back, asked_at)
+
+    async def _prolong(self, session: Session, term: Term) -> bool:
+        if self.in_use():
+            return await store.renew(session, term, self._duration_seconds)
+        return await store.hold_without_end(session, term)
 
     async def _release(self) -> None:
         if self._term is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import replace
 from typing import Final, LiteralString
 
@@ -17,8 +18,11 @@ from tabletd.mysql.variables import as_text
 _DUPLICATE_KEY: Final = 1062
 _PATH_HASH_CHARACTERS: Final = 12
 
+# What `expires_at` shows while there is no end.
+_NO_END: Final = "9999-12-31 00:00:00"
 _READ: Final[LiteralString] = """
-    SELECT epoch, nonce, renewals, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),
+    SELECT epoch, nonce, renewals, expires_at = %s,
+        TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),
         tablet, host, address, boot_id, pid_namespace, pid, start_ticks
     FROM _vt.lease WHERE server = %s"""
 _TAKE_FIRST: Final[LiteralString] = """
@@ -35,6 +39,14 @@ _RENEW: Final[LiteralString] = """
     UPDATE _vt.lease SET renewals = renewals + 1,
         expires_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND
     WHERE server = %s AND epoch = %s AND nonce = %s"""
+_IS_OPEN_ENDED: Final[LiteralString] = """
+    SELECT expires_at = %s FROM _vt.lease WHERE server = %s AND epoch = %s AND nonce = %s"""
+_RENEW_WITHOUT_END: Final[LiteralString] = """
+    UPDATE _vt.lease SET renewals = renewals + 1, expires_at = %s
+    WHERE server = %s AND epoch = %s AND nonce = %s"""
+_CALL_IN: Final[LiteralString] = """
+    UPDATE _vt.lease SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND
+    WHERE server = %s AND epoch = %s AND nonce = %s AND renewals = %s AND expires_at = %s"""
 _RELEASE: Final[LiteralString] = """
     UPDATE _vt.lease SET nonce = '', renewals = renewals + 1, expires_at = UTC_TIMESTAMP(6)
     WHERE server = %s AND epoch = %s AND nonce = %s"""
@@ -56,16 +68,16 @@ async def server_identity(session: Session) -> str:
 
 async def read(session: Session, server: str) -> LeaseRow | None:
     """Return the lease of a server, None when nobody ever took it."""
-    rows = (await session.execute(_READ, (server,))).rows
+    rows = (await session.execute(_READ, (_NO_END, server))).rows
     if not rows:
         return None
-    epoch, nonce, renewals, remaining_us, tablet, host, address, *process = rows[0]
+    epoch, nonce, renewals, has_no_end, remaining_us, tablet, host, address, *process = rows[0]
     boot, namespace, pid, ticks = process
     return LeaseRow(
         epoch=int(epoch),
         nonce=str(nonce),
         renewals=int(renewals),
-        remaining_seconds=int(remaining_us) / 1e6,
+        remaining_seconds=math.inf if has_no_end else int(remaining_us) / 1e6,
         holder=Holder(
             str(tablet),
             str(host),
@@ -121,6 +133,33 @@ async def take(
 async def renew(session: Session, term: Term, duration_seconds: float) -> bool:
     """Let a term last for another length of a lease; returns whether it still goes on."""
     return await _change(session, _RENEW, _microseconds(duration_seconds), *term.values)
+
+
+async def hold_without_end(session: Session, term: Term) -> bool:
+    """Let a term last until it is called in; returns whether it still goes on.
+
+    Writes nothing while it lasts so already: to have looked, and to have found that nobody calls,
+    is worth as much as a renewal.
+    """
+    rows = (await session.execute(_IS_OPEN_ENDED, (_NO_END, *term.values))).rows
+    if rows and rows[0][0]:
+        return True
+    return await _change(session, _RENEW_WITHOUT_END, _NO_END, *term.values)
+
+
+async def call_in(session: Session, server: str, found: LeaseRow, duration_seconds: float) -> bool:
+    """Put an end to a lease that has none, unless its holder writes it meanwhile.
+
+    Its holder looks four times in the length of a lease, and takes the end away again.
+
+    Args:
+        session: whose server was found writable just now.
+        server: whose lease.
+        found: what was read.
+        duration_seconds: until it expires.
+    """
+    which = (server, *found.mark, _NO_END)
+    return await _change(session, _CALL_IN, _microseconds(duration_seconds), *which)
 
 
 async def release(session: Session, term: Term) -> bool:

@@ -16,10 +16,12 @@ from tabletd.doctor.examination import examine
 from tabletd.doctor.findings import Line, Verdict
 from tabletd.doctor.machine import Machine
 from tabletd.doctor.report import as_text
+from tabletd.lease import Holder
 from tabletd.sandbox.accounts import DAEMON_PASSWORD, DAEMON_USER, create_daemon_account
 from tabletd.sandbox.daemons import gh_ost_path
 from tabletd.sandbox.releases import ReleaseName
 from tests.conftest import StartServer
+from tests.support.lease import dead_holder, holder_of, lease_of
 from tests.support.servers import Pair, RealServer
 
 KEYSPACE = "shop"
@@ -179,6 +181,23 @@ def test_a_replica_that_stands_still_is_unfit(mariadb_pair: Pair, tmp_path: Path
     assert text.startswith("replication does not run")
     source = f"a replica of {mariadb_pair.primary.host}:{mariadb_pair.primary.port}"
     assert of(lines, "role")[0][1] == source
+
+
+def test_the_lease_of_a_daemon_that_has_ended_is_nobodys(
+    patient: RealServer, tmp_path: Path
+) -> None:
+    async def take_for(holder: Holder) -> None:
+        async with lease_of(patient, holder) as lease:
+            await lease.make_primary()
+
+    asyncio.run(take_for(holder_of(1)))
+    ((verdict, text, _),) = of(examined(config(patient, tmp_path)), "lease")
+    assert (verdict, holder_of(1).tablet in text) == (Verdict.WARN, True)
+    patient.script("UPDATE _vt.lease SET nonce = ''")
+    asyncio.run(take_for(dead_holder()))
+    patient.script("UPDATE _vt.lease SET expires_at = '9999-12-31'")
+    ((verdict, text, _),) = of(examined(config(patient, tmp_path)), "lease")
+    assert (verdict, text.startswith("nobody has it")) == (Verdict.OK, True)
 
 
 def test_the_command_tells_programs_by_json_and_exit_code(

@@ -10,6 +10,7 @@ import pytest
 from tabletd.errors import LeaseNotHeld, NotWritable, Reason
 from tabletd.lease import Lease, write
 from tabletd.mysql.pool import Pool
+from tabletd.telemetry.vars import Registry
 from tests.conftest import StartServer
 from tests.support.lease import (
     DURATION_SECONDS,
@@ -28,6 +29,19 @@ MARK = "INSERT INTO marks.t (note) SELECT %s FROM DUAL WHERE 1 = 1"
 
 def leases(server: RealServer) -> list[tuple[object, ...]]:
     return server.query("SELECT tablet, epoch, nonce <> '' FROM _vt.lease ORDER BY server")
+
+
+def renewals(server: RealServer) -> int:
+    return int(str(server.scalar("SELECT renewals FROM _vt.lease")))
+
+
+def has_no_end(server: RealServer) -> bool:
+    return bool(server.scalar("SELECT expires_at > '9999-01-01' FROM _vt.lease"))
+
+
+def binary_log(server: RealServer) -> tuple[object, ...]:
+    """Return file and position of the end of the binary log."""
+    return server.query("SHOW MASTER STATUS")[0][:2]
 
 
 def make_marks(server: RealServer) -> None:
@@ -113,8 +127,7 @@ async def test_a_renewed_lease_outlasts_its_length_and_a_silent_one_is_taken_ove
         first_run = tasks.create_task(first.run())
         second_run = tasks.create_task(second.run())
         await second.make_primary()
-        renewals = "SELECT renewals FROM _vt.lease"
-        await eventually(lambda: int(str(any_server.scalar(renewals))) >= 6)
+        await eventually(lambda: renewals(any_server) >= 6)
         assert first.is_held
         assert not second.is_held
 
@@ -123,6 +136,94 @@ async def test_a_renewed_lease_outlasts_its_length_and_a_silent_one_is_taken_ove
         assert not first.is_held
         assert second.check().epoch == 2
         second_run.cancel()
+
+
+async def test_a_holder_with_nothing_to_do_writes_nothing_until_it_has(
+    any_server: RealServer,
+) -> None:
+    registry, work = Registry(), [True]
+    async with (
+        lease_of(any_server, ONE, in_use=lambda: bool(work), registry=registry) as lease,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await lease.make_primary()
+        running = tasks.create_task(lease.run())
+
+        def renewed() -> int:
+            return int(str(registry.export()["LeaseRenewals"]))
+
+        busy = renewals(any_server)
+        await eventually(lambda: renewals(any_server) > busy, what="work has it renewed")
+        work.clear()
+        await eventually(lambda: has_no_end(any_server), what="nothing is left to do")
+        position, written = binary_log(any_server), renewals(any_server)
+        enough = renewed() + 4
+        await eventually(lambda: renewed() >= enough)
+        assert (binary_log(any_server), renewals(any_server)) == (position, written)
+        assert lease.is_held
+        work.append(True)
+        await eventually(lambda: renewals(any_server) > written, what="work has it renewed")
+        assert not has_no_end(any_server)
+        assert lease.check().epoch == 1
+        running.cancel()
+
+
+async def test_a_holder_with_nothing_to_do_answers_who_waits_and_is_followed_when_it_hangs(
+    any_server: RealServer,
+) -> None:
+    async with (
+        lease_of(any_server, ONE, in_use=lambda: False) as first,
+        lease_of(any_server, OTHER) as second,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await first.make_primary()
+        first_run = tasks.create_task(first.run())
+        await eventually(lambda: has_no_end(any_server), what="nothing is left to do")
+        second_run = tasks.create_task(second.run())
+        await second.make_primary()
+        assert second.state() == f"held by {ONE}"
+        answered = renewals(any_server) + 2
+        await eventually(lambda: renewals(any_server) >= answered, what="it answers each call")
+        assert first.is_held
+        assert not second.is_held
+
+        first_run.cancel()
+        await eventually(lambda: second.is_held, what="the lease is taken over")
+        assert not first.is_held
+        assert second.check().epoch == 2
+        second_run.cancel()
+
+
+async def test_a_holder_that_wakes_after_it_was_called_in_finds_another_one(
+    any_server: RealServer,
+) -> None:
+    make_marks(any_server)
+    stopped, watch = Stopwatch(), Stopwatch()
+    async with (
+        pool_of(any_server) as pool,
+        lease_of(any_server, ONE, now=stopped, in_use=lambda: False) as first,
+        lease_of(any_server, OTHER, now=watch) as second,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await first.make_primary()
+        running = tasks.create_task(first.run())
+        await eventually(lambda: has_no_end(any_server), what="nothing is left to do")
+        running.cancel()
+        watch.seconds += 100 * DURATION_SECONDS
+        await second.make_primary()
+        assert not second.is_held, "it is only called in"
+        assert not has_no_end(any_server)
+        await second.make_primary()
+        assert not second.is_held
+        watch.seconds += DURATION_SECONDS
+        await second.make_primary()
+        assert second.is_held
+        assert first.is_held, "by its own clock, which stands"
+        with pytest.raises(LeaseNotHeld):
+            await mark(pool, "late", first)
+        await first.make_primary()
+        assert not first.is_held
+    assert marks(any_server) == []
 
 
 async def test_a_write_of_a_daemon_that_was_superseded_does_nothing(any_server: RealServer) -> None:
