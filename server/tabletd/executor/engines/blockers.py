@@ -27,14 +27,15 @@ _NOT_CLIENTS: Final = frozenset({"system user", "event_scheduler"})
 _NOT_COMMANDS: Final = frozenset({"Binlog Dump", "Binlog Dump GTID", "Daemon"})
 
 _PROCESSES: Final = (
-    "SELECT p.id, p.user, p.host, p.db, p.command, p.state, LEFT(p.info, 2000) AS info,"
     # A statement may be as long as max_allowed_packet; its tables mostly come early.
-    " GREATEST(p.time,"
-    " COALESCE(TIMESTAMPDIFF(SECOND, t.trx_started,"
-    # InnoDB writes it in the machine's time zone, whatever the session's is.
-    " CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')), 0)) AS age"
-    " FROM information_schema.processlist p"
-    " LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id"
+    "SELECT id, user, host, db, command, state, time, LEFT(info, 2000) AS info"
+    " FROM information_schema.processlist"
+)
+_TRANSACTIONS: Final = (
+    # InnoDB writes when one began in the machine's time zone, whatever the session's is.
+    "SELECT trx_mysql_thread_id, COALESCE(TIMESTAMPDIFF(SECOND, trx_started,"
+    " CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')), 0)"
+    " FROM information_schema.innodb_trx"
 )
 _METADATA_LOCKS: Final = (
     "SELECT t.processlist_id FROM performance_schema.metadata_locks l"
@@ -85,12 +86,15 @@ class Blocker:
         who: `user@host:port`.
         age_seconds: of its transaction or statement, whichever is older.
         statement: what it runs, or ran last where the server tells; empty where it does not.
+        is_gone: its connection has ended, and the server undoes its transaction: MySQL no longer
+            lists it, and nobody can end it.
     """
 
     id: int
     who: str
     age_seconds: int
     statement: str = ""
+    is_gone: bool = False
 
     def __str__(self) -> str:
         statement = " ".join(self.statement.split())
@@ -127,6 +131,8 @@ async def find_blockage(session: Session, schema: str, table: str, user: str) ->
     Raises:
         TabletdError: MISSING_GRANT without PROCESS, or another MySQLError.
     """
+    # Asked for first: only this one is refused without PROCESS, the process list is cut short.
+    ages: dict[int, int] = dict((await session.execute(_TRANSACTIONS)).rows)
     rows = (await session.execute(_PROCESSES)).lower_dicts()
     naming = [row for row in rows if _names(row, schema, table)]
     if not any(row["user"] == user and row["state"] == _WAITING for row in naming):
@@ -142,8 +148,13 @@ async def find_blockage(session: Session, schema: str, table: str, user: str) ->
     holders, unseen = await _holders(session, info, schema, table)
     holders |= {int(row["id"]) for row in naming if row["state"] != _WAITING}
     found = [
-        await _blocker(session, info, number, others[number])
+        await _blocker(session, info, others[number], ages.get(number, 0))
         for number in sorted(holders & others.keys())
+    ]
+    unlisted = (holders & ages.keys()) - {int(row["id"]) for row in rows}
+    found += [
+        Blocker(number, "disconnected", ages[number], "its changes are undone", is_gone=True)
+        for number in sorted(unlisted)
     ]
     return Blockage(tuple(found), unseen)
 
@@ -213,25 +224,41 @@ def _name(token: Token) -> str:
     return token.text.lower() if token.kind in (Kind.WORD, Kind.PUNCTUATION) else ""
 
 
-async def _blocker(session: Session, info: ServerInfo, number: int, row: dict[str, Any]) -> Blocker:
+async def _blocker(
+    session: Session, info: ServerInfo, row: dict[str, Any], transaction_seconds: int
+) -> Blocker:
+    number = int(row["id"])
     statement = str(row["info"] or "")
     if not statement and not info.is_mariadb:
         last = await _cells(session, _LAST_STATEMENT, str(number))
         statement = str(last[0] or "") if last else ""
-    return Blocker(number, f"{row['user']}@{row['host']}", int(row["age"]), statement)
+    age_seconds = max(int(row["time"]), transaction_seconds)
+    return Blocker(number, f"{row['user']}@{row['host']}", age_seconds, statement)
 
 
 class Endings:
     """Who was ended because a cut-over, or a statement, was forced.
 
     Attributes:
-        ended: those that are gone, by number.
+        ended: those that were told to end, by number.
         spared: those that tabletd's account may not end, by number.
+        lingering: those that have ended or were told to, and stood in the way at the last look.
     """
 
     def __init__(self) -> None:
         self.ended: dict[int, Blocker] = {}
         self.spared: dict[int, Blocker] = {}
+        self.lingering: tuple[Blocker, ...] = ()
+
+    @property
+    def delay(self) -> str:
+        """Who was ended and is not gone, in words; empty for nobody."""
+        if not self.lingering:
+            return ""
+        return (
+            f"the server has not let go of {names_of(self.lingering)} yet: it undoes what they "
+            "changed, or (MySQL 5) lost the KILL and keeps them until their wait_timeout"
+        )
 
     @property
     def lack(self) -> str:
@@ -246,10 +273,18 @@ class Endings:
     async def end(self, session: Session, blockers: Iterable[Blocker]) -> None:
         """End connections.
 
+        Args:
+            session: that may write.
+            blockers: all who stand in the way now.
+
         Raises:
             MySQLError: another refusal than that of a right.
         """
+        blockers = tuple(blockers)
+        self.lingering = tuple(one for one in blockers if one.is_gone or one.id in self.ended)
         for blocker in blockers:
+            if blocker.is_gone:
+                continue
             is_ended = await end_blocker(session, blocker)
             (self.ended if is_ended else self.spared).setdefault(blocker.id, blocker)
 

@@ -38,7 +38,7 @@ class Forcing:
         """Who was ended and who could not be; empty where nobody stood in the way."""
         ended = self._endings.ended.values()
         by_force = f"ended by force: {names_of(ended)}" if ended else ""
-        return notes(by_force, self._endings.lack, self._unseen)
+        return notes(by_force, self._endings.delay, self._endings.lack, self._unseen)
 
     async def run(self) -> None:
         """Look after the statement until cancelled."""
@@ -60,7 +60,6 @@ class Forcing:
             blockage = await find_blockage(
                 session, migration.mysql_schema, migration.mysql_table, self._pool.settings.user
             )
-            if blockage is None:
-                return
-            self._unseen = blockage.unseen
-            await self._endings.end(session, blockage.blockers)
+            if blockage is not None:
+                self._unseen = blockage.unseen
+            await self._endings.end(session, blockage.blockers if blockage is not None else ())

@@ -72,7 +72,7 @@ class SwapLock:
                 f"it waits for the table's lock, held by {names_of(self._holders)}; it goes on "
                 f"when that has ended{self._way_out}"
             )
-        return notes(self.ended, self._endings.lack, waiting, self._unseen)
+        return notes(self.ended, self._endings.delay, self._endings.lack, waiting, self._unseen)
 
     async def look(self, cut_over: CutOver) -> bool:
         """Look who is waited for, and end them where that is wanted.
@@ -132,5 +132,5 @@ class SwapLock:
 
     def _known(self) -> tuple[object, ...]:
         """What the message says, but for the ages, which only grow."""
-        holders = [blocker.id for blocker in self._holders]
-        return holders, list(self._endings.ended), list(self._endings.spared), self._unseen
+        numbers = [[one.id for one in group] for group in (self._holders, self._endings.lingering)]
+        return *numbers, list(self._endings.ended), list(self._endings.spared), self._unseen
