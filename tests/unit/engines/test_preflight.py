@@ -170,6 +170,7 @@ GH_OST = [
     (key("float"), Reason.PREFLIGHT_REFUSED, "floats"),
     (table(foreign_keys=("fk -> c",)), Reason.PREFLIGHT_REFUSED, "fk -> c"),
     (named("50%"), Reason.PREFLIGHT_REFUSED, "cannot quote"),
+    (named("shop", "*/ ignore into t /*"), Reason.PREFLIGHT_REFUSED, "it holds */"),
 ]
 PT_OSC = [
     (server("8.0.15"), Reason.UNSUPPORTED_SERVER, "8.0.15"),
@@ -190,6 +191,7 @@ PT_OSC = [
         "breaks foreign keys",
     ),
     (named("shop", "тест"), Reason.PREFLIGHT_REFUSED, "ASCII"),
+    (named("shop", "two\nlines"), Reason.PREFLIGHT_REFUSED, "the end of a line"),
     (table(unshown_defaults=("mood",)), Reason.PREFLIGHT_REFUSED, "(mood)"),
     (changed(tool=ToolFacts("/x", "7z 16.02")), Reason.TOOL_UNSUITABLE, "7z 16.02"),
 ]

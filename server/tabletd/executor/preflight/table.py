@@ -80,9 +80,14 @@ def _the_table(facts: Facts) -> Table:
 
 
 def gh_ost_names(facts: Facts) -> None:
-    """gh-ost puts names between quotes as they are; grants cannot mean a `%` as gh-ost reads it."""
-    name = facts.migration.mysql_schema + facts.migration.mysql_table
-    odd = sorted(set(name) & set("`'\\")) + (["%"] if "%" in facts.migration.mysql_schema else [])
+    """gh-ost puts names between quotes as they are, and into the comments of its statements.
+
+    Grants cannot mean a `%` as gh-ost reads it.
+    """
+    schema, table = facts.migration.mysql_schema, facts.migration.mysql_table
+    odd = [mark for mark in ("'", "*/", "\\", "`") if mark in schema or mark in table]
+    if "%" in schema:
+        odd.append("%")
     if odd:
         raise _refused(
             facts,
@@ -94,11 +99,11 @@ def gh_ost_names(facts: Facts) -> None:
 def pt_osc_names(facts: Facts) -> None:
     """pt-online-schema-change 3.2.1 does not find tables of some names (tried one by one)."""
     name = facts.migration.mysql_schema + facts.migration.mysql_table
-    if not name.isascii() or set(name) & set("`'\\"):
+    if not name.isascii() or set(name) & set("`'\\\n"):
         raise _refused(
             facts,
             "has a name that pt-online-schema-change does not find: it goes beyond ASCII, or holds "
-            "a quote, a backquote or a backslash",
+            "a quote, a backquote, a backslash or the end of a line",
             "use the strategy gh-ost or direct, or rename it",
         )
 
