@@ -35,7 +35,7 @@ from tabletd.servicers.tablet_manager import TabletManager
 from tabletd.servicers.throttling import Throttling
 from tabletd.servicers.vtctl import VtctlService
 from tabletd.servicers.vtctld import VtctldService
-from tabletd.telemetry.logging import configure_logging, set_level
+from tabletd.telemetry.logging import configure_logging, hide_secrets, set_level
 from tabletd.telemetry.otel import METRICS_CONTENT_TYPE, Telemetry
 from tabletd.topology import Layout
 from tabletd.vtctld.rule_sync import RuleSync
@@ -65,11 +65,8 @@ def serve(config: Config, *, reread: Callable[[], Config]) -> int:
         its configuration.
     """
     try:
-        configure_logging(
-            form=config.log_format,
-            level=config.log_level,
-            secrets=[config.secret(name) for name in SECRETS],
-        )
+        configure_logging(form=config.log_format, level=config.log_level)
+        hide_secrets([config.secret(name) for name in SECRETS])
         telemetry = Telemetry(
             tablet_alias=config.tablet_alias, version=__version__, environment=os.environ
         )

@@ -17,7 +17,7 @@ _SECRET_CHARACTERS_MIN: Final = 4
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._secrets: tuple[str, ...] = ()
         self.hide(secrets)
@@ -68,18 +68,15 @@ class JsonFormatter(_Formatter):
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
-def configure_logging(
-    *, form: Literal["json", "plain"], level: str, secrets: Iterable[str] = ()
-) -> None:
-    """Send every log line of the process to standard error.
+def configure_logging(*, form: Literal["json", "plain"], level: str) -> None:
+    """Send every log line of the process to standard error; see also `hide_secrets`.
 
     Args:
         form: `json` or `plain`.
         level: least level, in lower case.
-        secrets: texts that must never be in a line.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter(secrets) if form == "json" else PlainFormatter(secrets))
+    handler.setFormatter(JsonFormatter() if form == "json" else PlainFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -132,3 +133,14 @@ def test_check_looks_whether_the_password_files_can_be_read(tmp_path: Path) -> N
     answer = tabletd("config", "check", *NEEDED, "--mysql-password-file", str(tmp_path / "none"))
     assert answer.returncode == 2
     assert "mysql_password_file" in answer.stderr
+
+
+def test_why_a_daemon_cannot_start_is_said_in_the_form_of_its_log(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("sesame")
+    password.chmod(0o644)
+    settings = ("--log-format", "json", "--mysql-password-file", str(password))
+    answer = tabletd("serve", *NEEDED, *settings)
+    assert answer.returncode == 2
+    (line,) = answer.stderr.splitlines()
+    assert json.loads(line)["event"].startswith("cannot start: mysql_password_file: ")
