@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tabletd.access.addresses import is_loopback
 from tabletd.app.logins import Logins
 from tabletd.config import Config
 from tabletd.doctor.findings import Check, Finding, fail, ok, refused, warn
@@ -81,8 +82,7 @@ async def meet(
     cipher = str(row[0][1]) if row else ""
     how = f"TLS, {cipher}" if cipher else "no TLS"
     text = f"{settings.user} at {settings.address} ({how})"
-    is_near = settings.unix_socket or settings.host in ("127.0.0.1", "::1", "localhost")
-    if cipher or is_near:
+    if cipher or settings.unix_socket or is_loopback(settings.host):
         return found, [ok(text)]
     remedy = 'set mysql_ssl_mode = "required", or verify_identity with mysql_ssl_ca'
     return found, [warn(f"{text}: who listens on the way reads the data", remedy)]
