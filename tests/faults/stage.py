@@ -35,6 +35,7 @@ from tests.faults.faketime import Clock
 from tests.faults.processes import processes_of
 from tests.faults.programs import Program
 from tests.faults.proxy import Proxy, mysql_login, proxy_to
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually
 
@@ -44,7 +45,6 @@ WRITER: Final = ("app", "app-password")
 # Another address of this machine, so that a proxy has the port that the server says is its own.
 PROXY_HOST: Final = "127.0.0.2"
 DIRECTORY_PREFIX: Final = "tabletd-faults-"
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 # Programs die with the thread that started them, so these threads end with this process only.
 _STARTERS: Final = ThreadPoolExecutor(4, "starter")
 _DISK_BYTES: Final = {"data": 420 << 20, "logs": 8 << 20, "tmp": 8 << 20}
@@ -213,7 +213,7 @@ class Stage:
                 **_settings(mine.server, self.program, self.tool),
                 "run_directory": str(mine.run_directory),
             },
-            launcher=_LAUNCHER,
+            launcher=DIES_WITH_US,
         )
 
     async def stop_rival(self) -> None:
@@ -420,7 +420,7 @@ class _Builder:
                 "callback_address": f"{LOOPBACK}:{proxies[index][1].port}",
                 "replicas": f"{LOOPBACK}:{ports[2 * other + 1]}",
             },
-            launcher=(*_LAUNCHER, "env", *(f"{name}={value}" for name, value in clock.items())),
+            launcher=(*DIES_WITH_US, "env", *(f"{name}={value}" for name, value in clock.items())),
             ports=(ports[2 * index + 1], ports[2 * index]),
         )
 

@@ -20,13 +20,13 @@ from tabletd.sandbox.ledger import is_serving
 from tests.fuzz.field import OPERATOR, PATIENCE_SECONDS, ping
 from tests.fuzz.grammars import UUIDS
 from tests.fuzz.oracles import GeneralLog, of_log
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.waiting import eventually
 
 _KEYSPACE: Final = "shop"
 _ACCOUNT: Final = "fuzzed"
 _USERS: Final = {"rita": "reader", "olga": "operator", "daemon": "admin"}
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 _STATUSES: Final = ("queued", "ready", "running", "failed", "cancelled", "complete")
 # The queue's own limits would answer in place of what reads the inputs.
 _LIMITS: Final = {"grpc_changes_per_second": "0", "queued_migrations_max": "0"}
@@ -215,5 +215,5 @@ def _start(server: RealServer, directory: Path, log: Path) -> Daemon:
         alias="zone1-0000000100",
         keyspace=_KEYSPACE,
         settings=settings,
-        launcher=_LAUNCHER,
+        launcher=DIES_WITH_US,
     )

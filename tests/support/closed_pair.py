@@ -18,13 +18,13 @@ from tabletd.sandbox.servers import free_ports
 from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tests.support.certificates import Authority, Pair
 from tests.support.logs import daemon_logs
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import Pair as ServerPair
 from tests.support.waiting import eventually_blocking
 
 ALIASES: Final = ("zone1-0000000100", "zone1-0000000101")
 PASSWORD: Final = "open sesame"
 _ROLES: Final = {"daemon": "admin", "ada": "admin", "olga": "operator", "rita": "reader"}
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 
 
 @dataclass
@@ -101,7 +101,7 @@ def closed_pair(
                 alias=alias,
                 keyspace=keyspace,
                 settings={**settings, **more},
-                launcher=_LAUNCHER,
+                launcher=DIES_WITH_US,
                 ports=pair,
             )
             stack.callback(daemon.kill)

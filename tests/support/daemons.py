@@ -25,15 +25,15 @@ from tabletd.sandbox.vexec_client import VExecClient, vexec_client
 from tabletd.sandbox.workload import Workload, load, verify_table
 from tabletd_pb import tabletmanagerdata_pb2, tabletmanagerservice_pb2_grpc
 from tests.support.logs import daemon_logs
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import Pair, RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
 # An account without SUPER: a read-only server takes nothing from it.
 WRITER: Final = "writer"
-# A run that is ended by force takes its daemons along: they die with the thread that started them,
-# so this must not be one of an event loop's own, which end with the test.
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
+# Daemons die with the thread that started them: not one of an event loop's own, which end with the
+# test.
 _STARTER: Final = ThreadPoolExecutor(1, "daemon starter")
 _SETTINGS: Final = {
     "heartbeat_interval": "250ms",
@@ -93,7 +93,7 @@ class TabletPair:
             alias=alias,
             keyspace=KEYSPACE,
             settings={**_SETTINGS, **settings},
-            launcher=_LAUNCHER,
+            launcher=DIES_WITH_US,
         )
 
     async def restart_primary(self) -> None:

@@ -1,12 +1,17 @@
-"""Tools and wrappers, found by the directory that they work in."""
+"""What tests start: how it ends with them, and tools found by the directory they work in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import psutil
+
+# Words before the command of a server or daemon: it ends with the thread that has started it, so
+# that a run that is ended by force takes all of them along.
+DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
 
 
 def commands_in(directory: Path) -> Mapping[psutil.Process, str]:

@@ -15,10 +15,9 @@ from pymysql.connections import Connection
 from tabletd.errors import TabletdError
 from tabletd.sandbox.releases import Release, ReleaseName, find_release, tools_directory
 from tabletd.sandbox.servers import ProcessIdentity, Server, restart_server, start_server
+from tests.support.processes import DIES_WITH_US
 from tests.support.waiting import eventually_blocking
 
-# A run that is ended by force takes its servers along.
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 _OWN_SCHEMAS: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 # What moves by itself, or says where replication stands.
 _MOVING_VARIABLES: Final = ("gtid_", "innodb_buffer_pool_load", "timestamp")
@@ -56,7 +55,7 @@ class RealServer:
             release,
             directory,
             options=(*_plugin_options(release), *options),
-            launcher=_LAUNCHER,
+            launcher=DIES_WITH_US,
             environment=environment,
         )
         self.primary = primary
@@ -176,7 +175,7 @@ class RealServer:
         self.server = restart_server(
             self.server,
             options=None if options is None else (*_plugin_options(self.release), *options),
-            launcher=_LAUNCHER,
+            launcher=DIES_WITH_US,
             environment=self._environment,
         )
 

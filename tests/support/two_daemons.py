@@ -12,13 +12,13 @@ from typing import Any, Final
 from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tests.support.logs import daemon_logs, tool_log
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
 ALIAS: Final = "zone1-0000000100"
 LEASE_SECONDS: Final = 4.0
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 _SETTINGS: Final = {
     "heartbeat_interval": "250ms",
     "health_check_interval": "1s",
@@ -59,7 +59,7 @@ class TwoDaemons:
             alias=ALIAS,
             keyspace=KEYSPACE,
             settings={**self._common, **settings},
-            launcher=_LAUNCHER,
+            launcher=DIES_WITH_US,
         )
 
     def stop(self) -> None:

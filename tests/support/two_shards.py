@@ -18,13 +18,12 @@ from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tabletd_pb import vtctldata_pb2 as pb
 from tabletd_pb.vtctlservice_pb2_grpc import VtctldStub
 from tests.support.logs import daemon_logs
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_blocking
 
 KEYSPACE: Final = "shop"
 SHARDS: Final = ("-80", "80-")
-# A run that is ended by force takes its daemons along.
-_LAUNCHER: Final = ("setpriv", "--pdeathsig", "KILL")
 _SETTINGS: Final = {
     "heartbeat_interval": "250ms",
     "health_check_interval": "1s",
@@ -85,7 +84,7 @@ class TwoShards:
                 keyspace=KEYSPACE,
                 shard=shard,
                 settings={**_SETTINGS, "topology_file": str(self.topology)},
-                launcher=_LAUNCHER,
+                launcher=DIES_WITH_US,
                 ports=ports[shard],
             )
             for shard in SHARDS

@@ -12,6 +12,7 @@ from tabletd.sandbox.daemons import start_daemon
 from tabletd_pb import tabletmanagerdata_pb2 as tm
 from tests.support.certificates import Authority
 from tests.support.monitoring import exposed_series, wanted_series
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.stubs import manager
 from tests.support.waiting import eventually_blocking
@@ -33,7 +34,7 @@ def test_what_is_asked_of_prometheus_is_there(mariadb: RealServer, tmp_path: Pat
             "grpc_key": str(ours.key),
             "tablet_manager_grpc_ca": str(authority.ca),
         },
-        launcher=("setpriv", "--pdeathsig", "KILL"),
+        launcher=DIES_WITH_US,
     )
     missing = wanted_series()
 

@@ -24,6 +24,7 @@ from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd_pb import query_pb2
 from tabletd_pb import tabletmanagerdata_pb2 as tm
 from tests.conftest import StartServer
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.stubs import health_service, manager, query_service
 from tests.support.two_daemons import variables
@@ -40,7 +41,7 @@ def daemon(server: RealServer, directory: Path, **settings: str) -> Generator[Da
         alias=ALIAS,
         keyspace="shop",
         settings={"heartbeat_interval": "100ms", "shutdown_grace": "2s", **settings},
-        launcher=("setpriv", "--pdeathsig", "KILL"),
+        launcher=DIES_WITH_US,
     )
     try:
         yield started

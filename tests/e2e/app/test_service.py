@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tabletd.sandbox.daemons import start_daemon
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -55,7 +56,7 @@ def test_systemd_hears_of_the_start_the_state_each_reload_and_the_end(
         alias="zone1-0000000101",
         keyspace="shop",
         settings={"mysql_user": "root", "shutdown_grace": "2s"},
-        launcher=("setpriv", "--pdeathsig", "KILL", "env", *said),
+        launcher=(*DIES_WITH_US, "env", *said),
     )
     try:
         assert systemd.next(lambda line: "=1" in line and "WATCHDOG" not in line) == "READY=1"

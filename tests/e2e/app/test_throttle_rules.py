@@ -22,6 +22,7 @@ from tabletd_pb import (
     vttime_pb2,
 )
 from tabletd_pb import tabletmanagerdata_pb2 as tm
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.stubs import manager
 from tests.support.waiting import eventually_blocking
@@ -70,7 +71,7 @@ def test_a_rule_holds_a_tool_back_over_a_restart_until_somebody_ends_it(
         alias="zone1-0000000101",
         keyspace="shop",
         settings={"heartbeat_interval": "100ms", "shutdown_grace": "2s"},
-        launcher=("setpriv", "--pdeathsig", "KILL"),
+        launcher=DIES_WITH_US,
     )
     try:
         eventually_blocking(lambda: checked(tabletd.http) == (200, ""), what="lets tools go on")

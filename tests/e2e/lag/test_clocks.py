@@ -18,6 +18,7 @@ from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tabletd_pb import lag_pb2 as pb
 from tabletd_pb.lag_pb2_grpc import LagStub
 from tests.faults.faketime import Clock, why_no_faketime
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import Pair
 from tests.support.two_daemons import variables
 from tests.support.waiting import eventually
@@ -25,7 +26,6 @@ from tests.support.waiting import eventually
 KEYSPACE = "shop"
 ALIASES = ("zone1-0000000100", "zone1-0000000101")
 SECOND_NS = 1_000_000_000
-LAUNCHER = ("setpriv", "--pdeathsig", "KILL")
 pytestmark = pytest.mark.skipif(bool(why_no_faketime()), reason=why_no_faketime())
 
 
@@ -59,7 +59,7 @@ def start_two(pair: Pair, directory: Path, clock: Clock) -> list[Daemon]:
             ports=(own[0], own[1]),
         )
         for alias, own, server, launcher in zip(
-            ALIASES, ports, servers, (LAUNCHER, (*LAUNCHER, "env", *skewed)), strict=True
+            ALIASES, ports, servers, (DIES_WITH_US, (*DIES_WITH_US, "env", *skewed)), strict=True
         )
     ]
 

@@ -11,6 +11,7 @@ import pytest
 from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tests.support.daemons import connected
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.two_daemons import ALIAS, KEYSPACE, TwoDaemons, acts, variables, waits
 from tests.support.waiting import eventually
@@ -40,7 +41,7 @@ def daemon(any_server: RealServer, tmp_path: Path) -> Iterator[Daemon]:
         alias=ALIAS,
         keyspace=KEYSPACE,
         settings=settings,
-        launcher=("setpriv", "--pdeathsig", "KILL"),
+        launcher=DIES_WITH_US,
     )
     yield started
     started.terminate()

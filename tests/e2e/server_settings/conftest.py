@@ -19,10 +19,10 @@ from tests.e2e.server_settings.harsh import (
     HarshCase,
 )
 from tests.support.daemons import connected
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer, missing_release
 from tests.support.waiting import eventually_blocking
 
-_LAUNCHER = ("setpriv", "--pdeathsig", "KILL")
 _SERVER_OPTIONS = (
     "--lower-case-table-names=1",
     "--default-time-zone=+05:30",
@@ -59,7 +59,7 @@ def _harsh(name: ReleaseName, directory: Path, runs: Path) -> Iterator[tuple[Rea
         alias="zone1-0000000100",
         keyspace=KEYSPACE,
         settings=_DAEMON_SETTINGS,
-        launcher=_LAUNCHER,
+        launcher=DIES_WITH_US,
     )
     try:
         eventually_blocking(HarshCase(server, daemon, "").is_serving, what="the daemon serves")

@@ -18,6 +18,7 @@ from tabletd.sandbox.servers import free_ports
 from tabletd.sandbox.topology_file import TopologyEntry, write_topology
 from tabletd_client import Changed, Client, Event, Status
 from tests.conftest import StartServer
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.two_shards import KEYSPACE
 from tests.support.vtctldclient import VtctldClient, missing_program
@@ -62,7 +63,7 @@ class MovingShard:
                 alias=alias,
                 keyspace=KEYSPACE,
                 settings={"topology_file": str(topology), "heartbeat_interval": "250ms"},
-                launcher=("setpriv", "--pdeathsig", "KILL"),
+                launcher=DIES_WITH_US,
                 ports=(grpc, http),
             )
             for alias, (grpc, http), server in zip(aliases, ports, self.servers, strict=True)

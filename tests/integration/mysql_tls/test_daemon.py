@@ -7,6 +7,7 @@ from pathlib import Path
 from tabletd.sandbox.accounts import DAEMON_PASSWORD, DAEMON_USER, create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tests.integration.mysql_tls.conftest import Trust, logins, taking_nothing_else
+from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
 from tests.support.two_daemons import variables
 from tests.support.waiting import eventually_blocking
@@ -36,7 +37,7 @@ def test_all_connections_of_a_daemon_have_tls_and_it_follows_a_change_of_its_pas
             alias="zone1-0000000100",
             keyspace="shop",
             settings=settings,
-            launcher=("setpriv", "--pdeathsig", "KILL"),
+            launcher=DIES_WITH_US,
         )
         try:
             eventually_blocking(lambda: beats(daemon) > 0, what="a heartbeat")
