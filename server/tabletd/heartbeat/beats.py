@@ -117,12 +117,13 @@ class _Series:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A beat that has arrived."""
+    """A beat that has arrived, and the figure of the one before, if that is known."""
 
     answered_ns: int
     absent_ns: int | None
     commit: Bracket
     likely_commit_ns: int
+    lag_before_ns: int | None
 
     @property
     def lag(self) -> Bracket:
@@ -135,7 +136,12 @@ class _Seen:
         # It came after it was missed, and not before it was committed.
         since_ns = self.likely_commit_ns
         earliest_ns = since_ns if self.absent_ns is None else max(since_ns, self.absent_ns)
-        likely_ns = (earliest_ns + self.answered_ns) // 2 - since_ns
+        least_ns, most_ns = earliest_ns - since_ns, self.answered_ns - since_ns
+        likely_ns = self.lag_before_ns
+        # A look that was late leaves much possible; that it took as long as usual is likelier than
+        # anything else, where it is possible.
+        if likely_ns is None or not least_ns <= likely_ns <= most_ns:
+            likely_ns = (least_ns + most_ns) // 2
         return min(max(likely_ns, self.lag.low_ns), self.lag.high_ns)
 
 
@@ -154,6 +160,8 @@ class Beats:
         self._first: Look | None = None
         # A moment at which that beat was not there yet.
         self._absent_ns: int | None = None
+        # The figure of the beat before.
+        self._lag_before_ns: int | None = None
 
     @property
     def series(self) -> int:
@@ -170,6 +178,8 @@ class Beats:
         before, self._look = self._look, look
         if before is not None and (before.series, before.sequence) == (look.series, look.sequence):
             return False
+        seen = self._seen()
+        self._lag_before_ns = None if seen is None else seen.likely_lag_ns
         self._first = look
         went_back = before is not None and (
             before.series == look.series and before.sequence > look.sequence
@@ -239,7 +249,7 @@ class Beats:
         if (commit := series.commit_of(first)) is None:
             return None
         likely_ns = series.likely_commit_ns(first, commit)
-        return _Seen(first.answered_ns, self._absent_ns, commit, likely_ns)
+        return _Seen(first.answered_ns, self._absent_ns, commit, likely_ns, self._lag_before_ns)
 
     def _series_of(self, look: Look) -> _Series | None:
         for series in (self._current, self._former):
