@@ -16,7 +16,7 @@ _APP_CHARS_MAX: Final = 256
 _KEPT_SECONDS: Final = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecentApp:
     """An app's last check.
 
@@ -55,12 +55,12 @@ class RecentChecks:
         now = self._clock.monotonic_seconds()
         name = app[:_APP_CHARS_MAX]
         before = self._apps.pop(name, None)
-        slowed = (float("-inf"), "")
+        recent = RecentApp(self._clock.wall_ns(), now, code, message)
         if is_slowed:
-            slowed = (now, message)
+            recent.slowed_monotonic, recent.slowed = now, message
         elif before is not None:
-            slowed = (before.slowed_monotonic, before.slowed)
-        self._apps[name] = RecentApp(self._clock.wall_ns(), now, code, message, *slowed)
+            recent.slowed_monotonic, recent.slowed = before.slowed_monotonic, before.slowed
+        self._apps[name] = recent
         if len(self._apps) > _APPS_MAX:
             del self._apps[next(iter(self._apps))]
         if app != OPERATORS_APP:

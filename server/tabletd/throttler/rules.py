@@ -87,6 +87,8 @@ def judge(
     names = name_parts(app)
     if not _EXEMPT_APPS.isdisjoint(names):
         return Verdict(is_exempt=True)
+    if rules.keys().isdisjoint(names) and ALL_APPS not in rules:  # as nearly always
+        return _NO_RULE
     found = _in_force(names, rules, now_monotonic) or _in_force(_ALL, rules, now_monotonic)
     if not found:
         return _NO_RULE
