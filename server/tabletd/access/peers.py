@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ class PeerSettings:
 @dataclass(frozen=True)
 class _Loaded:
     tls: grpc.ChannelCredentials | None
-    login: Metadata
+    login: Metadata = field(repr=False)
 
 
 class Peers:

@@ -8,7 +8,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -26,7 +26,7 @@ class User:
     """One entry of the file; a name may have several, each with a password of its own."""
 
     name: str
-    password: PasswordHash | bytes
+    password: PasswordHash | bytes = field(repr=False)
     role: Role
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ _DISABLED: Final = "disabled"
 class _Loaded:
     dba: MySQLSettings
     app: MySQLSettings
-    tools_password: str
+    tools_password: str = field(repr=False)
     tls: Tls | None
 
 

@@ -20,7 +20,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +56,7 @@ class Callback:
     url: str
     migration_uuid: str
     app: str
-    token: str
+    token: str = field(repr=False)
 
     @property
     def report_url(self) -> str:

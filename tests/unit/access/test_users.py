@@ -122,6 +122,13 @@ async def test_a_pair_is_not_taken_for_another_that_reads_the_same(tmp_path: Pat
     assert await users.role("a", "bc") is None
 
 
+def test_a_user_is_shown_without_his_password(tmp_path: Path) -> None:
+    path = user_file(tmp_path, {"Username": "ann", "Password": "sesame"})
+    shown = repr(read_users(path, default_role=Role.READER))
+    assert "ann" in shown
+    assert "sesame" not in shown
+
+
 def test_an_entry_that_is_wrong_is_named_without_its_password(tmp_path: Path) -> None:
     right = {"Username": "ann", "Password": "sesame"}
     assert "entry 2: Username is missing" in refusal(tmp_path, right, {"Password": "sesame"})

@@ -25,6 +25,10 @@ from tabletd.mysql.privileges import schema_object, schema_pattern
 CALLBACK = hooks.Callback("", "a0638f6b_ec7b_11ea_9bf8_000d3a9b8a9a", "gh-ost", "secret")
 
 
+def test_the_token_is_not_shown() -> None:
+    assert "secret" not in repr(CALLBACK)
+
+
 def test_only_the_token_itself_matches_its_hash() -> None:
     token = hooks.new_token()
     kept = hooks.token_hash(token)
