@@ -145,6 +145,9 @@ class Throttler:
         self._paced = registry.counter(
             "ThrottlerChecksPaced", "checks refused below the threshold, to slow a tool down"
         )
+        self._heartbeat_requests = registry.counter(
+            "ThrottlerHeartbeatRequests", "times that checks asked for heartbeats"
+        )
         self._add_gauges(registry)
 
     def _add_gauges(self, registry: Registry) -> None:
@@ -236,6 +239,7 @@ class Throttler:
         now = self._clock.monotonic_seconds()
         if now - self._told_monotonic >= _ASKED_SECONDS:
             self._told_monotonic = now
+            self._heartbeat_requests.add()
             self.on_asked()
 
     def user_throttle_ratio(self, migration_uuid: str) -> float:

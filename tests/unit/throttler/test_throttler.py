@@ -392,6 +392,7 @@ async def test_a_check_asks_for_heartbeats_at_most_once_a_second() -> None:
         throttler.check(APP)
         shard.clock.advance(0.1)
     assert len(asked) == 2
+    assert shard.registry.export()["ThrottlerHeartbeatRequests"] == 2
 
 
 async def test_what_was_read_from_memory_is_good_for_a_moment() -> None:
