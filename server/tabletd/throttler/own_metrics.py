@@ -20,7 +20,7 @@ TICK_SECONDS_DORMANT: Final = 5.0
 _QUERY_SECONDS_MAX: Final = 1.0
 # Older than this, a figure says nothing of now.
 _FRESH_SECONDS: Final = 15.0
-_THREADS_SQL: Final = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
+THREADS_SQL: Final = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
 _HISTORY_SQL: Final = (
     "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE `NAME` = 'trx_rseg_history_len'"
 )
@@ -112,7 +112,7 @@ class OwnMetrics:
     async def read(self) -> None:
         """Read all of them once; what cannot be read says why."""
         self._keep(Metric.LOADAVG, Reading(os.getloadavg()[0] / (os.cpu_count() or 1)))
-        queries = {Metric.THREADS_RUNNING: _THREADS_SQL, Metric.HISTORY_LIST_LENGTH: _HISTORY_SQL}
+        queries = {Metric.THREADS_RUNNING: THREADS_SQL, Metric.HISTORY_LIST_LENGTH: _HISTORY_SQL}
         if query := self._custom_query():
             queries[Metric.CUSTOM] = query
         else:

@@ -45,11 +45,6 @@ class Pacer:
         # Refusals since the last check that passed; the app that asked last is at the end.
         self._refused: dict[str, int] = {}
 
-    @property
-    def remembered(self) -> int:
-        """How many apps it keeps account of."""
-        return len(self._refused)
-
     def admits(self, app: str, share_now: float) -> bool:
         """Say whether this check of an app passes.
 

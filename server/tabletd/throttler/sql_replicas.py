@@ -17,13 +17,12 @@ from tabletd.errors import TabletdError
 from tabletd.loops import pause
 from tabletd.mysql.pool import Pool
 from tabletd.throttler.metrics import Metric, Reading
-from tabletd.throttler.own_metrics import TICK_SECONDS_DORMANT, number_of
+from tabletd.throttler.own_metrics import THREADS_SQL, TICK_SECONDS_DORMANT, number_of
 
 TICK_SECONDS: Final = 0.5
 _ANSWER_SECONDS_MAX: Final = 1.0
 _SILENT_SECONDS: Final = 7.5
 _TIMESTAMP_SQL: Final = "SELECT ts FROM _vt.heartbeat WHERE keyspaceShard = %s"
-_THREADS_SQL: Final = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class SqlReplicas:
         try:
             async with pool.session(timeout_seconds=_ANSWER_SECONDS_MAX) as session:
                 beat = await session.execute(_TIMESTAMP_SQL, (self._keyspace_shard,))
-                threads = await session.execute(_THREADS_SQL)
+                threads = await session.execute(THREADS_SQL)
         except TabletdError as error:
             self._failures[address] = str(error)
             return

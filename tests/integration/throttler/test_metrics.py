@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from tabletd.clock import SystemClock
+from tabletd.clock import Clock, SystemClock
 from tabletd.heartbeat import Lag, LagState
+from tabletd.mysql.pool import Pool
 from tabletd.throttler import Metric, OwnMetrics, SqlReplicas
 from tests.support.clock import FakeClock
 from tests.support.pools import pool_of
 from tests.support.servers import Pair, RealServer
 
 SECOND_NS = 1_000_000_000
+REPLICA = "10.0.0.9:3306"
+
+
+def replicas_by_sql(pool: Pool, clock: Clock) -> SqlReplicas:
+    return SqlReplicas(
+        {REPLICA: pool},
+        keyspace_shard="shop:0",
+        interval_seconds=1.0,
+        is_wanted=lambda: True,
+        is_dormant=lambda: False,
+        clock=clock,
+    )
 
 
 async def test_the_metrics_of_the_own_server_are_read_all_at_once(any_server: RealServer) -> None:
@@ -60,19 +73,12 @@ async def test_a_replica_without_a_daemon_is_asked_by_sql(
     )
     any_pair.catch_up()
     async with pool_of(any_pair.replica) as pool:
-        replicas = SqlReplicas(
-            {"10.0.0.9:3306": pool},
-            keyspace_shard="shop:0",
-            interval_seconds=1.0,
-            is_wanted=lambda: True,
-            is_dormant=lambda: False,
-            clock=clock,
-        )
-        unasked = replicas.readings()["10.0.0.9:3306"].reading("lag")
+        replicas = replicas_by_sql(pool, clock)
+        unasked = replicas.readings()[REPLICA].reading("lag")
         assert unasked is not None
         assert "not asked yet" in unasked.error
         await replicas.read()
-        before = replicas.readings()["10.0.0.9:3306"].reading("lag")
+        before = replicas.readings()[REPLICA].reading("lag")
         assert before is not None
         assert (before.value, before.error) == (None, "no heartbeat has arrived yet")
         written_ns = clock.wall_ns() - int(seconds_ago * SECOND_NS)
@@ -80,7 +86,7 @@ async def test_a_replica_without_a_daemon_is_asked_by_sql(
         any_pair.catch_up()
         await replicas.read()
         passed_seconds = (clock.wall_ns() - written_ns) / SECOND_NS
-        readings = replicas.readings()["10.0.0.9:3306"]
+        readings = replicas.readings()[REPLICA]
         lag, threads = readings.reading("lag"), readings.reading("threads_running")
         assert lag is not None
         assert lag.value is not None
@@ -92,15 +98,8 @@ async def test_a_replica_without_a_daemon_is_asked_by_sql(
 async def test_a_server_that_cannot_be_asked_is_no_data(any_server: RealServer) -> None:
     clock = FakeClock()
     async with pool_of(any_server) as pool:
-        replicas = SqlReplicas(
-            {"10.0.0.9:3306": pool},
-            keyspace_shard="shop:0",
-            interval_seconds=1.0,
-            is_wanted=lambda: True,
-            is_dormant=lambda: False,
-            clock=clock,
-        )
+        replicas = replicas_by_sql(pool, clock)
         await replicas.read()
-        lag = replicas.readings()["10.0.0.9:3306"].reading("lag")
+        lag = replicas.readings()[REPLICA].reading("lag")
         assert lag is not None
         assert "cannot be asked" in lag.error
