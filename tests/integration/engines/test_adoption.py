@@ -102,7 +102,7 @@ async def test_a_run_that_was_taken_over_can_be_cancelled(
     assert rig.leftovers() == []
 
 
-@pytest.mark.parametrize("what", ["killed", "no plan", "no process"])
+@pytest.mark.parametrize("what", ["killed", "no plan", "no process", "refused by now"])
 async def test_a_run_that_cannot_be_gone_on_with_is_left_to_be_settled(
     mariadb_rig: Rig, what: str
 ) -> None:
@@ -118,6 +118,8 @@ async def test_a_run_that_cannot_be_gone_on_with_is_left_to_be_settled(
         if what == "killed":
             os.kill(run.tool.pid, signal.SIGKILL)
             await run.wait()
+        elif what == "refused by now":
+            left = replace(left, options="--sleep 0.2 --of-another-version 5")
         elif what == "no plan":
             (directory / "plan.json").unlink()
         else:

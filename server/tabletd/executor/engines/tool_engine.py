@@ -44,6 +44,7 @@ from tabletd.executor.engines.workspace import (
     find_workspace,
     read_log,
 )
+from tabletd.executor.flags import split_options
 from tabletd.executor.migration import Migration, Strategy
 from tabletd.executor.preflight.facts import Facts
 from tabletd.executor.states import Status
@@ -117,7 +118,7 @@ class ToolEngine:
         workspace = find_workspace(self._settings, migration)
         stored = await adoption.find_unended(workspace, migration.run_nonce)
         callback = hooks.read_callback(workspace.directory, self.strategy)
-        if stored is None or callback is None:
+        if stored is None or callback is None or not _may_go_on(migration):
             return None
         if callback.url != self._settings.callback_url():
             callback = replace(callback, url=self._settings.callback_url())
@@ -380,3 +381,13 @@ def _to_be_asked_later() -> Generator[None]:
         raise
     except TabletdError as error:
         raise MySQLUnavailable(f"how the run ended cannot be told yet: {error}") from error
+
+
+def _may_go_on(migration: Migration) -> bool:
+    """Tell whether a run's options would be taken today: an upgrade may have come since."""
+    try:
+        split_options(migration.strategy, migration.options)
+    except TabletdError as error:
+        _logger.warning("migration %s: its tool is ended: %s", migration.migration_uuid, error)
+        return False
+    return True
