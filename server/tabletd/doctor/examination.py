@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from tabletd.app.logins import Logins
-from tabletd.doctor.findings import Check, Finding, Line, Verdict, fail, refused
+from tabletd.doctor.findings import Check, Finding, Line, Verdict, aside, fail, refused
 from tabletd.doctor.machine import MACHINE_CHECKS, Machine
 from tabletd.doctor.server import SERVER_CHECKS, meet
 from tabletd.doctor.tools import TOOL_CHECKS
@@ -27,9 +27,12 @@ async def examine(machine: Machine) -> list[Line]:
     """
     lines = await _run(MACHINE_CHECKS, machine)
     try:
-        logins = await asyncio.to_thread(Logins, machine.config)
+        async with asyncio.timeout(_CHECK_SECONDS_MAX):
+            logins = await aside(Logins)(machine.config)
     except TabletdError as error:
         return [*lines, Line(_LOGIN, refused(error)), *_unseen()]
+    except TimeoutError:
+        return [*lines, Line(_LOGIN, _no_answer()), *_unseen()]
     pool = Pool(logins.dba, name="Doctor", size_max=1)
     await pool.open()
     try:
@@ -58,12 +61,16 @@ async def _look(check: Check[_Subject], subject: _Subject) -> Sequence[Finding]:
     except TabletdError as error:
         return [refused(error)]
     except TimeoutError:
-        return [fail(f"no answer within {_CHECK_SECONDS_MAX:g} s", "look at it by hand")]
+        return [_no_answer()]
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return [
             fail(f"cannot look at it:{where} {error.strerror}", "run this as the daemon's user")
         ]
+
+
+def _no_answer() -> Finding:
+    return fail(f"no answer within {_CHECK_SECONDS_MAX:g} s", "look at it by hand")
 
 
 def _unseen() -> list[Line]:

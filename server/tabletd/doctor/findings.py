@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -56,6 +59,7 @@ def refused(error: TabletdError, verdict: Verdict = Verdict.FAIL) -> Finding:
 
 _Looking = Awaitable[Sequence[Finding]]
 _Subject = TypeVar("_Subject")
+_Result = TypeVar("_Result")
 _Subject_contra = TypeVar("_Subject_contra", contravariant=True)
 
 
@@ -72,13 +76,39 @@ class Check(Generic[_Subject_contra]):
     look: Callable[[_Subject_contra], _Looking]
 
 
-def aside(look: Callable[[_Subject], Sequence[Finding]]) -> Callable[[_Subject], _Looking]:
-    """Let a look that may block run in a thread, so that it can be given up."""
+def aside(look: Callable[[_Subject], _Result]) -> Callable[[_Subject], Awaitable[_Result]]:
+    """Let a look that may block run in a thread of its own, so that it can be given up.
 
-    def start(subject: _Subject) -> _Looking:
-        return asyncio.to_thread(look, subject)
+    The loop's own threads would be waited for at its end, for ever where a file system hangs.
+    """
+
+    def start(subject: _Subject) -> Awaitable[_Result]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[_Result] = loop.create_future()
+
+        def run() -> None:
+            found: Future[_Result] = Future()
+            try:
+                found.set_result(look(subject))
+            except Exception as error:
+                found.set_exception(error)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_hand_on, found, answer)
+
+        threading.Thread(target=run, name="look", daemon=True).start()
+        return answer
 
     return start
+
+
+def _hand_on(found: Future[_Result], answer: asyncio.Future[_Result]) -> None:
+    if answer.cancelled():
+        return
+    error = found.exception()
+    if error is None:
+        answer.set_result(found.result())
+    else:
+        answer.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)

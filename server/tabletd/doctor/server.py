@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Final
 from tabletd.access.addresses import is_loopback
 from tabletd.app.logins import Logins
 from tabletd.config import Config
-from tabletd.doctor.findings import Check, Finding, fail, ok, refused, warn
+from tabletd.doctor.findings import Check, Finding, aside, fail, ok, refused, warn
 from tabletd.doctor.variables import VARIABLES, variable_findings
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.preflight.facts import VARIABLES as PREFLIGHT_VARIABLES
@@ -92,7 +91,7 @@ async def other_logins(server: Server) -> Sequence[Finding]:
     """The application's account, where there is one, can log in."""
     if server.config.mysql_app_user is None:
         return [ok("mysql_app_user: none, statements of applications run as mysql_user")]
-    logins = await asyncio.to_thread(Logins, server.config)
+    logins = await aside(Logins)(server.config)
     pool = Pool(logins.app, name="DoctorApp", size_max=1)
     await pool.open()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from tabletd.app.address import Address
 from tabletd.config import Config, load_config
 from tabletd.doctor.certificates import certificates
-from tabletd.doctor.findings import Finding, Verdict
+from tabletd.doctor.findings import Finding, Verdict, aside
 from tabletd.doctor.machine import MACHINE_CHECKS, Machine
 from tabletd.doctor.ports import is_ours, ports
 from tabletd.doctor.service import unit_findings
+from tabletd.errors import Reason, TabletdError
 from tests.support.certificates import Authority
 
 NEEDED = {"tablet_alias": "zone1-0000000100", "keyspace": "shop"}
@@ -172,3 +174,30 @@ def test_the_whole_machine_is_looked_at_without_writing_anything(tmp_path: Path)
         assert all(finding.verdict is not Verdict.FAIL for finding in findings), check.name
         assert all(finding.remedy for finding in findings if finding.verdict is Verdict.WARN)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_waits_for_a_look_that_was_given_up() -> None:
+    never = threading.Event()
+
+    def hang(subject: None) -> list[Finding]:
+        never.wait()
+        return []
+
+    async def look() -> None:
+        async with asyncio.timeout(0.01):
+            await aside(hang)(None)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(look())
+    never.set()
+
+
+def test_what_goes_wrong_in_a_look_is_handed_on() -> None:
+    def refuse(subject: None) -> list[Finding]:
+        raise TabletdError(Reason.INVALID_CONFIG, "no")
+
+    async def look() -> None:
+        await aside(refuse)(None)
+
+    with pytest.raises(TabletdError, match="no"):
+        asyncio.run(look())
