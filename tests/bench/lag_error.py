@@ -27,6 +27,7 @@ _MEDIAN_MS_MAX: Final = 2.0
 _P99_MS_MAX: Final = 10.0
 _INSIDE_MIN: Final = 0.999
 _WIDTH_MS_MAX: Final = 5.0
+_OURS: Final = "tabletd"
 # What the truth itself is sure of: one look at a busy server.
 _TRUTH_SECONDS: Final = 0.001
 
@@ -36,6 +37,7 @@ class _Run:
     clock: str
     load: str
     truth: Truth
+    beats: Truth
     readings: Readings
 
     @property
@@ -43,10 +45,19 @@ class _Run:
         return f"{self.clock}, {self.load}"
 
     def errors_ms(self, method: str) -> list[float]:
+        """Held against an application's commits, of which some are missing before a beat is."""
+        return self._errors_ms(method, self.truth)
+
+    @property
+    def beat_errors_ms(self) -> list[float]:
+        """Of our figure, held against what it is said to be: the lag of heartbeats."""
+        return self._errors_ms(_OURS, self.beats)
+
+    def _errors_ms(self, method: str, truth: Truth) -> list[float]:
         return [
-            abs(lag - self.truth.lag_seconds(moment)) * 1e3
+            abs(lag - truth.lag_seconds(moment)) * 1e3
             for moment, lag in self.readings.by_method[method]
-            if self.truth.covers(moment)
+            if truth.covers(moment)
         ]
 
     @property
@@ -111,13 +122,13 @@ async def _run(
     link.set()
     await asyncio.sleep(_SETTLE_SECONDS)
     primary = sandbox.primary.server
-    with Witness(primary, replica.server) as witness:
+    with Witness(primary, replica.server, _INTERVAL_SECONDS) as witness:
         async with reading(replica, primary, _INTERVAL_SECONDS, words) as readings:
             for share, delay_seconds in _DELAYS:
                 link.set(delay_seconds)
                 await asyncio.sleep(share * seconds)
         link.set()
-    return _Run(clock, load, witness.truth, readings)
+    return _Run(clock, load, witness.truth, witness.beats, readings)
 
 
 def _lines(runs: Sequence[_Run]) -> list[Measurement]:
@@ -125,7 +136,7 @@ def _lines(runs: Sequence[_Run]) -> list[Measurement]:
 
 
 def _lines_of(run: _Run) -> list[Measurement]:
-    errors = run.errors_ms("tabletd")
+    errors = run.beat_errors_ms
     if len(errors) < 2 or not run.bounded:
         return [Measurement(f"{run.title}: lag", "no figure", is_met=False)]
     median, p99 = statistics.median(errors), _p99(errors)
@@ -133,14 +144,14 @@ def _lines_of(run: _Run) -> list[Measurement]:
     fresh = statistics.median(run.widths_ms(undelayed=True) or [0.0])
     return [
         Measurement(
-            f"{run.title}: error of the lag, median",
+            f"{run.title}: error of the lag of heartbeats, median",
             f"{median:.2f} ms",
             f"{statistics.median(plain):.1f} ms (now minus timestamp)",
             goal=f"at most {_MEDIAN_MS_MAX:.0f} ms",
             is_met=median <= _MEDIAN_MS_MAX,
         ),
         Measurement(
-            f"{run.title}: error of the lag, p99",
+            f"{run.title}: error of the lag of heartbeats, p99",
             f"{p99:.2f} ms",
             f"{_p99(plain):.1f} ms (now minus timestamp)",
             goal=f"at most {_P99_MS_MAX:.0f} ms",
@@ -164,8 +175,8 @@ def _lines_of(run: _Run) -> list[Measurement]:
 def _grid(runs: Sequence[_Run]) -> Grid:
     rows: list[tuple[str, ...]] = []
     for run in runs:
-        for method in run.readings.by_method:
-            errors = run.errors_ms(method)
+        by_method = {method: run.errors_ms(method) for method in run.readings.by_method}
+        for method, errors in {f"{_OURS}, of heartbeats": run.beat_errors_ms, **by_method}.items():
             figures = (
                 (f"{statistics.median(errors):.1f}", f"{_p99(errors):.1f}", f"{max(errors):.1f}")
                 if len(errors) > 1
