@@ -1,9 +1,14 @@
-"""Compares two tables chunk by chunk, each in one snapshot of both."""
+"""Compares two tables chunk by chunk, each in one snapshot of both.
+
+At full speed several chunks are compared at a time, each on a connection and in a snapshot of its
+own: what is proven of a chunk is the same, in less time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -34,6 +39,8 @@ _ROWS_FIRST: Final = 1000
 _ROWS_MIN: Final = 50
 _ROWS_MAX: Final = 50_000
 _GROWTH_MAX: Final = 3.0
+# On two cores the third has work for them while another waits for the disk.
+_CHUNKS_AT_ONCE: Final = 3
 _BORROW_SECONDS_MAX: Final = 60.0
 _ESTIMATE: Final = (
     "SELECT table_rows FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
@@ -62,6 +69,8 @@ class Comparison:
         self._scratch = scratch
         self._options = options
         self._rows = _ROWS_FIRST
+        self._busy_seconds = 0.0
+        self._matching_alone = asyncio.Lock()
 
     async def chunks(self, after_key: RowKey | None = None) -> AsyncGenerator[Chunk]:
         """Compare all rows, in the order of the key.
@@ -78,18 +87,27 @@ class Comparison:
         if not self._tables.key.is_ordered:
             yield await self._whole()
             return
-        last = after_key.values if after_key else None
-        while True:
-            began = time.monotonic()
-            chunk = await self._chunk(last)
-            busy_seconds = time.monotonic() - began
-            yield chunk
-            if chunk.last is None:
-                return
-            last = chunk.last.values
-            self._adapt(busy_seconds)
-            if self._options.load < 1.0:
-                await asyncio.sleep(busy_seconds * (1.0 / self._options.load - 1.0))
+        load = self._options.load
+        at_once = _CHUNKS_AT_ONCE if load == 1.0 else 1
+        start = asyncio.get_running_loop().create_future()
+        start.set_result(after_key.values if after_key else None)
+        # No TaskGroup: where a later chunk fails, it would cancel whoever has been given this one.
+        begun: deque[asyncio.Task[Chunk]] = deque()
+        try:
+            while True:
+                while len(begun) < at_once:
+                    end = asyncio.get_running_loop().create_future()
+                    begun.append(asyncio.create_task(self._chunk(start, end), name="verify: chunk"))
+                    start = end
+                chunk = await begun.popleft()
+                yield chunk
+                if chunk.last is None:
+                    return
+                await asyncio.sleep(self._busy_seconds * (1.0 / load - 1.0))
+        finally:
+            for task in begun:
+                task.cancel()
+            await asyncio.gather(*begun, return_exceptions=True)
 
     async def look(self, keys: Sequence[RowKey]) -> tuple[Difference, ...]:
         """Compare some rows, in a snapshot of now; returns what differs.
@@ -103,35 +121,42 @@ class Comparison:
         if not self._tables.key.is_ordered:
             found = (await self._whole()).differences
             return tuple(one for one in found if one.key.values in set(wanted))
-        async with self._snapshot() as session:
-            matching = Matching(session, self._tables, self._scratch)
+        async with self._snapshot() as session, self._matching(session) as matching:
             return tuple(
                 await matching.differences(
                     {side: one_of(self._tables.key.columns(side), wanted) for side in Side}
                 )
             )
 
-    def _adapt(self, busy_seconds: float) -> None:
-        factor = self._options.chunk_seconds / max(busy_seconds, 0.001)
-        wanted = self._rows * min(_GROWTH_MAX, max(1.0 / _GROWTH_MAX, factor))
-        self._rows = int(min(_ROWS_MAX, max(_ROWS_MIN, wanted)))
-
-    async def _chunk(self, last: Values | None) -> Chunk:
+    async def _chunk(
+        self, start: asyncio.Future[Values | None], end: asyncio.Future[Values | None]
+    ) -> Chunk:
+        """Compare the rows behind `start`; `end` is told as soon as it is known, for the next."""
+        after_values = await start
         async with self._snapshot() as session:
-            end = await self._tables.end_of(session, last, self._rows)
-            conditions = {side: self._between(side, last, end) for side in Side}
+            began = time.monotonic()
+            last = await self._tables.end_of(session, after_values, self._rows)
+            if last is not None:
+                end.set_result(last)
+            conditions = {side: self._between(side, after_values, last) for side in Side}
             old = await self._tables.checksum(session, Side.OLD, conditions[Side.OLD])
             new = await self._tables.checksum(session, Side.NEW, conditions[Side.NEW])
             found: list[Difference] = []
             if old != new:
-                matching = Matching(session, self._tables, self._scratch)
-                found = await matching.differences(conditions)
+                async with self._matching(session) as matching:
+                    found = await matching.differences(conditions)
+        self._adapt(time.monotonic() - began)
         names = tuple(column.name for column in self._tables.key.columns(Side.OLD))
-        return self._told(RowKey(names, end) if end is not None else None, old.rows, found)
+        return self._told(RowKey(names, last) if last is not None else None, old.rows, found)
+
+    def _adapt(self, busy_seconds: float) -> None:
+        self._busy_seconds = busy_seconds
+        factor = self._options.chunk_seconds / max(busy_seconds, 0.001)
+        wanted = self._rows * min(_GROWTH_MAX, max(1.0 / _GROWTH_MAX, factor))
+        self._rows = int(min(_ROWS_MAX, max(_ROWS_MIN, wanted)))
 
     async def _whole(self) -> Chunk:
-        async with self._snapshot() as session:
-            matching = Matching(session, self._tables, self._scratch)
+        async with self._snapshot() as session, self._matching(session) as matching:
             rows, found = await matching.by_hash()
         return self._told(None, rows, found)
 
@@ -158,10 +183,19 @@ class Comparison:
             writable=True, timeout_seconds=_BORROW_SECONDS_MAX
         ) as session:
             session.drop_afterwards()
-            if self._scratch is not None:
-                await self._scratch.make(session)
             await self._tables.begin_snapshot(session)
             yield session
+            await session.execute("ROLLBACK")
+
+    @asynccontextmanager
+    async def _matching(self, session: Session) -> AsyncGenerator[Matching]:
+        """Have a session look at rows one by one, and end its snapshot.
+
+        One session at a time: its locks on the scratch tables last until the end, and another one
+        may wait for locks no longer than the server's `innodb_lock_wait_timeout`.
+        """
+        async with self._matching_alone:
+            yield Matching(session, self._tables, self._scratch)
             await session.execute("ROLLBACK")
 
 
@@ -177,7 +211,8 @@ async def open_comparison(
     """Prepare the comparison of a table with its altered copy, and clear up after it.
 
     Args:
-        pool: the daemon's own account, on a primary; one connection is used at a time.
+        pool: the daemon's own account, on a primary; up to three connections are used, one where
+            `options.load` is less than 1.
         migration: in whose schema both are.
         statement: its ALTER TABLE.
         old_table: the table as it was.
@@ -192,18 +227,11 @@ async def open_comparison(
     schema = migration.mysql_schema
     async with pool.session(writable=True) as session:
         tables, rows = await _read(session, schema, statement, old_table, new_table)
-    scratch: Scratch | None = None
-    converted = [pair for pair in tables.pairs if pair.is_converted]
-    if converted:
-        key_pairs = tables.key.pairs if any(pair in converted for pair in tables.key.pairs) else ()
-        scratch = Scratch(
-            schema,
-            migration.id,
-            tuple(dict.fromkeys((*key_pairs, *converted))),
-            key_pairs,
-            null_to_default=options.null_to_default,
-        )
+    scratch = _scratch(migration, tables, options)
     try:
+        if scratch is not None:
+            async with pool.session(writable=True) as session:
+                await scratch.make(session)
         yield Comparison(pool, tables, scratch, options, rows)
     finally:
         if scratch is not None:
@@ -226,6 +254,20 @@ async def check_comparable(
         TabletdError: PREFLIGHT_REFUSED where the two have no key by which rows are found again.
     """
     await _read(session, schema, statement, old_table, new_table)
+
+
+def _scratch(migration: Migration, tables: Tables, options: VerifyOptions) -> Scratch | None:
+    converted = [pair for pair in tables.pairs if pair.is_converted]
+    if not converted:
+        return None
+    key_pairs = tables.key.pairs if any(pair in converted for pair in tables.key.pairs) else ()
+    return Scratch(
+        migration.mysql_schema,
+        migration.id,
+        tuple(dict.fromkeys((*key_pairs, *converted))),
+        key_pairs,
+        null_to_default=options.null_to_default,
+    )
 
 
 async def _read(

@@ -107,8 +107,8 @@ class VerifyOptions:
 
     Attributes:
         chunk_seconds: how long a snapshot is kept, about; the chunks' size follows it.
-        load: which part of the time the server is kept busy: less than 1 means a pause after each
-            chunk.
+        load: which part of the time the server is kept busy: less than 1 means one chunk at a time,
+            and a pause after each.
         differences_max: how many differences of one chunk are told.
         null_to_default: NULL becomes the type's zero or empty value where the new column takes no
             NULL: the user wants that.

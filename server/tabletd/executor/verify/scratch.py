@@ -99,11 +99,10 @@ class Scratch:
         self._null_to_default = null_to_default
         self._number = _free_name(pairs)
         self._next = 0
-        self._is_made = False
         self._names = dict.fromkeys(Side, "")
 
     async def make(self, session: Session) -> None:
-        """Make the tables, unless they are there.
+        """Make the tables, before any snapshot begins that is to see them.
 
         Args:
             session: outside of a transaction.
@@ -111,8 +110,6 @@ class Scratch:
         Raises:
             MySQLError: MISSING_GRANT, or another refusal.
         """
-        if self._is_made:
-            return
         await drop_scratch(session, self._schema, self._migration_id)
         for side in Side:
             gc_uuid = create_gc_uuid(self._migration_id)
@@ -127,7 +124,6 @@ class Scratch:
                 " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COMMENT = %s",
                 (SCRATCH_COMMENT,),
             )
-        self._is_made = True
 
     async def remove(self, pool: Pool) -> None:
         """Drop the tables; what that meets is only logged."""
