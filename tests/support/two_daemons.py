@@ -41,22 +41,27 @@ class TwoDaemons:
     """
 
     def __init__(
-        self, server: RealServer, directory: Path, *, first_settings: Mapping[str, str]
+        self,
+        server: RealServer,
+        directory: Path,
+        *,
+        first_settings: Mapping[str, str],
+        second_alias: str = ALIAS,
     ) -> None:
         self.server = server
         server.script(f"CREATE DATABASE {KEYSPACE} CHARACTER SET utf8mb4")
         create_daemon_account(server.server, keyspace=KEYSPACE)
         self._run_directory = directory / "run"
         self._common = {**_SETTINGS, "run_directory": str(self._run_directory)}
-        self.first = self._start(directory / "first", first_settings)
+        self.first = self._start(directory / "first", first_settings, ALIAS)
         eventually_blocking(lambda: variables(self.first)["LeaseHeld"], what="the first one acts")
-        self.second = self._start(directory / "second", {})
+        self.second = self._start(directory / "second", {}, second_alias)
 
-    def _start(self, directory: Path, settings: Mapping[str, str]) -> Daemon:
+    def _start(self, directory: Path, settings: Mapping[str, str], alias: str) -> Daemon:
         return start_daemon(
             self.server.server,
             directory,
-            alias=ALIAS,
+            alias=alias,
             keyspace=KEYSPACE,
             settings={**self._common, **settings},
             launcher=DIES_WITH_US,

@@ -12,6 +12,7 @@ import pytest
 from tabletd.sandbox.daemons import Daemon
 from tabletd.sandbox.vexec_client import VExecClient
 from tests.support.daemons import connected
+from tests.support.processes import commands_in
 from tests.support.servers import RealServer
 from tests.support.two_daemons import TwoDaemons, acts, variables, waits
 from tests.support.waiting import eventually
@@ -35,6 +36,15 @@ def two(any_server: RealServer, tmp_path: Path) -> Iterator[TwoDaemons]:
         f"GRANT ALL ON *.* TO {FIRST_USER}@'%' WITH GRANT OPTION",
     )
     daemons = TwoDaemons(any_server, tmp_path, first_settings={"mysql_user": FIRST_USER})
+    yield daemons
+    daemons.stop()
+
+
+@pytest.fixture
+def renamed(any_server: RealServer, tmp_path: Path) -> Iterator[TwoDaemons]:
+    """The second daemon is of the same tablet under another alias."""
+    alias = "zone1-0000000101"
+    daemons = TwoDaemons(any_server, tmp_path, first_settings={}, second_alias=alias)
     yield daemons
     daemons.stop()
 
@@ -135,6 +145,22 @@ async def test_a_daemon_that_was_killed_is_followed_at_once_by_the_one_that_wait
         await acts(two.second)
         await completes(two, second, uuid)
     assert "its holder's process has ended" in two.second.log_tail(500)
+
+
+@pytest.mark.parametrize("any_server", ["mariadb"], indirect=True)
+async def test_a_tablet_of_another_name_ends_the_tool_that_the_first_one_left_on_this_machine(
+    renamed: TwoDaemons,
+) -> None:
+    async with connected(renamed.first) as first, connected(renamed.second) as second:
+        uuid = await start_slow_migration(renamed, first)
+        left = Path(renamed.queue()[0]["run_directory"])
+        assert commands_in(left)
+        await asyncio.to_thread(renamed.first.kill)
+        await eventually(
+            lambda: renamed.queue()[0]["run_directory"] != str(left), what="the run is settled"
+        )
+        assert not commands_in(left)
+        await completes(renamed, second, uuid)
 
 
 @pytest.mark.parametrize("any_server", ["mariadb"], indirect=True)

@@ -41,6 +41,7 @@ from tabletd.executor.engines.workspace import (
     Phase,
     Workspace,
     count_runs_that_say,
+    find_neighbour,
     find_workspace,
     read_log,
 )
@@ -150,6 +151,10 @@ class ToolEngine:
         account = self._planner.left_account(migration, workspace)
         nonce = migration.run_nonce
         ends = [await self._settle_phase(workspace, phase, nonce) for phase in Phase]
+        neighbour = find_neighbour(self._settings, migration)
+        if neighbour is not None:
+            for phase in Phase:
+                await self._settle_phase(neighbour, phase, nonce)
         if account is not None:
             await self._end_connections(account, migration.artifacts)
         outcome = await self._outcome_of_left_run(migration, workspace, ends)

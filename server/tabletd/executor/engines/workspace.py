@@ -181,6 +181,18 @@ def find_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
     )
 
 
+def find_neighbour(settings: EngineSettings, migration: Migration) -> Workspace | None:
+    """Return the workspace of another tablet's run where it is among our own: on this machine.
+
+    That tablet may be ours before it was given another name; nobody else ends its tool.
+    """
+    directory = Path(migration.run_directory)
+    is_beside_ours = directory.parent == settings.run_directory.absolute()
+    if migration.tablet in ("", settings.tablet_alias) or not is_beside_ours:
+        return None
+    return Workspace(directory, Path(migration.log_file))
+
+
 def count_runs_that_say(settings: EngineSettings, migration_uuid: str, heading: str) -> int:
     """Return of how many runs of a migration the log has a line of ours that begins so."""
     logs = settings.log_directory.glob(f"{migration_uuid}-*.log")
