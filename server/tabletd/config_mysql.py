@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from tabletd.config_values import Port, Positive, Reloadable, Why
 from tabletd.option_file import client_settings, read_client_options
@@ -75,6 +75,12 @@ class MySQLConfig(BaseModel):
     mysql_connect_timeout: Annotated[
         Positive, Why("a server that does not answer for so long is as good as away")
     ] = Field(5.0, description="Time for a connection and its handshake.")
+
+    @field_validator("mysql_socket", "mysql_ssl_ca", "mysql_ssl_cert", "mysql_ssl_key")
+    @classmethod
+    def _for_tools_too(cls, path: Path | None) -> Path | None:
+        """Name a file as tools find it, which work in directories of their own."""
+        return path.absolute() if path is not None else None
 
 
 def settings_of_defaults_file(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -237,4 +237,7 @@ def state_directory(config: Config) -> Path:
 
 def tool_program(configured: Path | None, name: str) -> str:
     """Return where a tool is looked for: what is configured, else what is on PATH."""
-    return str(configured) if configured is not None else shutil.which(name) or name
+    program = str(configured or name)
+    found = shutil.which(program)
+    # Tools work in directories of their own.
+    return os.path.abspath(found) if found is not None else program

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tabletd.app.queue import tool_program
 from tabletd.config import (
     CONFIG_PATH_VARIABLE,
     KEYS,
@@ -227,3 +228,21 @@ def test_every_setting_is_described() -> None:
 def test_only_what_a_running_daemon_takes_over_is_reloadable() -> None:
     assert {"log_level", "throttle_threshold", "retain_artifacts"} <= RELOADABLE
     assert "mysql_host" not in RELOADABLE
+
+
+def test_files_that_the_tools_read_are_named_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = loaded(mysql_ssl_ca="tls/ca.pem").config
+    assert config.mysql_ssl_ca == tmp_path / "tls/ca.pem"
+
+
+def test_a_tool_named_by_a_relative_path_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "gh-ost"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    assert tool_program(Path("bin/gh-ost"), "gh-ost") == str(program)
