@@ -11,11 +11,12 @@ from tabletd.doctor.findings import Check, Finding, Line, Verdict, aside, fail, 
 from tabletd.doctor.machine import MACHINE_CHECKS, Machine
 from tabletd.doctor.server import SERVER_CHECKS, meet
 from tabletd.doctor.tools import TOOL_CHECKS
-from tabletd.errors import TabletdError
+from tabletd.errors import Reason, TabletdError
 from tabletd.mysql.pool import Pool
 
 _CHECK_SECONDS_MAX: Final = 60.0
 _LOGIN: Final = "login to MySQL"
+_GRANTS: Final = "grants"
 _Subject = TypeVar("_Subject")
 
 
@@ -41,7 +42,8 @@ async def examine(machine: Machine) -> list[Line]:
             lines += [Line(_LOGIN, finding) for finding in findings]
             lines += await _run((*SERVER_CHECKS, *TOOL_CHECKS), server)
     except TabletdError as error:
-        lines += [Line(_LOGIN, refused(error)), *_unseen()]
+        name = _GRANTS if error.reason is Reason.MISSING_GRANT else _LOGIN
+        lines += [Line(name, refused(error)), *_unseen()]
     finally:
         await pool.close()
     return lines
@@ -77,4 +79,4 @@ def _unseen() -> list[Line]:
     """Say what could not be looked at without the server."""
     names = ", ".join(check.name for check in (*SERVER_CHECKS, *TOOL_CHECKS))
     text = f"not looked at, since the server cannot be asked: {names}"
-    return [Line("server", Finding(Verdict.WARN, text, "mend the login first"))]
+    return [Line("server", Finding(Verdict.WARN, text, "mend that first"))]

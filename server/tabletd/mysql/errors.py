@@ -183,8 +183,13 @@ def _grant_hint(errno: int, text: str) -> str | None:
     if errno in {1142, 1143} and (found := _COMMAND_DENIED.match(text)):
         return f"GRANT {found['grant']} ON {found['on']} TO the account that tabletd logs in with"
     if errno == 1227 and (found := _NEEDS_PRIVILEGE.search(text)):
-        one_of = "one of " if "," in found["grant"] else ""
-        return f"GRANT {one_of}{found['grant']} ON *.* TO the account that tabletd logs in with"
+        # Any of them does; SUPER is the one that gives far more than what was wanted.
+        any_of = found["grant"].split(", ")
+        grant = next((one for one in any_of if one != "SUPER"), "SUPER")
+        return (
+            f"GRANT {grant} ON *.* TO the account that tabletd logs in with; `tabletd grants` "
+            "prints all that it needs"
+        )
     if errno == 1044:
         found = _DENIED_SCHEMA.search(text)
         schema = found["schema"] if found else "the schema"

@@ -113,6 +113,18 @@ def test_a_grant_that_is_missing_is_named_with_the_statement_that_gives_it(
     assert failures(examined(config(any_patient, tmp_path))) == []
 
 
+def test_an_account_without_any_grant_is_told_what_prints_all_that_it_needs(
+    mariadb: RealServer, tmp_path: Path
+) -> None:
+    mariadb.query("CREATE USER newcomer@'127.0.0.1'")
+    lines = examined(config(mariadb, tmp_path, mysql_user="newcomer", mysql_password=""))
+    check, _, remedy = only_failure(lines)
+    assert check == "grants"
+    assert remedy.startswith("GRANT ")
+    assert "SUPER" not in remedy
+    assert "`tabletd grants` prints all that it needs" in remedy
+
+
 def test_a_wrong_password_is_said_and_the_machine_is_looked_at_all_the_same(
     patient: RealServer, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pytest
@@ -208,7 +209,7 @@ async def test_the_right_to_see_replication_is_named_when_it_is_missing(
         with pytest.raises(MySQLError) as caught:
             await replication_status(session, info)
     assert caught.value.reason is Reason.MISSING_GRANT
-    assert "GRANT one of SUPER, " in str(caught.value.hint)
+    assert re.match(r"GRANT (SLAVE MONITOR|REPLICATION CLIENT) ON ", caught.value.hint or "")
 
 
 async def test_a_server_without_a_binary_log_has_empty_positions(
