@@ -37,6 +37,30 @@ async def test_rows_changed_and_deleted_behind_its_back_fail_the_run(mysql_rig: 
     assert rig.leftovers() == []
 
 
+async def test_a_unique_value_that_moved_while_it_was_copied_has_the_migration_start_again(
+    mysql_rig: Rig,
+) -> None:
+    rig = mysql_rig
+    rig.create_orders(3000)
+    rig.server.query("ALTER TABLE orders ADD UNIQUE KEY code (code)", database=rig.schema)
+    add = "ALTER TABLE orders ADD COLUMN extra INT"
+    slowly = "--chunk-size=50 --nice-ratio=20"
+    async with rig.running(GH_OST, add, slowly, until=lambda record: _copied(record) > 0) as run:
+        (shadow,) = (name for name in rig.tables() if name.endswith("_gho"))
+        # As of a moment in which the last row's value was another row's.
+        rig.server.query(
+            f"INSERT INTO `{shadow}` (id, code, amount) SELECT id + 1, code, 0 FROM orders"
+            " ORDER BY id DESC LIMIT 1",
+            database=rig.schema,
+        )
+        outcome = await run.task
+    assert outcome.status is Status.QUEUED, outcome
+    assert "a unique value that moved while it copied its rows (Duplicate entry" in outcome.message
+    assert "starts again" in outcome.message
+    assert "extra" not in rig.columns()
+    assert rig.leftovers() == []
+
+
 async def test_two_rows_that_a_type_change_makes_one_are_not_swapped_in(mysql_rig: Rig) -> None:
     rig = mysql_rig
     rig.server.script(

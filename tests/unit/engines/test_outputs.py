@@ -191,3 +191,32 @@ def test_a_warning_of_lost_values_is_found() -> None:
 
 def test_each_step_of_pt_osc_is_tried_for_longer_than_a_transaction_waits_for_a_lock() -> None:
     assert all(tries * pause_seconds > 50 for tries, pause_seconds in pt_osc.TRIES.values())
+
+
+def warned(*warnings: str) -> str:
+    said = " ".join(f"Warning: {warning}" for warning in warnings)
+    return (
+        "2026-11-23 22:07:29 ERROR migration aborted: ApplyIterationInsertQuery failed because of "
+        f"SQL warnings: [{said}]\n2026-11-23 22:07:29 INFO Tearing down applier\n"
+    )
+
+
+@pytest.mark.parametrize("key", ["code", "_orders_gho.code"])
+def test_a_value_of_a_unique_key_that_gh_ost_met_twice_is_a_false_alarm(key: str) -> None:
+    twice = f"Duplicate entry 'it''s-(73)' for key '{key}'"
+    assert f"({twice})" in gh_ost_status.false_alarm(warned(f"{twice} (1062)"))
+    assert gh_ost_status.false_alarm(warned(*[f"{twice} (1062)"] * 3))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        warned("Duplicate entry 'anna' for key 'PRIMARY' (1062)"),
+        warned("Duplicate entry 'anna' for key '_orders_gho.PRIMARY' (1062)"),
+        warned("Data truncated for column 'n' at row 1 (1265)"),
+        warned("Duplicate entry '1' for key 'n' (1062)", "Out of range value for 'n' (1264)"),
+    ],
+)
+def test_what_may_be_a_loss_is_no_false_alarm(output: str) -> None:
+    assert gh_ost_status.false_alarm(output) == ""

@@ -236,6 +236,9 @@ class GhOst:
     def failure_cause(self, output: str) -> str:
         return gh_ost_status.failure_cause(output)
 
+    def false_alarm(self, output: str) -> str:
+        return gh_ost_status.false_alarm(output)
+
     def was_interrupted(self, exit_code: int, output: str) -> bool:
         return exit_code < 0
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
 
+_MOVED_VALUE: Final = "gh-ost met a unique value that moved while it copied its rows"
 _STATUS: Final = re.compile(
     r"Copy: (?P<copied>\d+)/(?P<estimated>-?\d+) (?P<percent>[\d.]+)%; "
     r"Applied: (?P<applied>\d+); Backlog: (?P<backlog>\d+)/\d+; "
@@ -28,6 +29,10 @@ _BEFORE_THE_USAGE: Final = (
     "invalid boolean",
     "cannot execute",
 )
+_WARNINGS: Final = re.compile(r" because of SQL warnings: \[(?P<warnings>.*)\]$", re.M)
+_WARNING_CODE: Final = re.compile(r"\((\d{4})\)(?= Warning: |$)")
+_TWICE: Final = re.compile(r"Duplicate entry '.*?' for key '(?:[^'.]*\.)?(?P<key>[^'.]*)'")
+_DUPLICATE: Final = "1062"
 _ANSWER_SECONDS_MAX: Final = 3.0
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 _POSTPONING: Final = "postponing cut-over"
@@ -159,6 +164,22 @@ def parse_eta(text: str) -> tuple[EtaState, int]:
 def cut_over_attempts(output: str) -> int:
     """Return how often gh-ost has begun to lock the table for its cut-over."""
     return len(_CUT_OVER.findall(output))
+
+
+def false_alarm(output: str) -> str:
+    """Return what gh-ost ended for without need, in words; empty when it was something else.
+
+    Between two of its events a unique value may have moved from one row to another and on; what it
+    copies then meets the row that it has of the moment between. Without --panic-on-warnings the
+    events that follow would mend that.
+    """
+    found = _WARNINGS.search(output)
+    if found is None or set(_WARNING_CODE.findall(found["warnings"])) != {_DUPLICATE}:
+        return ""
+    twice = _TWICE.search(found["warnings"])
+    if twice is None or twice["key"] == "PRIMARY":
+        return ""
+    return f"{_MOVED_VALUE} ({twice[0]})"
 
 
 def failure_cause(output: str) -> str:

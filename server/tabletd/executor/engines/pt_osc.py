@@ -229,6 +229,9 @@ class PtOsc:
     def failure_cause(self, output: str) -> str:
         return pt_osc_output.failure_cause(output)
 
+    def false_alarm(self, output: str) -> str:
+        return ""
+
     def was_interrupted(self, exit_code: int, output: str) -> bool:
         return exit_code < 0 or _INTERRUPTED in output
 

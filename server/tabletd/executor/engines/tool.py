@@ -221,6 +221,10 @@ class Tool(Protocol):
         """Return why the tool failed, from what it wrote."""
         ...
 
+    def false_alarm(self, output: str) -> str:
+        """Say what the tool gave up for that another run need not meet; empty for none."""
+        ...
+
     def was_interrupted(self, exit_code: int, output: str) -> bool:
         """Say whether somebody ended the tool, rather than the tool itself."""
         ...

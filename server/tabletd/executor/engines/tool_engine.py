@@ -54,8 +54,8 @@ from tabletd.mysql.pool import Pool
 from tabletd.processes.runner import LaunchSpec, Run, attach, has_begun, launch
 from tabletd.telemetry.tracing import span
 
-_HANGS_MAX: Final = 3
-_HANGS_MAX_WORDS: Final = "for the third time: look for what makes its attempts time out, and retry"
+_RUNS_MAX: Final = 3
+_RUNS_MAX_WORDS: Final = "for the third time: look for what makes it, and retry"
 
 _logger = logging.getLogger(__name__)
 
@@ -202,6 +202,9 @@ class ToolEngine:
             raise NotWritable()
         if hang and not swap.done:
             return await self._after_hang(plan, hang)
+        alarm = self._tool.false_alarm(end.output)
+        if alarm and outcome.status is Status.FAILED and not swap.done:
+            return await self._start_again(plan, alarm, alarm.partition(" (")[0])
         said = [lock.trouble]
         if outcome.status is Status.COMPLETE:
             said = [lock.ended, completion.unproven, self._tool.warnings(plan.facts)]
@@ -264,22 +267,29 @@ class ToolEngine:
     # The end
 
     async def _after_hang(self, plan: RunPlan, still: Standstill) -> Outcome:
-        """Say what follows: each new run copies all rows again, so there are not many of them."""
-        migration = plan.facts.migration
         hang = f"{hang_words(self.strategy)} {still.words}; it was ended"
-        await asyncio.to_thread(plan.workspace.write_heading, hang)
         if still.failure:
+            await asyncio.to_thread(plan.workspace.write_heading, hang)
             return Outcome(Status.FAILED, f"{still.failure} ({hang})")
-        hangs = await asyncio.to_thread(
-            count_runs_that_say,
-            self._settings,
-            migration.migration_uuid,
-            hang_words(self.strategy),
+        return await self._start_again(plan, hang, hang_words(self.strategy))
+
+    async def _start_again(self, plan: RunPlan, why: str, kind: str) -> Outcome:
+        """Say what follows: each new run copies all rows again, so there are not many of them.
+
+        Args:
+            plan: of the run.
+            why: it came to nothing.
+            kind: the beginning of `why`, which the runs are counted by.
+        """
+        migration = plan.facts.migration
+        await asyncio.to_thread(plan.workspace.write_heading, why)
+        runs = await asyncio.to_thread(
+            count_runs_that_say, self._settings, migration.migration_uuid, kind
         )
         # Who retries a migration allows it as many again.
-        if hangs < _HANGS_MAX * (migration.retries + 1):
-            return Outcome(Status.QUEUED, f"{hang}, and the migration starts again")
-        return Outcome(Status.FAILED, f"{hang}, {_HANGS_MAX_WORDS}")
+        if runs < _RUNS_MAX * (migration.retries + 1):
+            return Outcome(Status.QUEUED, f"{why}, and the migration starts again")
+        return Outcome(Status.FAILED, f"{why}, {_RUNS_MAX_WORDS}")
 
     async def _find_swap(
         self, migration: Migration, tables: Sequence[str], workspace: Workspace
