@@ -151,6 +151,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> TabletdClientEr
     reason = _BY_CODE.get(code, Reason.INTERNAL)
     if reason is Reason.NOT_REACHABLE:
         text = f"{address} does not answer: {text}"
+        if "closed" in text:
+            text += (
+                " (a port that wants TLS, or a certificate of the client, closes without a word)"
+            )
     elif reason is Reason.TIMEOUT:
         text = f"{address} did not answer in time"
     elif reason is Reason.INCOMPATIBLE_SERVER:

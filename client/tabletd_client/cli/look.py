@@ -94,7 +94,7 @@ def watch(
         list[str] | None,
         typer.Argument(
             metavar="UUID",
-            help="Which; all pending ones when none is given.",
+            help="Which; all pending ones, until Ctrl-C, when none is given.",
             autocompletion=completion.uuids,
         ),
     ] = None,

@@ -13,10 +13,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
-from tabletd.errors import Reason, TabletdError
+from tabletd.errors import LeaseNotHeld, Reason, TabletdError
 from tabletd.executor import sweeper_files
 from tabletd.executor.engines.settings import EngineSettings
 from tabletd.executor.leftover import Kind, Leftover, Owner, Swept
@@ -166,7 +167,9 @@ class Sweeper:
             self._wake.set()
 
     async def _step(self) -> None:
-        if self._is_primary is not None:
+        if self._is_primary is None:
+            return
+        with suppress(LeaseNotHeld):  # another daemon acts for the server, and sweeps
             await self.sweep()
 
     async def _check_allowed(self) -> None:

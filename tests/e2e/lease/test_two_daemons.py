@@ -82,6 +82,7 @@ async def test_the_second_daemon_serves_reads_refuses_writes_and_goes_on_after_t
     first_pid = two.first.identity.pid
     assert f"process {first_pid} on " in seen["LeaseHolder"]
     assert seen["HeartbeatWrites"] == 0
+    assert "ERROR" not in two.second.log_tail(500)
     async with connected(two.first) as first, connected(two.second) as second:
         uuid = await create(first, "one")
         await second.wait(uuid, until={"complete"})
