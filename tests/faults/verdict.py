@@ -185,12 +185,10 @@ class Verdict:
                 self._complain(f"the daemon beside {host.name} is not running")
             elif not await _within(_SERVES_SECONDS, partial(_serves, host.daemon.http)):
                 self._complain(f"the daemon beside {host.name} does not serve")
-        try:
-            address = f"{LOOPBACK}:{self._stage.primary.grpc.port}"
-            async with vexec_client(address, KEYSPACE) as client:
-                await client.vexec("SELECT * FROM _vt.schema_migrations")
-        except (grpc.aio.AioRpcError, TabletdError) as error:
-            self._complain(f"a client is not answered: {error}")
+        # gRPC itself waits, longer each time, before it tries an address again that was away.
+        address = f"{LOOPBACK}:{self._stage.primary.grpc.port}"
+        if not await _within(_SERVES_SECONDS, partial(_answers, address)):
+            self._complain("a client is not answered")
 
     async def _nothing_is_left(self, status: str) -> None:
         traces: list[str] = []
@@ -238,6 +236,15 @@ class Verdict:
 
 async def _serves(http: str) -> bool:
     return await asyncio.to_thread(is_serving, http)
+
+
+async def _answers(address: str) -> bool:
+    try:
+        async with vexec_client(address, KEYSPACE) as client:
+            await client.vexec("SELECT * FROM _vt.schema_migrations")
+    except (grpc.aio.AioRpcError, TabletdError):
+        return False
+    return True
 
 
 async def _within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> bool:

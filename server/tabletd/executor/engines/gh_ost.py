@@ -46,6 +46,11 @@ _SWITCH_INSTRUMENT_ON: Final = (
 )
 
 _logger = logging.getLogger(__name__)
+_MOVED_VALUE: Final = "gh-ost met a unique value that moved while it copied its rows"
+_UNIQUE_KEY: Final = (
+    "SELECT 1 FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s"
+    " AND index_name = %s AND index_name <> 'PRIMARY' AND non_unique = 0"
+)
 
 
 class GhOst:
@@ -236,8 +241,16 @@ class GhOst:
     def failure_cause(self, output: str) -> str:
         return gh_ost_status.failure_cause(output)
 
-    def false_alarm(self, output: str) -> str:
-        return gh_ost_status.false_alarm(output)
+    async def false_alarm(self, session: Session, schema: str, table: str, output: str) -> str:
+        """Between two of its events a unique value may have moved from row to row and on.
+
+        What it copies then meets the row that it has of the moment between. Without
+        --panic-on-warnings the events that follow would mend that. A key that the table does not
+        have yet is no such case, nor is the one that the rows are copied by.
+        """
+        key, words = gh_ost_status.key_met_twice(output)
+        found = await session.execute(_UNIQUE_KEY, (schema, table, key))
+        return f"{_MOVED_VALUE} ({words})" if found.rows else ""
 
     def was_interrupted(self, exit_code: int, output: str) -> bool:
         return exit_code < 0

@@ -11,7 +11,6 @@ from typing import Final
 
 from tabletd.executor.engines.base import CutOver, EtaState, Progress
 
-_MOVED_VALUE: Final = "gh-ost met a unique value that moved while it copied its rows"
 _STATUS: Final = re.compile(
     r"Copy: (?P<copied>\d+)/(?P<estimated>-?\d+) (?P<percent>[\d.]+)%; "
     r"Applied: (?P<applied>\d+); Backlog: (?P<backlog>\d+)/\d+; "
@@ -166,20 +165,16 @@ def cut_over_attempts(output: str) -> int:
     return len(_CUT_OVER.findall(output))
 
 
-def false_alarm(output: str) -> str:
-    """Return what gh-ost ended for without need, in words; empty when it was something else.
+def key_met_twice(output: str) -> tuple[str, str]:
+    """Return the unique key and the words of its value that gh-ost met twice and ended for.
 
-    Between two of its events a unique value may have moved from one row to another and on; what it
-    copies then meets the row that it has of the moment between. Without --panic-on-warnings the
-    events that follow would mend that.
+    Both are empty when it ended for something else, or for something else too.
     """
     found = _WARNINGS.search(output)
     if found is None or set(_WARNING_CODE.findall(found["warnings"])) != {_DUPLICATE}:
-        return ""
+        return "", ""
     twice = _TWICE.search(found["warnings"])
-    if twice is None or twice["key"] == "PRIMARY":
-        return ""
-    return f"{_MOVED_VALUE} ({twice[0]})"
+    return (twice["key"], twice[0]) if twice is not None else ("", "")
 
 
 def failure_cause(output: str) -> str:

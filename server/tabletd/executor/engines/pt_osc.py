@@ -229,7 +229,7 @@ class PtOsc:
     def failure_cause(self, output: str) -> str:
         return pt_osc_output.failure_cause(output)
 
-    def false_alarm(self, output: str) -> str:
+    async def false_alarm(self, session: Session, schema: str, table: str, output: str) -> str:
         return ""
 
     def was_interrupted(self, exit_code: int, output: str) -> bool:

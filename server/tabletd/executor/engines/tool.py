@@ -221,7 +221,7 @@ class Tool(Protocol):
         """Return why the tool failed, from what it wrote."""
         ...
 
-    def false_alarm(self, output: str) -> str:
+    async def false_alarm(self, session: Session, schema: str, table: str, output: str) -> str:
         """Say what the tool gave up for that another run need not meet; empty for none."""
         ...
 

@@ -202,9 +202,10 @@ class ToolEngine:
             raise NotWritable()
         if hang and not swap.done:
             return await self._after_hang(plan, hang)
-        alarm = self._tool.false_alarm(end.output)
-        if alarm and outcome.status is Status.FAILED and not swap.done:
-            return await self._start_again(plan, alarm, alarm.partition(" (")[0])
+        if outcome.status is Status.FAILED and not swap.done:
+            alarm = await self._false_alarm(plan, end)
+            if alarm:
+                return await self._start_again(plan, alarm, alarm.partition(" (")[0])
         said = [lock.trouble]
         if outcome.status is Status.COMPLETE:
             said = [lock.ended, completion.unproven, self._tool.warnings(plan.facts)]
@@ -272,6 +273,10 @@ class ToolEngine:
             await asyncio.to_thread(plan.workspace.write_heading, hang)
             return Outcome(Status.FAILED, f"{still.failure} ({hang})")
         return await self._start_again(plan, hang, hang_words(self.strategy))
+
+    async def _false_alarm(self, plan: RunPlan, end: PhaseEnd) -> str:
+        async with self._pool.session() as session:
+            return await self._tool.false_alarm(session, plan.schema, plan.table, end.output)
 
     async def _start_again(self, plan: RunPlan, why: str, kind: str) -> Outcome:
         """Say what follows: each new run copies all rows again, so there are not many of them.
