@@ -267,8 +267,9 @@ def _copies(record: Record) -> bool:
 
 def _numbers(rows: int) -> str:
     digits = "(SELECT 0 d" + "".join(f" UNION ALL SELECT {digit}" for digit in range(1, 10)) + ")"
-    tables = ", ".join(f"{digits} {name}" for name in "abcd")
-    number = "a.d + 10 * b.d + 100 * c.d + 1000 * d.d"
+    places = [f"place_{place}" for place in range(len(str(rows - 1)))]
+    tables = ", ".join(f"{digits} {name}" for name in places)
+    number = " + ".join(f"{10**power} * {name}.d" for power, name in enumerate(places))
     return (
         f"SELECT CONCAT('code-', {number}), {number} / 7, REPEAT('x', 40) "
         f"FROM {tables} WHERE {number} < {rows}"
