@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pwd
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from tabletd.errors import Reason, TabletdError
 
 _logger = logging.getLogger(__name__)
 
+_NOT_ORDINARY: Final = "no ordinary file"
 _ROOT: Final = 0
 # A service's password is root's, and the service reads it by its group.
 _FORBIDDEN_OF_ROOT: Final = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
@@ -40,13 +42,24 @@ def read_private(path: Path, key: str) -> str:
         TabletdError: INVALID_CONFIG when it cannot be read, or others may read or write it.
     """
     try:
-        # A pipe would hold us up here for ever, and has its text once only.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
-            _check(path, os.fstat(descriptor), key)
-            return file.read()
+        with _opened(path) as file:
+            _check(path, os.fstat(file.fileno()), key)
+            return file.read().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, key, error) from None
+
+
+def read_again(path: Path) -> bytes:
+    """Return what is in a file that is read whenever it has changed.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device: that would hold us up for ever, and
+            has its text once only.
+    """
+    with _opened(path) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, _NOT_ORDINARY)
+        return file.read()
 
 
 def check_private(path: Path, key: str) -> None:
@@ -77,9 +90,14 @@ def warn_of_open_files(*paths: Path | None) -> None:
                 _logger.warning("every account of this machine can read %s", path)
 
 
+def _opened(path: Path) -> BinaryIO:
+    # A pipe that nobody writes to would hold up even the opening.
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+
+
 def _check(path: Path, found: os.stat_result, key: str) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise _refused(key, f"{path} is no ordinary file", "name a file that can be read again")
+        raise _refused(key, f"{path} is {_NOT_ORDINARY}", "name a file that can be read again")
     us = os.geteuid()
     if us != _ROOT and found.st_uid not in (us, _ROOT):
         raise _refused(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from tabletd.errors import Reason, TabletdError
+from tabletd.private_files import read_again
 
 _KNOWN_MAX: Final = 1024
 
@@ -197,7 +198,7 @@ def read_pem(path: Path, key: str) -> bytes:
         TabletdError: INVALID_CONFIG, naming the setting.
     """
     try:
-        return path.read_bytes()
+        return read_again(path)
     except OSError as error:
         raise wrong_file(key, f"cannot read {path}: {error.strerror}") from None
 

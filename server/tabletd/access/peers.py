@@ -14,7 +14,7 @@ import grpc.aio
 from tabletd.access.caller import ON_BEHALF_KEY, current_text
 from tabletd.access.certificates import read_pem, wrong_file
 from tabletd.errors import Reason, TabletdError
-from tabletd.private_files import warn_of_open_files
+from tabletd.private_files import read_again, warn_of_open_files
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -119,7 +119,7 @@ def _load(settings: PeerSettings) -> _Loaded:
 
 def _login(path: Path) -> Metadata:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_again(path))
         return (("username", str(found["Username"])), ("password", str(found["Password"])))
     except OSError as error:
         raise wrong_file(_CREDENTIALS_KEY, f"cannot read {path}: {error.strerror}") from None

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 from tabletd.access.passwords import PasswordHash
 from tabletd.access.roles import Role, parse_role
 from tabletd.errors import Reason, TabletdError
+from tabletd.private_files import read_again
 
 _KEYS: Final = frozenset({"Username", "Password", "PasswordHash", "Role", "UserData"})
 _KNOWN_MAX: Final = 1024
@@ -115,7 +116,7 @@ def read_users(path: Path, *, default_role: Role) -> list[User]:
         TabletdError: INVALID_CONFIG; the text names the entry and never holds a password.
     """
     try:
-        entries: Any = json.loads(path.read_text(encoding="utf-8"))
+        entries: Any = json.loads(read_again(path))
     except OSError as error:
         raise _wrong(path, f"cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tabletd.access.passwords import PasswordHash
 from tabletd.access.peers import Peers, PeerSettings
 from tabletd.access.roles import Role
+from tabletd.access.tls import ServerTls, TlsFiles
 from tabletd.access.users import Users, read_users
 from tabletd.errors import Reason, TabletdError
 
@@ -152,6 +154,17 @@ def test_a_file_that_is_nested_without_end_is_refused_as_any_other(tmp_path: Pat
         read_users(path, default_role=Role.READER)
     with pytest.raises(TabletdError, match="has to hold"):
         Peers(PeerSettings(credentials=path))
+
+
+def test_a_pipe_is_refused_without_a_wait_for_somebody_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(TabletdError, match="no ordinary file"):
+        read_users(path, default_role=Role.READER)
+    with pytest.raises(TabletdError, match="no ordinary file"):
+        Peers(PeerSettings(credentials=path))
+    with pytest.raises(TabletdError, match="no ordinary file"):
+        ServerTls(TlsFiles(path, path))
 
 
 def test_a_file_that_is_not_there_or_no_list_is_named(tmp_path: Path) -> None:
