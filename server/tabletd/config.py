@@ -61,11 +61,15 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )
 
-    tablet_alias: Alias = Field(
-        description="Name of this tablet, cell-uid (zone1-0000000100); unique in the shard."
+    tablet_alias: Annotated[
+        Alias, Why("the name by which Vitess's tools, streams and rows know a tablet")
+    ] = Field(description="Name of this tablet, cell-uid (zone1-0000000100); unique in the shard.")
+    keyspace: Annotated[str, Why("callers name it, and a call for another keyspace is refused")] = (
+        Field(min_length=1, description="Keyspace that this server belongs to.")
     )
-    keyspace: str = Field(min_length=1, description="Keyspace that this server belongs to.")
-    shard: str = Field("0", min_length=1, description="Shard of the keyspace.")
+    shard: Annotated[
+        str, Why("Vitess's name for the only shard of a keyspace that is not sharded")
+    ] = Field("0", min_length=1, description="Shard of the keyspace.")
     tablet_type: Annotated[
         Literal["auto", "primary", "replica"],
         Why("the role changes with a fail-over, and is followed"),
@@ -73,7 +77,9 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
         "auto", description="Role of the server; auto finds it from read_only and replication."
     )
 
-    allowed_schemas: Names = Field(
+    allowed_schemas: Annotated[
+        Names, Why("what belongs to others on the server must not be altered by mistake")
+    ] = Field(
         (), description="Schemas that migrations may name, comma-separated; default: our own."
     )
 
@@ -91,7 +97,9 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
         description="HTTP port; 0 takes a free one, where tools do not find the next daemon.",
     )
 
-    callback_address: Address | None = Field(
+    callback_address: Annotated[
+        Address | None, Why("behind a container's or a proxy's port the own address leads nowhere")
+    ] = Field(
         None,
         description="Where tools reach the HTTP port (host:port), if it is forwarded; default: "
         "http_bind and http_port.",
@@ -109,7 +117,9 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
         "always",
         description="When a primary writes heartbeats; on_demand: while somebody asks for lag.",
     )
-    heartbeat_lease: Positive = Field(
+    heartbeat_lease: Annotated[
+        Positive, Why("outlasts the pauses between the questions of a migration that is throttled")
+    ] = Field(
         10.0,
         description="How long heartbeats on demand go on after the last question.",
     )
@@ -125,9 +135,9 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
     replication_stopped_grace: Annotated[
         NotNegative, Why("a restart of replication by an operator is no outage")
     ] = Field(30.0, description="Stopped replication makes a replica not serving after this.")
-    serving_state_grace_period: NotNegative = Field(
-        0.0, description="How long the former type is still accepted after a change."
-    )
+    serving_state_grace_period: Annotated[
+        NotNegative, Why("Vitess's, since a former primary may be behind at once")
+    ] = Field(0.0, description="How long the former type is still accepted after a change.")
 
     lease_duration: Annotated[
         Positive,
@@ -149,20 +159,30 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
         Reloadable(),
         Why("a restart must not let a migration run blind, a dead host not stop it for ever"),
     ] = Field(300.0, description="How long a replica without data holds migrations back.")
-    replicas: Addresses = Field(
+    replicas: Annotated[
+        Addresses, Why("their daemons know their lag to the millisecond, and tell it as it changes")
+    ] = Field(
         (),
         description="gRPC addresses (host:port) of the replicas' daemons, comma-separated; "
         "default: those of topology_file.",
     )
-    replicas_sql: Addresses = Field(
+    replicas_sql: Annotated[
+        Addresses, Why("a replica without a daemon must not be left behind either")
+    ] = Field(
         (), description="MySQL addresses (host:port) of replicas without a daemon, comma-separated."
     )
-    primary_sql: Address | None = Field(
+    primary_sql: Annotated[
+        Address | None, Why("nobody writes heartbeats there that a replica could read")
+    ] = Field(
         None,
         description="MySQL address (host:port) of the shard's primary where it has no daemon: lag "
         "is measured by its GTID position then.",
     )
-    topology_file: Annotated[Path | None, Reloadable()] = Field(
+    topology_file: Annotated[
+        Path | None,
+        Reloadable(),
+        Why("one file for all daemons spares a list in each of their configurations"),
+    ] = Field(
         None,
         description="TOML file with every tablet of the cluster; default: this tablet alone.",
     )
@@ -170,9 +190,11 @@ class Config(MySQLConfig, MigrationConfig, LimitsConfig, AccessConfig):
     log_format: Annotated[
         Literal["json", "plain"], Why("people read it first; json for whoever collects it")
     ] = Field("plain", description="Form of the log lines.")
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Reloadable()] = Field(
-        "info", description="Least level that is logged."
-    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Reloadable(),
+        Why("it tells each change of state, and little else"),
+    ] = Field("info", description="Least level that is logged.")
     on_stop: Annotated[
         Literal["detach", "cancel", "wait"],
         Reloadable(),

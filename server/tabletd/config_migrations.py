@@ -34,9 +34,9 @@ class MigrationConfig(BaseModel):
         ge=1,
         description="Migrations running at the same time, those with --allow-concurrent included.",
     )
-    enable_online_ddl: bool = Field(
-        True, description="Take new migrations; else only the strategy direct works."
-    )
+    enable_online_ddl: Annotated[
+        bool, Why("migrations are what the daemon is for; off before maintenance or a removal")
+    ] = Field(True, description="Take new migrations; else only the strategy direct works.")
     default_online_strategy: Annotated[
         Literal["", "mysql", "gh-ost", "pt-osc"],
         Why("Vitess's own engine, for which these names stand, is not in this daemon"),
@@ -60,16 +60,20 @@ class MigrationConfig(BaseModel):
     ] = Field(
         180, ge=1, description="A running migration without a sign of life for this is failed."
     )
-    run_directory: Path | None = Field(
+    run_directory: Annotated[
+        Path | None, Why("it must outlive the daemon, since the next one finds running tools by it")
+    ] = Field(
         None, description="Where migrations keep logs and hooks; default: the XDG state directory."
     )
     log_retention: Annotated[
         NotNegative, Reloadable(), Why("a failed migration is looked at within a week")
     ] = Field(604800.0, description="Age at which logs of finished migrations are removed.")
-    gh_ost_path: Path | None = Field(None, description="gh-ost program; default: the one on PATH.")
-    pt_osc_path: Path | None = Field(
-        None, description="pt-online-schema-change program; default: the one on PATH."
-    )
+    gh_ost_path: Annotated[
+        Path | None, Why("it need not be on a service's PATH, nor be the version that is there")
+    ] = Field(None, description="gh-ost program; default: the one on PATH.")
+    pt_osc_path: Annotated[
+        Path | None, Why("it need not be on a service's PATH, nor be the version that is there")
+    ] = Field(None, description="pt-online-schema-change program; default: the one on PATH.")
     allow_unsafe_cutover: Annotated[bool, Why("lost writes are never the default")] = Field(
         False, description="Permit cut-overs that can lose writes on servers without better."
     )
@@ -91,7 +95,9 @@ class MigrationConfig(BaseModel):
     migration_user: Annotated[
         str | None, Why("a run's account has only what its tool needs, and ends with it")
     ] = Field(None, description="Account for the tools; default: a fresh one for each migration.")
-    migration_password: SecretStr | None = Field(None, description="Password of migration_user.")
-    migration_password_file: Path | None = Field(
+    migration_password: Annotated[
+        SecretStr | None, Why("for service managers that hand secrets over by the environment")
+    ] = Field(None, description="Password of migration_user.")
+    migration_password_file: Annotated[Path | None, Why("a file shows in no process list")] = Field(
         None, description="File with the password of migration_user."
     )

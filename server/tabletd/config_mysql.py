@@ -21,32 +21,55 @@ _ADDRESS: Final = ("mysql_host", "mysql_port", "mysql_socket")
 class MySQLConfig(BaseModel):
     """These settings, as a part of `Config`."""
 
-    mysql_host: str = Field("127.0.0.1", description="Address of the MySQL or MariaDB server.")
-    mysql_port: Port = Field(3306, description="TCP port of the server.")
-    mysql_socket: Path | None = Field(
+    mysql_host: Annotated[str, Why("the daemon runs beside its server")] = Field(
+        "127.0.0.1", description="Address of the MySQL or MariaDB server."
+    )
+    mysql_port: Annotated[Port, Why("MySQL's own")] = Field(
+        3306, description="TCP port of the server."
+    )
+    mysql_socket: Annotated[Path | None, Why("some servers listen on nothing else")] = Field(
         None, description="Unix socket of the server; used instead of host and port."
     )
-    mysql_defaults_file: Path | None = Field(
+    mysql_defaults_file: Annotated[
+        Path | None,
+        Why("an account that MySQL's programs use already need not be written down twice"),
+    ] = Field(
         None,
         description="Option file (my.cnf): its section [client] says what the other settings about "
         "the server do not: user, password, host, port, socket, ssl-*.",
     )
-    mysql_user: Annotated[str, Reloadable()] = Field(
-        "tabletd", description="Account of the daemon (the dba account)."
-    )
-    mysql_password: Annotated[SecretStr | None, Reloadable()] = Field(
-        None, description="Password of mysql_user."
-    )
-    mysql_password_file: Annotated[Path | None, Reloadable()] = Field(
+    mysql_user: Annotated[
+        str, Reloadable(), Why("an account of its own has only the grants that the daemon needs")
+    ] = Field("tabletd", description="Account of the daemon (the dba account).")
+    mysql_password: Annotated[
+        SecretStr | None,
+        Reloadable(),
+        Why("for service managers that hand secrets over by the environment"),
+    ] = Field(None, description="Password of mysql_user.")
+    mysql_password_file: Annotated[
+        Path | None,
+        Reloadable(),
+        Why("a file can be replaced without a restart, and shows in no process list"),
+    ] = Field(
         None, description="File with the password of mysql_user, which only the daemon may read."
     )
-    mysql_app_user: Annotated[str | None, Reloadable()] = Field(
+    mysql_app_user: Annotated[
+        str | None,
+        Reloadable(),
+        Why("callers of these may be meant to have fewer rights than the daemon"),
+    ] = Field(
         None, description="Account for ExecuteFetchAsApp and Query.Execute; default: mysql_user."
     )
-    mysql_app_password: Annotated[SecretStr | None, Reloadable()] = Field(
-        None, description="Password of mysql_app_user."
-    )
-    mysql_app_password_file: Annotated[Path | None, Reloadable()] = Field(
+    mysql_app_password: Annotated[
+        SecretStr | None,
+        Reloadable(),
+        Why("for service managers that hand secrets over by the environment"),
+    ] = Field(None, description="Password of mysql_app_user.")
+    mysql_app_password_file: Annotated[
+        Path | None,
+        Reloadable(),
+        Why("a file can be replaced without a restart, and shows in no process list"),
+    ] = Field(
         None,
         description="File with the password of mysql_app_user, which only the daemon may read.",
     )
@@ -60,16 +83,24 @@ class MySQLConfig(BaseModel):
         "verify_identity with mysql_ssl_ca, required with mysql_ssl_cert, else preferred to other "
         "machines and disabled to this one.",
     )
-    mysql_ssl_ca: Annotated[Path | None, Reloadable()] = Field(
+    mysql_ssl_ca: Annotated[
+        Path | None,
+        Reloadable(),
+        Why("without it nobody can tell the server from one that stands in for it"),
+    ] = Field(
         None, description="PEM file: authorities that may have signed the server's certificate."
     )
-    mysql_ssl_cert: Annotated[Path | None, Reloadable()] = Field(
+    mysql_ssl_cert: Annotated[
+        Path | None, Reloadable(), Why("accounts may be made with REQUIRE X509")
+    ] = Field(
         None, description="PEM file: the certificate that we and the tools show to the server."
     )
-    mysql_ssl_key: Annotated[Path | None, Reloadable()] = Field(
+    mysql_ssl_key: Annotated[
+        Path | None, Reloadable(), Why("a certificate proves nothing without its key")
+    ] = Field(
         None, description="PEM file: the key of mysql_ssl_cert, which only the daemon may read."
     )
-    mysql_database: str = Field(
+    mysql_database: Annotated[str, Why("the schema need not be called as the keyspace")] = Field(
         "", description="Database (schema) of the keyspace; default: the keyspace's name."
     )
     mysql_connect_timeout: Annotated[

@@ -91,7 +91,7 @@ class Setting:
         is_required: it must be given.
         is_reloadable: SIGHUP changes it.
         meaning: what it is.
-        why: why the default is what it is, or empty.
+        why: why there is the setting, or why its default is what it is.
     """
 
     key: str

@@ -28,7 +28,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Why:
-    """Says why the default is what it is, where that is no matter of course."""
+    """Says why there is a setting, or why its default is what it is; each setting has one."""
 
     text: str
 

@@ -40,6 +40,11 @@ def test_every_setting_says_what_it_is_and_in_which_unit(setting: Setting) -> No
     assert setting.kind
     assert setting.kind.partition(",")[0] != "number"
     assert setting.is_reloadable == (setting.key in RELOADABLE)
+
+
+@pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.key)
+def test_every_setting_says_why(setting: Setting) -> None:
+    assert len(setting.why.split()) > 1 or setting.why == "Vitess's"
     assert not setting.why.endswith(".")
 
 
