@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tabletd.sandbox.accounts import DAEMON_PASSWORD, DAEMON_USER, create_daemon_account
 from tests.support.servers import RealServer
 
 PROGRAM = """
@@ -30,11 +31,13 @@ def test_a_bug_ends_the_daemon_with_1_and_its_traceback_in_the_log(
     mariadb: RealServer, tmp_path: Path
 ) -> None:
     mariadb.query("CREATE DATABASE shop")
+    create_daemon_account(mariadb.server, keyspace="shop")
     flags = {
         "tablet_alias": "zone1-101",
         "keyspace": "shop",
         "mysql_port": mariadb.port,
-        "mysql_user": "root",
+        "mysql_user": DAEMON_USER,
+        "mysql_password": DAEMON_PASSWORD,
         "grpc_port": 0,
         "http_port": 0,
         "run_directory": tmp_path,

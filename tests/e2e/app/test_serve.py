@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2
 
-from tabletd.sandbox.accounts import create_daemon_account
+from tabletd.sandbox.accounts import DAEMON_PASSWORD, DAEMON_USER, create_daemon_account
 from tabletd.sandbox.daemons import Daemon, start_daemon
 from tabletd_pb import query_pb2
 from tabletd_pb import tabletmanagerdata_pb2 as tm
@@ -177,7 +178,7 @@ def run_serve(server: RealServer, directory: Path, **settings: str) -> tuple[int
         "tablet_alias": ALIAS,
         "keyspace": "shop",
         "mysql_port": str(server.port),
-        "mysql_user": "root",
+        "mysql_user": DAEMON_USER,
         "grpc_port": "0",
         "http_port": "0",
         "run_directory": str(directory / "run"),
@@ -191,6 +192,7 @@ def run_serve(server: RealServer, directory: Path, **settings: str) -> tuple[int
         capture_output=True,
         text=True,
         timeout=60,
+        env={**os.environ, "TABLETD_MYSQL_PASSWORD": DAEMON_PASSWORD},
     )
     return answer.returncode, answer.stderr
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tabletd.sandbox.accounts import create_daemon_account
 from tabletd.sandbox.daemons import start_daemon
 from tests.support.processes import DIES_WITH_US
 from tests.support.servers import RealServer
@@ -49,13 +50,14 @@ def test_systemd_hears_of_the_start_the_state_each_reload_and_the_end(
     mariadb: RealServer, systemd: Systemd, tmp_path: Path
 ) -> None:
     mariadb.query("CREATE DATABASE shop")
+    create_daemon_account(mariadb.server, keyspace="shop")
     said = (f"NOTIFY_SOCKET={systemd.address}", "WATCHDOG_USEC=3000000")
     tabletd = start_daemon(
         mariadb.server,
         tmp_path / "tabletd",
         alias="zone1-0000000101",
         keyspace="shop",
-        settings={"mysql_user": "root", "shutdown_grace": "2s"},
+        settings={"shutdown_grace": "2s"},
         launcher=(*DIES_WITH_US, "env", *said),
     )
     try:

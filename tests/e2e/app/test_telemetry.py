@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1 import (
 )
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from tabletd.sandbox.accounts import DAEMON_PASSWORD, DAEMON_USER, create_daemon_account
 from tabletd.sandbox.servers import free_port
 from tabletd_pb import tabletmanagerdata_pb2 as tm
 from tests.support.servers import RealServer
@@ -69,7 +70,7 @@ def serve_command(server: RealServer, grpc_port: int, directory: Path) -> list[s
         "tablet-alias": "zone1-101",
         "keyspace": "shop",
         "mysql-port": server.port,
-        "mysql-user": "root",
+        "mysql-user": DAEMON_USER,
         "grpc-port": grpc_port,
         "http-port": 0,
         "run-directory": directory,
@@ -82,12 +83,14 @@ def test_rpcs_and_sql_are_traced_and_every_var_is_a_metric(
     mariadb: RealServer, tmp_path: Path
 ) -> None:
     mariadb.query("CREATE DATABASE shop")
+    create_daemon_account(mariadb.server, keyspace="shop")
     grpc_port = free_port()
     with collecting() as (collector, port):
         daemon = subprocess.Popen(
             serve_command(mariadb, grpc_port, tmp_path),
             env={
                 **os.environ,
+                "TABLETD_MYSQL_PASSWORD": DAEMON_PASSWORD,
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
                 "OTEL_EXPORTER_OTLP_INSECURE": "true",
                 "OTEL_BSP_SCHEDULE_DELAY": "100",
@@ -116,11 +119,13 @@ def test_rpcs_and_sql_are_traced_and_every_var_is_a_metric(
 
 def test_a_collector_that_is_not_there_delays_nothing(mariadb: RealServer, tmp_path: Path) -> None:
     mariadb.query("CREATE DATABASE shop")
+    create_daemon_account(mariadb.server, keyspace="shop")
     grpc_port = free_port()
     daemon = subprocess.Popen(
         serve_command(mariadb, grpc_port, tmp_path),
         env={
             **os.environ,
+            "TABLETD_MYSQL_PASSWORD": DAEMON_PASSWORD,
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
             "OTEL_EXPORTER_OTLP_TIMEOUT": "3600",
         },
