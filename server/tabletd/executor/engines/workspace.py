@@ -159,7 +159,7 @@ def find_workspace(settings: EngineSettings, migration: Migration) -> Workspace:
     """Return the workspace that a row names; an empty one when it is another tablet's.
 
     A tablet that takes over a shard cleans up what came by replication; the directory and the
-    processes are on the other machine, and the other daemon's.
+    processes are on the other machine, or those of a neighbour (see `find_neighbour`).
 
     Raises:
         TabletdError: INTERNAL when the row names a directory that cannot be this run's: it is going
