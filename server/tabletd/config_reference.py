@@ -113,10 +113,11 @@ def settings(group: int) -> list[Setting]:
 def flag_names(key: str) -> tuple[str, ...]:
     """Return the flags of a setting: first that which is shown, then other spellings."""
     flag = f"--{key.replace('_', '-')}"
-    if Config.model_fields[key].annotation is bool:
-        return (f"{flag}/--no-{flag[2:]}",)
     # As Vitess has written those of access for long.
-    return (flag, f"--{key}") if key in AccessConfig.model_fields else (flag,)
+    spellings = (flag, f"--{key}") if key in AccessConfig.model_fields else (flag,)
+    if Config.model_fields[key].annotation is bool:
+        return tuple(f"{name}/--no-{name[2:]}" for name in spellings)
+    return spellings
 
 
 def as_text() -> str:

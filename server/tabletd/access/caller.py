@@ -40,13 +40,21 @@ class Caller:
 
     @property
     def text(self) -> str:
-        """Who he is, for people: `alice from 10.0.0.7:5000, in the name of bob`."""
+        """Who he is, for people: `alice from 10.0.0.7:5000, in the name of bob`.
+
+        Who gave a password beside a certificate: `alice with the certificate app1 from ...`.
+        """
         if self.on_behalf_of:
             return self.on_behalf_of[:_TEXT_CHARACTERS_MAX]
-        text = f"{self.name} from {self.peer or 'this daemon'}"
+        shown = f" with the certificate {self.certificate}" if self._has_both else ""
+        text = f"{self.name}{shown} from {self.peer or 'this daemon'}"
         if self.effective:
             text += f", in the name of {self.effective}"
         return text[:_TEXT_CHARACTERS_MAX]
+
+    @property
+    def _has_both(self) -> bool:
+        return bool(self.user and self.certificate)
 
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)

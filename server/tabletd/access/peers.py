@@ -98,7 +98,13 @@ class Peers:
 
     @property
     def basic_login(self) -> tuple[str, str] | None:
-        """User and password for HTTP; None: there are none."""
+        """User and password for HTTP; None: there are none, or they travel under TLS alone.
+
+        The pages of a daemon are plain HTTP: what TLS hides from listeners on the way to its gRPC
+        port is not said there.
+        """
+        if self._loaded.tls is not None:
+            return None
         login = dict(self._loaded.login)
         return (login["username"], login["password"]) if login else None
 

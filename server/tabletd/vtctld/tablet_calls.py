@@ -97,7 +97,8 @@ class TabletCalls:
                 Reason.OUTCOME_UNKNOWN,
                 f"{place.alias} does not tell its version at {place.host}:{place.http_port}: "
                 f"{error}",
-                hint="its http_port in the topology must be the daemon's",
+                hint="its http_port in the topology must be the daemon's; where other daemons are "
+                'called over TLS, it needs http_open_pages = "metrics" there',
             ) from None
 
     async def reload_shard(

@@ -22,6 +22,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "/healthz": "health",
     "/debug/health": "health",
     "/metrics": "metrics",
+    "/debug/vars": "metrics",
 }
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="tabletd", charset="UTF-8"'}
 

@@ -168,6 +168,32 @@ async def test_a_password_serves_where_no_certificate_is_asked_for(
     assert (await refusal(settings))[1] == "username and password must be provided"
 
 
+async def test_who_shows_a_certificate_beside_the_password_is_named_by_both(
+    authority: Authority, users: Path
+) -> None:
+    settings = AccessSettings(mode="static", tls=tls(authority), users=users)
+    found = await caller(settings, authority.pair("rita"), username="ann", password="sesame")
+    assert found.name == "ann"
+    assert found.text == "ann with the certificate rita from 10.0.0.7:5000"
+
+
+def test_a_password_goes_over_http_only_where_other_daemons_are_called_without_tls(
+    authority: Authority, tmp_path: Path
+) -> None:
+    login = tmp_path / "login.json"
+    login.write_text('{"Username": "daemon", "Password": "sesame"}')
+    login.chmod(0o600)
+    assert Peers(PeerSettings(credentials=login)).basic_login == ("daemon", "sesame")
+    client = authority.pair("client")
+    for settings in (
+        PeerSettings(credentials=login, ca=authority.ca),
+        PeerSettings(credentials=login, cert=client.cert, key=client.key),
+    ):
+        peers = Peers(settings)
+        assert peers.basic_login is None
+        assert dict(peers.metadata())["password"] == "sesame"
+
+
 async def test_only_who_may_do_everything_is_believed_to_call_for_another(users: Path) -> None:
     settings = AccessSettings(mode="static", users=users)
     eve = "eve from 1.2.3.4:5"

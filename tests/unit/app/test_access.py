@@ -15,6 +15,7 @@ from tabletd.access.roles import Role
 from tabletd.app.access import access_settings, audit_path, check_access, listeners
 from tabletd.cli import application
 from tabletd.config import Config, load_config
+from tabletd.config_reference import flag_names
 from tabletd.errors import Reason, TabletdError
 from tabletd.telemetry.vars import Registry
 from tests.support.certificates import Authority
@@ -182,3 +183,16 @@ def test_a_flag_may_be_written_as_vitess_wrote_it() -> None:
         ["config", "show", "--tablet-alias=zone1-1", "--keyspace=k", "--grpc_auth_mode=static"],
     )
     assert 'grpc_auth_mode = "static"' in done.output, done.output
+
+
+def test_switches_of_access_are_taken_in_vitess_spelling_too() -> None:
+    shown, other = flag_names("grpc_enable_optional_tls")
+    assert shown == "--grpc-enable-optional-tls/--no-grpc-enable-optional-tls"
+    assert other == "--grpc_enable_optional_tls/--no-grpc_enable_optional_tls"
+    assert len(flag_names("enable_online_ddl")) == 1
+
+
+def test_optional_tls_in_vitess_spelling_is_refused_for_what_it_lacks_alone() -> None:
+    flags = ["--tablet-alias", NEEDED["tablet_alias"], "--keyspace", NEEDED["keyspace"]]
+    found = CliRunner().invoke(application, ["serve", *flags, "--grpc_enable_optional_tls"])
+    assert "needs grpc_plain_port" in found.output

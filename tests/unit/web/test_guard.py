@@ -66,9 +66,10 @@ async def test_from_elsewhere_nothing_is_open_but_what_is_named() -> None:
     async with client_from(FAR) as client:
         assert await open_to(client) == set()
     async with client_from(FAR, open_pages=["metrics"]) as client:
-        assert await open_to(client) == {"/metrics"}
+        assert await open_to(client) == {"/metrics", "/debug/vars"}
     async with client_from(FAR, open_pages=["health", "metrics"]) as client:
-        assert await open_to(client) == {"/metrics", "/healthz", "/debug/health"}
+        opened = await open_to(client)
+    assert opened == {"/metrics", "/debug/vars", "/healthz", "/debug/health"}
     async with client_from(FAR, insecure=True) as client:
         assert await open_to(client) == set(PAGES)
 
