@@ -159,8 +159,6 @@ class ToolEngine:
             await self._end_connections(account, migration.artifacts)
         outcome = await self._outcome_of_left_run(migration, workspace, ends)
         await self._clean_up(migration, migration.artifacts, workspace, account)
-        if neighbour is not None:
-            await asyncio.to_thread(neighbour.remove)
         if outcome is not None and outcome.old_table:
             await record.add_artifacts(outcome.old_table)
         await record.end()
