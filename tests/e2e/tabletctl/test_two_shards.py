@@ -166,7 +166,11 @@ async def test_the_programs_of_the_pages_run(shards: TwoShards, number: int) -> 
     assert text
 
 
-async def test_the_commands_of_the_page_run(shards: TwoShards) -> None:
+async def test_the_commands_of_the_page_run(client: Client, shards: TwoShards) -> None:
+    async def nothing_is_at_work() -> bool:
+        return all(one.status.ended for one in await client.show(KEYSPACE))
+
+    await eventually(nothing_is_at_work, what="what the programs of the pages submitted has ended")
     lines = [line for text in CONSOLES for line in text.splitlines()]
     assert all(line.startswith("$ ") for line in lines)
     script = "\n".join(line.removeprefix("$ ") for line in lines if "watch" not in line)
