@@ -159,6 +159,26 @@ async def test_what_is_pending_is_what_it_would_wait_for(mariadb_rig: Rig) -> No
         assert reasons(alone) == [Reason.MIGRATION_REJECTED]
 
 
+@pytest.mark.parametrize(("by_hand", "way"), [(False, Way.PT_OSC), (True, Way.REFUSED)])
+async def test_triggers_are_in_the_way_unless_they_are_of_a_migration_that_ends_before(
+    mariadb_rig: Rig, *, by_hand: bool, way: Way
+) -> None:
+    async with explaining(mariadb_rig) as (explainer, test):
+        uuid = create_uuid()
+        await test.executor.submit(NewMigration(uuid, ADD, "gh-ost"))
+        await test.engine.next_run()
+        new_table = "_orders_new" if by_hand else f"_{uuid}_20261124000000_new"
+        mariadb_rig.server.query(
+            "CREATE TRIGGER pt_osc_x_orders_ins AFTER INSERT ON orders FOR EACH ROW"
+            f" REPLACE INTO {new_table} (id) VALUES (NEW.id)",
+            database=mariadb_rig.schema,
+        )
+        found = await one(explainer, BY_COPY, "pt-osc")
+    assert found.way is way
+    assert len(found.refusals) == int(by_hand)
+    assert found.waits[0].startswith(f"Migration {uuid} changes the same table")
+
+
 async def test_measured_rates_are_the_evidence_of_an_estimate(mariadb_rig: Rig) -> None:
     async with explaining(mariadb_rig) as (explainer, test):
         uuid = create_uuid()

@@ -21,7 +21,7 @@ from tabletd.executor.engines.tool import RunPlan, Tool
 from tabletd.executor.engines.workspace import Workspace, new_workspace
 from tabletd.executor.migration import Migration
 from tabletd.executor.preflight import run_checks
-from tabletd.executor.preflight.facts import Facts, ServerFacts, gather
+from tabletd.executor.preflight.facts import Facts, ServerFacts, Table, gather
 from tabletd.mysql.driver import speaks_tls
 from tabletd.mysql.pool import Pool
 from tabletd.mysql.settings import MySQLSettings
@@ -157,6 +157,7 @@ class RunPlanner:
         if found.has_lock_instrument is False:
             # A run switches it on first.
             found = replace(found, has_lock_instrument=True)
+        found = replace(found, table=_after_our_runs(found.table))
         facts = await self._facts_from(migration, found, made)
         refusals: list[TabletdError] = []
         for check in self._tool.checks:
@@ -236,3 +237,11 @@ class RunPlanner:
             migration_uuid=migration.migration_uuid,
             requires_tls=tls is not None,
         )
+
+
+def _after_our_runs(table: Table | None) -> Table | None:
+    """Leave out the triggers of migrations of the queue: a next one is run after their end."""
+    if table is None:
+        return None
+    own = set(table.triggers_of_migrations)
+    return replace(table, triggers=tuple(name for name in table.triggers if name not in own))

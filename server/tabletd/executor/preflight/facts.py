@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tabletd.errors import Reason, TabletdError
 from tabletd.executor.ddl import Statement
+from tabletd.executor.leftover import migration_of_trigger
 from tabletd.executor.migration import Migration
 from tabletd.mysql.errors import MySQLError
 from tabletd.mysql.flavor import ServerInfo, server_info, show_primary_status_sql
@@ -54,7 +55,7 @@ _KEYS_SQL: Final = (
     "WHERE s.table_schema = %s AND s.table_name = %s ORDER BY s.index_name, s.seq_in_index"
 )
 _TRIGGERS_SQL: Final = (
-    "SELECT trigger_name FROM information_schema.triggers "
+    "SELECT trigger_name AS name, action_statement AS body FROM information_schema.triggers "
     "WHERE event_object_schema = %s AND event_object_table = %s"
 )
 _FOREIGN_KEYS_SQL: Final = (
@@ -113,6 +114,8 @@ class Table:
         size_bytes: data and indexes.
         keys: all keys.
         triggers: their names.
+        triggers_of_migrations: those of them by which a run of ours keeps its new table up to date;
+            they are gone when it has ended.
         foreign_keys: `name -> referenced table` of its own.
         children: `schema.table` of the tables whose foreign keys refer to it.
         unshown_defaults: columns whose default SHOW CREATE TABLE does not show as it is.
@@ -125,6 +128,7 @@ class Table:
     size_bytes: int
     keys: tuple[Key, ...] = ()
     triggers: tuple[str, ...] = ()
+    triggers_of_migrations: tuple[str, ...] = ()
     foreign_keys: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     unshown_defaults: tuple[str, ...] = ()
@@ -271,7 +275,10 @@ async def _table(session: Session, schema: str, table: str) -> Table | None:
         rows=int(row["table_rows"] or 0),
         size_bytes=int(row["data_length"] or 0) + int(row["index_length"] or 0),
         keys=_keys(key_rows),
-        triggers=tuple(str(name) for (name,) in triggers.rows),
+        triggers=tuple(str(name) for name, _ in triggers.rows),
+        triggers_of_migrations=tuple(
+            str(name) for name, body in triggers.rows if migration_of_trigger(str(body))
+        ),
         foreign_keys=tuple(f"{name} -> {referenced}" for name, referenced in foreign.rows),
         children=tuple(f"{child_schema}.{child}" for child_schema, child in children.rows),
         unshown_defaults=await _unshown_defaults(session, schema, table),
