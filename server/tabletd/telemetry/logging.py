@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from asyncio import CancelledError
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, cast
@@ -97,7 +98,7 @@ def set_level(level: str) -> None:
     logging.getLogger("tabletd").setLevel(level.upper())
     # They tell of every malformed request: who can reach a port could fill the log.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_no_strange_caller)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(is_of_no_strange_caller)
 
 
 # Metadata, a path, a caller who has gone; what our own methods raise never gets so far.
@@ -109,8 +110,11 @@ _OF_STRANGE_CALLERS: Final = (
 )
 
 
-def _is_of_no_strange_caller(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(_OF_STRANGE_CALLERS)
+def is_of_no_strange_caller(record: logging.LogRecord) -> bool:
+    """Say whether a line of gRPC's log is worth keeping."""
+    # A caller who goes in the moment in which the server ends: both cancel the call.
+    is_cancelled = record.exc_info is not None and isinstance(record.exc_info[1], CancelledError)
+    return not is_cancelled and not record.getMessage().startswith(_OF_STRANGE_CALLERS)
 
 
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:

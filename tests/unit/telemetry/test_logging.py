@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -55,10 +57,31 @@ def test_a_secret_is_blotted_out_wherever_it_comes_from(
         assert "***" in line
 
 
+@pytest.fixture
+def levels_as_before() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("", "tabletd", "uvicorn")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("levels_as_before")
 def test_strange_metadata_of_a_caller_cannot_fill_the_log() -> None:
-    library, ours = logging.getLogger("grpc._cython.cygrpc"), logging.getLogger("tabletd")
-    level = ours.level
+    library = logging.getLogger("grpc._cython.cygrpc")
     set_level("warning")
-    ours.setLevel(level)
     assert not library.filter(record("Invalid encoding on b'\\xff'"))
     assert library.filter(record("the server has ended"))
+
+
+@pytest.mark.usefixtures("levels_as_before")
+def test_a_call_that_its_caller_and_the_server_end_at_once_is_not_logged() -> None:
+    library = logging.getLogger("grpc._cython.cygrpc")
+    set_level("warning")
+    cancelled, failed = record("Exception not handled"), failing_record("x")
+    try:
+        raise asyncio.CancelledError
+    except asyncio.CancelledError:
+        cancelled.exc_info = sys.exc_info()
+    assert not library.filter(cancelled)
+    assert library.filter(failed)
