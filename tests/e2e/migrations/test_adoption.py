@@ -31,6 +31,8 @@ from tests.support.waiting import eventually
 
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN extra INT NULL"
 RESTARTS = 20
+# Of these at least so many while rows are still copied.
+RESTARTS_IN_THE_COPY = 5
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ async def outlives_restarts(case: Case) -> None:
             done = await progress(client, uuid)
         first = await asyncio.to_thread(seen, tablets)
         assert (len(first.processes), len(first.accounts), len(first.tables)) == (1, 1, 1)
+        in_the_copy = 0
         for number in range(RESTARTS):
+            in_the_copy += not done.is_copied
             way = tablets.primary.kill if number % 2 else tablets.primary.terminate
             await asyncio.to_thread(way)
             if number % 3 == 0:
@@ -113,6 +117,7 @@ async def outlives_restarts(case: Case) -> None:
             await tablets.restart_primary()
             done = await gone_on(tablets, uuid, done, f"progress after restart {number + 1}")
             assert await asyncio.to_thread(seen, tablets) == first
+        assert in_the_copy >= RESTARTS_IN_THE_COPY
         await command(tablets, uuid, "complete")
         record = await completes(tablets, table, uuid)
         assert launches(record["log_file"]) == ["dry run", "run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,27 @@ async def test_a_run_that_was_taken_over_can_be_cancelled(
     assert outcome.status is Status.CANCELLED
     assert again.ended
     assert rig.leftovers() == []
+
+
+async def test_rows_that_an_earlier_daemon_could_not_prove_are_named_at_the_end(
+    mysql_rig: Rig,
+) -> None:
+    rig = mysql_rig
+    rig.create_orders(2000)
+    async with callback_server() as server:
+        brief = BRIEF[Strategy.GH_OST]
+        left = running(await abandon(rig, Strategy.GH_OST, brief, lambda: server.url))
+        proof = {"after": None, "rows": 0, "unproven": ["id = 7: differs in amount"]}
+        (Path(left.run_directory) / "proof.json").write_text(
+            json.dumps({**proof, "more_unproven": 30, "verdict": None})
+        )
+        engine = rig.engine(Strategy.GH_OST, callback_url=lambda: server.url)
+        go_on = await engine.adopt(left, Record(left))
+        assert go_on is not None
+        outcome = await go_on(asyncio.Event(), LiveControls())
+    assert outcome.status is Status.COMPLETE, outcome
+    told = "not proven, since they never stood still: id = 7: differs in amount and 30 more"
+    assert told in outcome.message
 
 
 @pytest.mark.parametrize("what", ["killed", "no plan", "no process", "refused by now"])

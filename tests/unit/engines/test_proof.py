@@ -175,6 +175,25 @@ async def test_the_next_daemon_goes_on_where_the_last_one_was(tmp_path: Path) ->
     assert not again.is_due
 
 
+async def test_the_next_daemon_knows_how_many_rows_never_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SUSPECTS_MAX", 15)
+
+    class NeverStill(Told):
+        async def chunks(self, after: RowKey | None = None) -> AsyncGenerator[Chunk]:
+            yield chunk(20, *map(row, range(15)))
+            yield chunk(30)
+            raise asyncio.CancelledError
+
+    looks = [[row(number, old=f"v{look}") for number in range(20)] for look in range(100)]
+    with pytest.raises(asyncio.CancelledError):
+        await proven(NeverStill([], looks), tmp_path / "proof", range(100))
+    proof = await proven(Told([chunk(None)]), tmp_path / "proof")
+    assert proof.verdict.startswith("not proven, since they never stood still: id = 0: differs")
+    assert proof.verdict.endswith("and 5 more")
+
+
 async def test_a_server_that_goes_away_at_the_end_does_not_begin_it_anew(tmp_path: Path) -> None:
     class Flaky(Told):
         fails = 3

@@ -91,18 +91,24 @@ class _Memory:
         after: key of the last row that needs no further look.
         rows: compared so far.
         unproven: rows that never stood still, as messages name them.
+        more_unproven: how many there are beside these.
         verdict: see `Proof.verdict`; None while it is not known.
     """
 
     after: RowKey | None = None
     rows: int = 0
     unproven: list[str] = field(default_factory=list[str])
+    more_unproven: int = 0
     verdict: str | None = None
 
     def leave_unproven(self, row: str) -> None:
         """Remember a row that never stood still."""
-        if row not in self.unproven and len(self.unproven) < _UNPROVEN_MAX:
+        if row in self.unproven:
+            return
+        if len(self.unproven) < _UNPROVEN_MAX:
             self.unproven.append(row)
+        else:
+            self.more_unproven += 1
 
 
 class Proof:
@@ -214,9 +220,11 @@ class Proof:
         return attempt
 
     def _unproven(self) -> str:
-        if not self._memory.unproven:
+        memory = self._memory
+        if not memory.unproven:
             return ""
-        return f"not proven, since they never stood still: {_listed(self._memory.unproven)}"
+        rows = _listed(memory.unproven, memory.more_unproven)
+        return f"not proven, since they never stood still: {rows}"
 
     async def _examine(self, comparison: Comparison) -> None:
         """Look at the rows that differ until they are equal, lost, or looked at often enough."""
@@ -282,8 +290,8 @@ def proof_of(tool: Tool, pool: Pool, plan: RunPlan, settings: EngineSettings) ->
     return Proof(opening, tool.settling(pool, plan.workspace), file)
 
 
-def _listed(rows: list[str]) -> str:
-    more = len(rows) - _NAMED_MAX
+def _listed(rows: list[str], unnamed: int = 0) -> str:
+    more = max(0, len(rows) - _NAMED_MAX) + unnamed
     return ", ".join(rows[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
@@ -291,16 +299,24 @@ def _read(file: Path) -> _Memory:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         after = RowKey.from_json(kept["after"]) if kept["after"] else None
-        return _Memory(after, int(kept["rows"]), list(kept["unproven"]), kept["verdict"])
+        return _Memory(
+            after,
+            int(kept["rows"]),
+            list(kept["unproven"]),
+            int(kept.get("more_unproven", 0)),
+            kept["verdict"],
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return _Memory()
 
 
 def _write(file: Path, memory: _Memory) -> None:
+    named = memory.unproven[:_NAMED_MAX]
     kept = {
         "after": memory.after.to_json() if memory.after else None,
         "rows": memory.rows,
-        "unproven": memory.unproven[: _NAMED_MAX + 1],
+        "unproven": named,
+        "more_unproven": len(memory.unproven) - len(named) + memory.more_unproven,
         "verdict": memory.verdict,
     }
     scratch = file.with_suffix(".tmp")
