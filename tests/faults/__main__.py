@@ -92,7 +92,8 @@ def _line(report: Report) -> str:
     cells = [
         *(str(plan.seed), plan.tool, str(plan.server), faults, phases, report.status),
         "missed" if report.missed else "hit",
-        *(f"{report.seconds:.1f}", without_directories(" ".join(verdict.split()))[:400]),
+        f"{report.seconds:.1f}",
+        *(without_directories(" ".join(text.split()))[:400] for text in (verdict, report.message)),
     ]
     return "\t".join(cells) + "\n"
 

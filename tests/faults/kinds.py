@@ -54,6 +54,11 @@ _SURVIVES: Final = frozenset({"complete"})
 _MAY_FAIL: Final = frozenset({"complete", "failed"})
 _STOP_SECONDS: Final = (5.0, 40.0)
 _BREAK_SECONDS: Final = (2.0, 15.0)
+# What a message calls a server that was away, a connection that was lost, a disk without room.
+_AWAY: Final = r"(?i)connection|connect to|gone away|shutdown|\bEOF\b|i/o timeout|away"
+_FULL: Final = (
+    r"(?i)no space left|disk (?:is )?full|is full|errno(?:: | )28\b|write (?:error|failed)"
+)
 _SIGNALS: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
 
 
@@ -70,7 +75,7 @@ class Kind:
         lasts_seconds: the shortest and the longest time from beginning to end.
         phases: when it may begin.
         ends: the states that the migration may end in; `gone`: its row was taken away.
-        words: what the message says where it fails, as a regular expression.
+        words: what the message says where it fails, as a regular expression; empty: it may not.
         needs: what the stage must have.
         keeps_run: the run of the tool goes on, and none is begun anew.
     """
@@ -83,7 +88,7 @@ class Kind:
     lasts_seconds: tuple[float, float] = (0.0, 0.0)
     phases: tuple[Phase, ...] = EVERY_PHASE
     ends: frozenset[str] = _SURVIVES
-    words: str = "."
+    words: str = ""
     needs: frozenset[Need] = frozenset()
     keeps_run: bool = False
 
@@ -113,11 +118,11 @@ def _signal_kinds() -> list[Kind]:
         lasts = _STOP_SECONDS if stops else (0.0, 5.0)
         ends = _SURVIVES if stops else _MAY_FAIL
         ways = (
-            (Target.DAEMON, acts.signal_daemon, acts.daemon_goes_on, EVERY_PHASE, _SURVIVES, "."),
+            (Target.DAEMON, acts.signal_daemon, acts.daemon_goes_on, EVERY_PHASE, _SURVIVES, ""),
             (Target.TOOL, acts.signal_tool, acts.tools_go_on, AT_WORK, ends, "signal|SIG|ended"),
             (Target.WRAPPER, acts.signal_wrapper, acts.tools_go_on, AT_WORK, ends, "wrapper"),
-            (Target.SERVER, acts.signal_server, acts.servers_go_on, EVERY_PHASE, _MAY_FAIL, "."),
-            (Target.REPLICA, acts.signal_replica, acts.servers_go_on, EVERY_PHASE, _SURVIVES, "."),
+            (Target.SERVER, acts.signal_server, acts.servers_go_on, EVERY_PHASE, _MAY_FAIL, _AWAY),
+            (Target.REPLICA, acts.signal_replica, acts.servers_go_on, EVERY_PHASE, _SURVIVES, ""),
         )
         kinds += [
             Kind(
@@ -129,7 +134,7 @@ def _signal_kinds() -> list[Kind]:
                 lasts,
                 phases,
                 possible,
-                words,
+                words if "failed" in possible else "",
                 keeps_run=target in _NOT_NEEDED or (stops and target is not Target.SERVER),
             )
             for target, begin, end, phases, possible, words in ways
@@ -159,6 +164,7 @@ def _connection_kinds() -> list[Kind]:
                     (0.0, 0.0) if trouble is Trouble.RESET else _BREAK_SECONDS,
                     AT_WORK if is_tools else EVERY_PHASE,
                     _MAY_FAIL if is_tools else _SURVIVES,
+                    _AWAY if is_tools else "",
                     keeps_run=not is_tools,
                 )
             )
@@ -172,6 +178,7 @@ def _connection_kinds() -> list[Kind]:
             kill,
             (1.0, 5.0),
             ends=_MAY_FAIL,
+            words=_AWAY,
         )
     )
     return kinds
@@ -187,6 +194,7 @@ def _disk_kinds() -> list[Kind]:
             acts.relieve,
             (3.0, 15.0),
             ends=_MAY_FAIL,
+            words=_FULL,
             needs=frozenset({disk}),
         )
         for disk, target in (
@@ -233,6 +241,7 @@ def _table_kinds() -> list[Kind]:
             Target.SIDECAR,
             acts.run_on_primary(statement),
             ends=possible,
+            words="_vt|schema_migrations|column" if "failed" in possible else "",
             keeps_run=possible is _SURVIVES,
         )
         for name, statement, possible in touches

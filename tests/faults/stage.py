@@ -195,10 +195,10 @@ class Stage:
         self.primary.server.script(f"DROP TABLE `{copy}`", database=KEYSPACE)
         return definition
 
-    def account_names(self) -> frozenset[str]:
-        """Return every account of the primary."""
-        rows = self.primary.server.query("SELECT user, host FROM mysql.user")
-        return frozenset(f"{user}@{host}" for user, host in rows)
+    def account_names(self, host: Host) -> frozenset[str]:
+        """Return every account of a server."""
+        rows = host.server.query("SELECT user, host FROM mysql.user")
+        return frozenset(f"{user}@{source}" for user, source in rows)
 
     async def start_rival(self) -> None:
         """Start a second daemon with the name, the run directory and the server of the first."""
@@ -450,7 +450,8 @@ async def open_stage(
             what="the daemon of the primary makes _vt.schema_migrations",
         )
         await asyncio.to_thread(stage.replica.server.catch_up)
-        stage.accounts = await asyncio.to_thread(stage.account_names)
+        for host in stage.hosts:
+            stage.accounts |= await asyncio.to_thread(stage.account_names, host)
         yield stage
 
 

@@ -13,6 +13,7 @@ from tests.faults.kinds import KINDS
 
 _COLUMNS: Final = (
     "seed", "tool", "server", "faults", "phases", "status", "hit", "seconds", "verdict",
+    "message",
 )  # fmt: skip
 TWO_AT_ONCE: Final = "two at once"
 _DIRECTORIES: Final = re.compile(r"/(?:[^\s/\"',:]+/)+")
@@ -44,7 +45,8 @@ def read_logs(paths: Iterable[Path]) -> list[Line]:
     lines: list[Line] = []
     for path in paths:
         for text in path.read_text(encoding="utf-8").splitlines():
-            found = dict(zip(_COLUMNS, text.split("\t"), strict=True))
+            # Older logs have no messages.
+            found = dict(zip(_COLUMNS, text.split("\t"), strict=False))
             lines.append(
                 Line(
                     tool=found["tool"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from tests.faults.general_log import Span, overlaps, spans
 from tests.faults.kinds import KINDS, Family, Target, kind_named, may_join
 from tests.faults.phases import Phase, is_reached, phase_of
 from tests.faults.plan import draw
-from tests.faults.tally import without_directories
+from tests.faults.tally import read_logs, without_directories
 
 ONE, OTHER = (f"01234567_89ab_11f1_8123_02fc00000001_2026112310000{n}" for n in (1, 2))
 MYSQL_LOG = f"""mysqld, Version: 5.7.22-log (MySQL Community Server (GPL)). started with:
@@ -61,6 +63,21 @@ def test_another_server_changes_nothing_else_of_a_plan() -> None:
 def test_a_line_of_the_log_names_no_directory_of_the_machine() -> None:
     text = 'File "/home/me/tests/faults/run.py", line 108: left /tmp/a-b/run-0/x_1, and/or y'
     assert without_directories(text) == 'File "run.py", line 108: left x_1, and/or y'
+
+
+def test_lines_of_older_logs_without_a_message_are_counted_as_well(tmp_path: Path) -> None:
+    log = tmp_path / "log.tsv"
+    line = "7\tpt-osc\tmariadb\ttool-kill\tcopying 5%\tfailed\thit\t9.0\tok"
+    log.write_text(f"{line}\n{line}\tpt-online-schema-change ended by signal 9\n")
+    assert [(one.row, one.status, one.is_good) for one in read_logs([log])] == [
+        ("tool-kill", "failed", True)
+    ] * 2
+
+
+def test_every_kind_that_may_fail_a_migration_says_what_the_message_names() -> None:
+    for kind in KINDS:
+        assert ("failed" in kind.ends) == bool(kind.words), kind.name
+        assert re.search(kind.words or "x", "internal error a0df5ed82a92") is None, kind.name
 
 
 def test_what_a_tool_does_not_need_does_not_restart_it() -> None:

@@ -53,7 +53,11 @@ async def test_damage_behind_the_writers_backs_and_what_is_left_are_named() -> N
     await asyncio.to_thread(discard, report.directory)
     assert report.status == "complete", str(report)
     left, on_primary, on_replica, restarted = report.complaints
-    assert left == "left behind: trigger stray, table _stray_gho"
+    assert left == "left behind: " + ", ".join(
+        f"{what} on {name}"
+        for name in ("first", "second")
+        for what in ("trigger stray", "table _stray_gho")
+    )
     assert "1 unexpected: 1000000" in on_primary
     assert "1 unexpected: 1000000" in on_replica
     assert restarted == "2 runs were begun: the first was to go on"
