@@ -7,6 +7,7 @@ import re
 import promql_parser
 import pytest
 
+from tabletd.heartbeat import LagState
 from tests.support.monitoring import (
     ROOT,
     Rule,
@@ -45,6 +46,33 @@ def test_an_alert_says_how_bad_it_is_and_has_its_page(alert: Rule) -> None:
     assert annotations["runbook_url"] == f"docs/alerts/{alert.name}.md"
     page = (ROOT / annotations["runbook_url"]).read_text()
     assert page.startswith(f"# {alert.name}\n\n")
+
+
+def test_the_upper_bound_is_no_alarm_while_nobody_asks_for_heartbeats() -> None:
+    expression = promql_parser.parse(_alert("TabletdLagHigh").expression)
+    assert isinstance(expression, promql_parser.BinaryExpr)
+    assert str(expression.op) == "unless"
+    excluded = expression.rhs
+    assert isinstance(excluded, promql_parser.VectorSelector)
+    assert excluded.name == "tabletd_lag_state"
+    states = [matcher.value for matcher in excluded.matchers.matchers if matcher.name == "value"]
+    assert states == [LagState.IDLE]
+
+
+def test_the_states_of_lag_that_rules_name_exist() -> None:
+    named = [
+        state
+        for rule in rules()
+        for states in re.findall(r'tabletd_lag_state\{value=~?"([^"]*)"', rule.expression)
+        for state in states.split("|")
+    ]
+    assert set(named) >= {LagState.STALE, LagState.UNKNOWN, LagState.STOPPED}
+    assert set(named) <= set(LagState)
+
+
+def _alert(name: str) -> Rule:
+    (found,) = (rule for rule in ALERTS if rule.name == name)
+    return found
 
 
 def test_no_page_is_left_of_an_alert_that_is_gone() -> None:
