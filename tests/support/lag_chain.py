@@ -96,6 +96,15 @@ class RunningTracker:
             status = await replication_status(session, await server_info(session))
         self.tracker.note_replication(status)
 
+    async def looks(self, times: int) -> None:
+        """Wait until the heartbeat was looked at so often again."""
+
+        def made() -> int:
+            return int(str(self.registry.export()["LagLooks"]))
+
+        wanted = made() + times
+        await eventually(lambda: made() >= wanted)
+
     async def reaches(self, **wanted: object) -> Lag:
         """Wait until the lag is so, and return it: the next one may be another already."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tabletd.clock import Clock
 from tabletd.errors import Reason, TabletdError
 from tabletd.heartbeat.beats import Beats, Look
-from tabletd.heartbeat.exchange import Suspensions, WriterDaemon, steady_ns
+from tabletd.heartbeat.exchange import Suspensions, WriterDaemon, Writing, steady_ns
 from tabletd.heartbeat.judging import clock_lag, wall_lag
 from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag, LagState, lag_between_ns
 from tabletd.heartbeat.look_plan import next_look_ns
@@ -211,7 +211,9 @@ class Reader:
         self._beats.note_look(Look(asked_ns, answered_ns, row.series, row.sequence, row.sent_ns))
         held = clock_lag(self._beats, self._link.news, self._writers_interval_ns)
         self._found.held = held or self._found.held
-        if held is None or self._is_late(answered_ns):
+        is_new = before is None or before.beat != row.beat
+        is_idle = self._link.news.writing is Writing.IDLE
+        if (held is None and (is_new or not is_idle)) or self._is_late(answered_ns):
             self._link.ask_soon()
 
     @property
@@ -219,13 +221,17 @@ class Reader:
         return self._link.news.interval_ns or self._interval_ns
 
     def _is_late(self, now_ns: int) -> bool:
-        """Return whether the next beat is due, and nobody has said that it was written."""
-        seen = self._beats.seen_commit()
-        return (
-            seen is not None
-            and self._beats.next_commit() is None
-            and now_ns > seen.low_ns + self._writers_interval_ns + _LATE_NS
+        """Return whether the next beat is due, and nobody has said whether it was written."""
+        seen, news = self._beats.seen_commit(), self._link.news
+        if seen is None or self._beats.next_commit() is not None:
+            return False
+        due_ns = seen.low_ns + self._writers_interval_ns
+        none_is_written = (
+            news.writing is Writing.IDLE
+            and news.asked_ns is not None
+            and news.asked_ns > due_ns + self._writers_interval_ns
         )
+        return now_ns > due_ns + _LATE_NS and not none_is_written
 
     def _count(self, row: _Row, lag_ns: int) -> None:
         """Count a heartbeat when it is seen first, and one that stays each interval."""

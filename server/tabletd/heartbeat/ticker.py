@@ -71,7 +71,7 @@ class Ticker:
         self._step = step
         self._clock = clock
         self._phase_seconds = phase_seconds
-        self._at_once = False
+        self._is_due_now = False
         self._first: float | None = None
         self._schedule = 0
         self._changed = asyncio.Event()
@@ -91,9 +91,15 @@ class Ticker:
         if self._first is not None:
             return
         self._first = last_tick(self._clock, self._interval_seconds, self._phase_seconds)
-        self._at_once = at_once
+        self._is_due_now = at_once
         self._schedule += 1
         self._changed.set()
+
+    def step_now(self) -> None:
+        """Make one more step at once, while a schedule is going on; its next one stays."""
+        if self._first is not None:
+            self._is_due_now = True
+            self._changed.set()
 
     async def stop(self) -> None:
         """End the schedule; on return no step is running and none will be."""
@@ -111,16 +117,17 @@ class Ticker:
                 await self._run_schedule(self._first, self._schedule)
 
     async def _run_schedule(self, first: float, schedule: int) -> None:
-        now = self._clock.monotonic_seconds()
-        due = now if self._at_once else self._next_due(first, now)
         while True:
-            while self._is_on(schedule) and (wait := due - self._clock.monotonic_seconds()) > 0:
+            due = self._next_due(first, self._clock.monotonic_seconds())
+            while self._is_on(schedule) and not self._is_due_now:
+                if (wait := due - self._clock.monotonic_seconds()) <= 0:
+                    break
                 await self._until_changed(wait)
             async with self._stepping:
                 if not self._is_on(schedule):
                     return
+                self._is_due_now = False
                 await self._step()
-            due = self._next_due(first, self._clock.monotonic_seconds())
 
     def _next_due(self, first: float, now: float) -> float:
         due = self._due_after(now)

@@ -108,7 +108,10 @@ class Writer:
 
     def want(self) -> None:
         """Take note that somebody needs heartbeats: on demand they are written for a while."""
+        was_wanted = self._is_wanted()
         self._wanted_until = self._clock.monotonic_seconds() + self._settings.lease_seconds
+        if not was_wanted:
+            self._ticker.step_now()
 
     def answer(
         self, question: WriterQuestion, received_ns: int, position: str = ""

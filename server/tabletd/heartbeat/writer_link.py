@@ -76,6 +76,7 @@ class WriterLink:
     def open(self) -> None:
         """Ask from now on."""
         self._is_open = True
+        self._asked_monotonic = float("-inf")
         self._asking.set()
 
     def close(self) -> None:
@@ -98,23 +99,29 @@ class WriterLink:
 
     def ask_soon(self) -> None:
         """Something is to be known: ask now, unless that was done within the interval."""
-        passed = self._clock.monotonic_seconds() - self._asked_monotonic
-        if self._daemon is not None and passed >= self._interval_seconds:
+        if self._daemon is not None and self._rest_seconds() == 0.0:
             self._asking.set()
 
     def want_heartbeats(self) -> None:
-        """Somebody needs the lag: the next question says so; it is put now if none are written."""
+        """Somebody needs the lag: the next question says so; within the interval if none come."""
         self._is_wanted = True
         if self.news.writing is not Writing.REGULARLY:
-            self.ask_soon()
+            self._asking.set()
 
     async def run(self) -> None:
         """Ask while it is open; never returns."""
         while True:
             await pause(self._pause_seconds(), self._asking)
+            if self._asking.is_set():
+                await asyncio.sleep(self._rest_seconds())
             self._asking.clear()
             if self._is_open and self._daemon is not None:
                 await self._ask(self._daemon)
+
+    def _rest_seconds(self) -> float:
+        """Return how long the daemon is not to be asked out of its turn."""
+        passed = self._clock.monotonic_seconds() - self._asked_monotonic
+        return max(0.0, self._interval_seconds - passed)
 
     @property
     def _are_none_written(self) -> bool:

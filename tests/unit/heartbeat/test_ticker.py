@@ -54,6 +54,23 @@ async def test_the_first_step_comes_at_once_when_asked_for() -> None:
         await eventually(lambda: steps.count == 1)
 
 
+async def test_a_step_between_two_ticks_is_made_at_once_and_only_while_there_is_a_schedule() -> (
+    None
+):
+    steps = Steps()
+    async with running(steps, interval_seconds=3600) as ticker:
+        ticker.step_now()
+        ticker.start(at_once=True)
+        await eventually(lambda: steps.count == 1)
+        ticker.step_now()
+        await eventually(lambda: steps.count == 2)
+        await ticker.stop()
+        ticker.step_now()
+        ticker.start(at_once=False)
+        await asyncio.sleep(0)
+        assert steps.count == 2
+
+
 async def test_otherwise_the_first_step_waits_for_the_common_tick() -> None:
     moments: list[float] = []
 

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tabletd.heartbeat import Writing
+import pytest
+
+from tabletd.heartbeat import Writing, writer_link
 from tabletd.heartbeat.beats import Beat, Beats
 from tabletd.heartbeat.exchange import Suspensions
 from tabletd.heartbeat.writer_link import WriterLink
@@ -108,6 +110,19 @@ async def test_a_wish_that_was_not_heard_is_said_again() -> None:
         one.link.open()
         await one.is_asked(2)
         assert all(question.want_heartbeats for question in one.daemon.questions[:2])
+
+
+async def test_who_wants_heartbeats_just_after_a_question_does_not_wait_for_the_next_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer_link, "_IDLE_PAUSE_SECONDS", 3600.0)
+    async with one_link() as one:
+        one.daemon.writing = Writing.IDLE
+        one.link.open()
+        await eventually(lambda: one.link.news.writing is Writing.IDLE)
+        one.link.want_heartbeats()
+        await one.is_asked(2)
+        assert [question.want_heartbeats for question in one.daemon.questions] == [False, True]
 
 
 async def test_nobody_is_asked_before_it_opens_or_after_it_closes() -> None:
