@@ -38,7 +38,7 @@ class Entry:
         unknown: why there is no value at all; empty: there is one, or nobody to have one.
         error: why this tablet's own value is not to be trusted; empty: it is, or it is a fact that
             refuses by itself.
-        is_held: the lag was over its threshold and has not come down far enough.
+        held: the thresholds that the lag was over, and has not come down far enough below.
     """
 
     values: tuple[tuple[float, str], ...] = ()
@@ -46,7 +46,7 @@ class Entry:
     notes: tuple[str, ...] = ()
     unknown: str = ""
     error: str = ""
-    is_held: bool = False
+    held: frozenset[float] = frozenset()
 
     @property
     def worst(self) -> float:
@@ -67,7 +67,7 @@ class BoardKeeper:
 
     unknown_seconds: float
     _unknown_since: dict[str, float] = field(default_factory=dict[str, float])
-    _held: set[Scope] = field(default_factory=set[Scope])
+    _held: dict[Scope, frozenset[float]] = field(default_factory=dict[Scope, frozenset[float]])
 
     def look(
         self,
@@ -75,7 +75,7 @@ class BoardKeeper:
         *,
         own: Mapping[Metric, Reading],
         replicas: Mapping[str, ReplicaReadings] | None,
-        lag_threshold: float,
+        lag_thresholds: frozenset[float],
     ) -> Board:
         """Return what is known now.
 
@@ -83,7 +83,7 @@ class BoardKeeper:
             now: this moment, monotonic seconds.
             own: this tablet's metrics; one that is missing is not measured.
             replicas: the shard's other tablets by address; None: this tablet is not the primary.
-            lag_threshold: seconds.
+            lag_thresholds: all that the lag may be held against, seconds.
         """
         board = {(Scope.SELF, metric): _own_entry(metric, own.get(metric)) for metric in Metric}
         if replicas is not None:
@@ -95,8 +95,9 @@ class BoardKeeper:
                 board[Scope.SHARD, metric] = self._shard_entry(now, metric, own, counted)
         for scope in Scope:
             entry = board.get((scope, Metric.LAG))
-            if entry is not None and self._holds(scope, entry.worst, lag_threshold):
-                board[scope, Metric.LAG] = replace(entry, is_held=True)
+            if entry is not None:
+                held = self._still_held(scope, entry.worst, lag_thresholds)
+                board[scope, Metric.LAG] = replace(entry, held=held)
         return MappingProxyType(board)
 
     @property
@@ -143,12 +144,14 @@ class BoardKeeper:
         if value is not None:
             found.values.append((value, name))
 
-    def _holds(self, scope: Scope, lag: float, threshold: float) -> bool:
-        if lag > threshold:
-            self._held.add(scope)
-        elif lag <= RELEASE * threshold:
-            self._held.discard(scope)
-        return scope in self._held
+    def _still_held(
+        self, scope: Scope, lag: float, thresholds: frozenset[float]
+    ) -> frozenset[float]:
+        exceeded = frozenset(limit for limit in thresholds if lag > limit)
+        before = self._held.get(scope, frozenset()) & thresholds
+        held = exceeded | {limit for limit in before if lag > RELEASE * limit}
+        self._held[scope] = held
+        return held
 
 
 @dataclass(slots=True)

@@ -50,6 +50,16 @@ class ThrottlerConfig:
         """What is checked for an app that has no metrics of its own."""
         return Metric.CUSTOM if self.custom_query else Metric.LAG
 
+    @property
+    def lag_thresholds_of_apps(self) -> frozenset[float]:
+        """What the lag is held against for some apps alone, seconds."""
+        checked = (
+            checked_metric(text) for texts in self.app_checked_metrics.values() for text in texts
+        )
+        return frozenset(
+            one.threshold for one in checked if one.metric is Metric.LAG and one.threshold
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:

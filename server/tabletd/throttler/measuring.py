@@ -98,7 +98,12 @@ class Measured:
         if entry.unknown:
             code = ResponseCode.UNKNOWN_METRIC
             return MetricResult(metric, where, code, 0.0, limit, entry.unknown, entry.unknown)
-        refusals = [*_exceeded(one, entry, limit), *entry.blocks]
+        exceeded = _exceeded(one, entry, limit)
+        refusals = [*exceeded, *entry.blocks]
+        if exceeded and entry.worst <= limit and not entry.blocks:
+            # What another daemon sees refused below the threshold is to it a fact, as a stopped
+            # thread is; this is a lag like any other.
+            limit *= RELEASE
         return MetricResult(
             metric=metric,
             scope=where,
@@ -168,7 +173,7 @@ def _exceeded(one: CheckedMetric, entry: Entry, limit: float) -> list[str]:
         f"{'' if number else 'Threshold exceeded: '}{whose}: {one.metric} {value:.6g}{unit}"
         for number, (value, whose) in enumerate(v for v in entry.values if v[0] > limit)
     ]
-    if found or not entry.is_held or one.threshold is not None:
+    if found or limit not in entry.held:
         return found
     value, whose = entry.values[0]
     return [

@@ -282,7 +282,8 @@ class Throttler:
             now,
             own=self._own(),
             replicas=self._replicas() if self._is_primary else None,
-            lag_threshold=self._threshold(Metric.LAG),
+            lag_thresholds=self._rules.config.lag_thresholds_of_apps
+            | {self._threshold(Metric.LAG)},
         )
 
     def status(self) -> ThrottlerStatus:

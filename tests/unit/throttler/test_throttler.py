@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tabletd.heartbeat import Lag, LagState
+from tabletd.servicers.convert_throttler import Checks
 from tabletd.throttler import ConfigChange, Metric, Reading, ResponseCode, Scope, Throttler
+from tabletd.topology.shard_metrics import TabletMetric, metrics_of
 from tests.support.fakes_throttler import FakeShard, Replica
 
 APP = "online-ddl:gh-ost:7a1b2c3d"
@@ -326,6 +328,37 @@ async def test_a_lag_that_was_too_much_has_to_come_down_by_a_tenth() -> None:
     assert throttler.check(APP).message == (
         "Threshold exceeded a moment ago: replica a:1: lag 4.7 s, which must come down to 4.5 s"
     )
+
+
+async def test_a_threshold_of_one_app_is_held_to_likewise() -> None:
+    shard = FakeShard(replicas={"a:1": Replica(2.1)})
+    rules, throttler = await shard.primary()
+    await rules.update(ConfigChange(app_name="batch", app_checked_metrics=("lag=2",)))
+    assert not throttler.check("batch").is_ok
+    assert throttler.check(APP).is_ok
+    for lag, is_ok in ((1.9, False), (1.8, True), (1.9, True)):
+        shard.replicas["a:1"] = Replica(lag)
+        assert throttler.check("batch").is_ok is is_ok
+        assert throttler.check(APP).is_ok
+
+
+async def test_what_a_replica_still_holds_back_is_to_its_primary_a_lag_and_no_fact() -> None:
+    shard = FakeShard(own=Lag(LagState.MEASURED, 5_100_000_000))
+    throttler = await replica(shard)
+    throttler.check("", scope=Scope.SELF)
+    for lag, told in (
+        (Lag(LagState.MEASURED, 4_700_000_000), TabletMetric(4.7)),
+        (
+            Lag(LagState.STOPPED, 4_700_000_000, error="SQL thread"),
+            TabletMetric(4.7, "this tablet: SQL thread", is_down=True),
+        ),
+    ):
+        shard.own = lag
+        result = throttler.check("", scope=Scope.SELF)
+        assert not result.is_ok
+        seen = metrics_of(Checks().answer(result, is_recently_checked=False))["lag"]
+        assert (seen.value, seen.is_down) == (told.value, told.is_down)
+        assert told.error in seen.error
 
 
 async def test_a_replica_without_data_blocks_for_a_while_and_is_named_when_it_no_longer_does() -> (
