@@ -326,7 +326,7 @@ def _build_pools(config: Config, logins: Logins, registry: Registry) -> Pools:
         vexec=pool("VExecPool", _CALLS_POOL_SIZE, raw=True),
         throttler=pool("ThrottlerPool", 1),
         replicas_sql={
-            address: _distant_pool(logins, address, f"ReplicaPool{number}")
+            address: _distant_pool(logins, address, f"ReplicaPool{number}", size_max=2)
             for number, address in enumerate(config.replicas_sql, 1)
         },
         primary_sql=_distant_pool(logins, config.primary_sql, "PrimaryPool")
@@ -335,8 +335,8 @@ def _build_pools(config: Config, logins: Logins, registry: Registry) -> Pools:
     )
 
 
-def _distant_pool(logins: Logins, address: str, name: str) -> Pool:
-    pool = Pool(logins.at(address), name=name, size_max=1)
+def _distant_pool(logins: Logins, address: str, name: str, *, size_max: int = 1) -> Pool:
+    pool = Pool(logins.at(address), name=name, size_max=size_max)
     return logins.feed(pool, lambda: logins.at(address))
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from tabletd.clock import Clock
 from tabletd.config import Config
 from tabletd.heartbeat.repl_tracker import ReplTracker
-from tabletd.heartbeat.settings import bounded_interval_seconds
 from tabletd.mysql.pool import Pool
 from tabletd.tablet import TabletAlias
 from tabletd.telemetry.vars import Registry
@@ -127,7 +126,8 @@ def build_throttling(
     sql = SqlReplicas(
         pools.sql,
         keyspace_shard=f"{config.keyspace}:{config.shard}",
-        interval_seconds=bounded_interval_seconds(config.heartbeat_interval),
+        written=tracker.writer.written,
+        custom_query=lambda: app_rules.config.custom_query,
         is_wanted=lambda: throttler.is_primary,
         is_dormant=lambda: throttler.is_dormant,
         clock=clock,

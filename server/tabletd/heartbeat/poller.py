@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from tabletd.clock import Clock
 from tabletd.heartbeat.lag import NANOSECONDS_PER_SECOND, Lag, LagMethod, LagState
-from tabletd.mysql.replication import ReplicationStatus, ThreadState
-
-NOT_RUNNING: Final = "replication is not running"
+from tabletd.mysql.replication import NOT_RUNNING, ReplicationStatus, stopped_error
 
 
 class Poller:
@@ -90,22 +87,3 @@ class Poller:
             since_monotonic=self._stopped_since,
             error=self._stopped_error,
         )
-
-
-def stopped_error(status: ReplicationStatus | None) -> str:
-    """Return why replication does not run, with the server's own words; empty when it runs.
-
-    An IO thread that tries to connect counts as running, as in Vitess: the loss of the primary
-    alone must not take its replicas out of service.
-    """
-    if status is None:
-        return f"{NOT_RUNNING}: this server has no replication source"
-    stopped = [
-        f"{name} thread stopped: {error or 'no error given'}"
-        for name, state, error in (
-            ("SQL", status.sql_state, status.last_sql_error),
-            ("IO", status.io_state, status.last_io_error),
-        )
-        if state is ThreadState.STOPPED
-    ]
-    return f"{NOT_RUNNING}: {'; '.join(stopped)}" if stopped else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tabletd.clock import Clock
@@ -112,6 +112,10 @@ class Writer:
         self._wanted_until = self._clock.monotonic_seconds() + self._settings.lease_seconds
         if not was_wanted:
             self._ticker.step_now()
+
+    def written(self) -> tuple[int, Sequence[Beat]]:
+        """Return the present series of beats, and the newest of them, the oldest first."""
+        return self._series, self._beats
 
     def answer(
         self, question: WriterQuestion, received_ns: int, position: str = ""

@@ -32,6 +32,8 @@ _FILTERS: Final = (
     "replicate_ignore_domain_ids",
 )
 
+NOT_RUNNING: Final = "replication is not running"
+
 Row = Mapping[str, Any]
 
 
@@ -115,6 +117,25 @@ async def replication_status(session: Session, info: ServerInfo) -> ReplicationS
     result = await session.execute(show_replica_status_sql(info))
     channels = [replication_status_of(row, info) for row in result.dicts()]
     return max(channels, key=_badness, default=None)
+
+
+def stopped_error(status: ReplicationStatus | None) -> str:
+    """Return why replication does not run, with the server's own words; empty when it runs.
+
+    An IO thread that tries to connect counts as running, as in Vitess: the loss of the primary
+    alone must not take its replicas out of service.
+    """
+    if status is None:
+        return f"{NOT_RUNNING}: this server has no replication source"
+    stopped = [
+        f"{name} thread stopped: {error or 'no error given'}"
+        for name, state, error in (
+            ("SQL", status.sql_state, status.last_sql_error),
+            ("IO", status.io_state, status.last_io_error),
+        )
+        if state is ThreadState.STOPPED
+    ]
+    return f"{NOT_RUNNING}: {'; '.join(stopped)}" if stopped else ""
 
 
 def replication_status_of(row: Row, info: ServerInfo) -> ReplicationStatus:

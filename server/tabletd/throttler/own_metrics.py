@@ -20,7 +20,7 @@ TICK_SECONDS_DORMANT: Final = 5.0
 _QUERY_SECONDS_MAX: Final = 1.0
 # Older than this, a figure says nothing of now.
 _FRESH_SECONDS: Final = 15.0
-THREADS_SQL: Final = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
+_THREADS_SQL: Final = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
 _HISTORY_SQL: Final = (
     "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE `NAME` = 'trx_rseg_history_len'"
 )
@@ -112,23 +112,14 @@ class OwnMetrics:
     async def read(self) -> None:
         """Read all of them once; what cannot be read says why."""
         self._keep(Metric.LOADAVG, Reading(os.getloadavg()[0] / (os.cpu_count() or 1)))
-        queries = {Metric.THREADS_RUNNING: THREADS_SQL, Metric.HISTORY_LIST_LENGTH: _HISTORY_SQL}
-        if query := self._custom_query():
-            queries[Metric.CUSTOM] = query
-        else:
+        queries = server_queries(self._custom_query())
+        if Metric.CUSTOM not in queries:
             self._read.pop(Metric.CUSTOM, None)
         for metric, sql in queries.items():
-            self._keep(metric, await self._ask(sql))
+            self._keep(metric, await read_number(self._pool, sql))
 
     def _keep(self, metric: Metric, reading: Reading) -> None:
         self._read[metric] = (self._clock.monotonic_seconds(), reading)
-
-    async def _ask(self, sql: str) -> Reading:
-        try:
-            result = await self._pool.execute(sql, timeout_seconds=_QUERY_SECONDS_MAX)
-        except TabletdError as error:
-            return Reading(None, f"it cannot be read: {error}")
-        return number_of(result.rows)
 
     def _own_lag(self) -> Reading:
         lag = self._lag()
@@ -143,7 +134,26 @@ class OwnMetrics:
         )
 
 
-def number_of(rows: list[tuple[Any, ...]]) -> Reading:
+def server_queries(custom_query: str) -> dict[Metric, str]:
+    """Return what a server is asked for its metrics.
+
+    Args:
+        custom_query: gives the metric `custom`; empty: there is none.
+    """
+    queries = {Metric.THREADS_RUNNING: _THREADS_SQL, Metric.HISTORY_LIST_LENGTH: _HISTORY_SQL}
+    return {**queries, Metric.CUSTOM: custom_query} if custom_query else queries
+
+
+async def read_number(pool: Pool, sql: str) -> Reading:
+    """Ask a server for a number, for a second at most; a failure is told in the reading."""
+    try:
+        result = await pool.execute(sql, timeout_seconds=_QUERY_SECONDS_MAX)
+    except TabletdError as error:
+        return Reading(None, f"it cannot be read: {error}")
+    return _number_of(result.rows)
+
+
+def _number_of(rows: list[tuple[Any, ...]]) -> Reading:
     """Return the number in the answer to a SELECT (its one cell) or a SHOW (name and number)."""
     if not rows:
         return Reading(None, "the query gives no row")
