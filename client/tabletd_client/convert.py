@@ -70,6 +70,7 @@ def alias_text(alias: topodata_pb2.TabletAlias) -> str:
 
 def listed_migration(message: vtctldata_pb2.SchemaMigration) -> Migration:
     """Return a migration of `GetSchemaMigrations`, which tells less than a watch."""
+    status = to_status(message.status)
     return Migration(
         uuid=message.uuid,
         context=message.migration_context,
@@ -81,7 +82,7 @@ def listed_migration(message: vtctldata_pb2.SchemaMigration) -> Migration:
         ddl_action=message.ddl_action,
         strategy=_STRATEGIES.get(message.strategy, "unknown"),
         options=message.options,
-        status=to_status(message.status),
+        status=status,
         stage=message.stage,
         message=message.message,
         waiting_since=None,
@@ -90,7 +91,9 @@ def listed_migration(message: vtctldata_pb2.SchemaMigration) -> Migration:
         progress_percent=message.progress,
         eta_seconds=message.eta_seconds if message.eta_seconds >= 0 else None,
         eta_state=None,
-        throttle_reason=message.component_throttled,
+        throttle_reason="",
+        component_throttled="" if status.ended else message.component_throttled,
+        last_throttled_at=to_time(message.last_throttled_at),
         backlog=None,
         retries=message.retries,
         artifacts=_artifacts(message.artifacts),
@@ -143,6 +146,8 @@ def watched_migration(message: migrations_pb2.MigrationState) -> Migration:
         eta_seconds=message.eta_seconds if message.eta_seconds >= 0 else None,
         eta_state=_ETA_STATES.get(message.eta_state),
         throttle_reason=message.throttle_reason,
+        component_throttled=message.component_throttled,
+        last_throttled_at=to_time(message.last_throttled_at),
         backlog=message.backlog,
         retries=message.retries,
         artifacts=tuple(message.artifacts),

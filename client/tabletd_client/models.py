@@ -79,7 +79,9 @@ class Migration:
         progress_percent: 0 to 100.
         eta_seconds: time left; None: not known.
         eta_state: what is known of the time left; None: not told, only a watch and a plan do.
-        throttle_reason: why it is held back now; empty: it is not.
+        throttle_reason: why it is held back now; only a watch tells, and empty: it is not.
+        component_throttled: which part of it is held back now, `gh-ost` or `pt-osc`; empty: none.
+        last_throttled_at: when it was last held back; None: it never was since its start.
         backlog: changes that gh-ost still has to carry over; None: not told.
         retries: how often it was tried again.
         artifacts: tables that it made or renamed.
@@ -118,6 +120,8 @@ class Migration:
     eta_seconds: int | None
     eta_state: EtaState | None
     throttle_reason: str
+    component_throttled: str
+    last_throttled_at: datetime | None
     backlog: int | None
     retries: int
     artifacts: tuple[str, ...]

@@ -250,6 +250,8 @@ class MigrationState(_message.Message):
     CLEANED_UP_AT_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
+    COMPONENT_THROTTLED_FIELD_NUMBER: _builtins.int
+    LAST_THROTTLED_AT_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     """Its unique id, the same on all shards: five groups of hexadecimal digits with `_` between them."""
     migration_context: _builtins.str
@@ -318,6 +320,8 @@ class MigrationState(_message.Message):
     """Who submitted it, as far as the caller could be told; empty: not known."""
     changed_by: _builtins.str
     """Who steered it last by a command, likewise; empty: nobody did."""
+    component_throttled: _builtins.str
+    """Which part of it is held back at this moment: `gh-ost` or `pt-osc`; empty: none is."""
     @_builtins.property
     def waiting_since(self) -> _vttime_pb2.Time:
         """Since when it waits for what `message` says; absent: it does not wait."""
@@ -357,6 +361,10 @@ class MigrationState(_message.Message):
     @_builtins.property
     def cleaned_up_at(self) -> _vttime_pb2.Time:
         """When its tables and files were cleaned up."""
+
+    @_builtins.property
+    def last_throttled_at(self) -> _vttime_pb2.Time:
+        """When it was last held back; absent: it never was since it was last started."""
 
     def __init__(
         self,
@@ -405,10 +413,12 @@ class MigrationState(_message.Message):
         cleaned_up_at: _vttime_pb2.Time | None = ...,
         requested_by: _builtins.str = ...,
         changed_by: _builtins.str = ...,
+        component_throttled: _builtins.str = ...,
+        last_throttled_at: _vttime_pb2.Time | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "cancelled_at", b"cancelled_at", "cleaned_up_at", b"cleaned_up_at", "completed_at", b"completed_at", "liveness_at", b"liveness_at", "ready_at", b"ready_at", "ready_to_complete_at", b"ready_to_complete_at", "started_at", b"started_at", "waiting_since", b"waiting_since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "cancelled_at", b"cancelled_at", "cleaned_up_at", b"cleaned_up_at", "completed_at", b"completed_at", "last_throttled_at", b"last_throttled_at", "liveness_at", b"liveness_at", "ready_at", b"ready_at", "ready_to_complete_at", b"ready_to_complete_at", "started_at", b"started_at", "waiting_since", b"waiting_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "artifacts", b"artifacts", "backlog", b"backlog", "cancelled_at", b"cancelled_at", "changed_by", b"changed_by", "cleaned_up_at", b"cleaned_up_at", "completed_at", b"completed_at", "cutover_attempts", b"cutover_attempts", "ddl_action", b"ddl_action", "eta_seconds", b"eta_seconds", "eta_state", b"eta_state", "keyspace", b"keyspace", "liveness_at", b"liveness_at", "log_file", b"log_file", "message", b"message", "migration_context", b"migration_context", "migration_statement", b"migration_statement", "options", b"options", "postpone_completion", b"postpone_completion", "postpone_launch", b"postpone_launch", "progress_percent", b"progress_percent", "ready_at", b"ready_at", "ready_to_complete", b"ready_to_complete", "ready_to_complete_at", b"ready_to_complete_at", "requested_by", b"requested_by", "retain_artifacts_seconds", b"retain_artifacts_seconds", "retries", b"retries", "reverted_uuid", b"reverted_uuid", "rows_copied", b"rows_copied", "rows_estimated", b"rows_estimated", "schema", b"schema", "shard", b"shard", "special_plan", b"special_plan", "stage", b"stage", "started_at", b"started_at", "status", b"status", "strategy", b"strategy", "table", b"table", "tablet", b"tablet", "tablet_failure", b"tablet_failure", "throttle_reason", b"throttle_reason", "user_throttle_ratio", b"user_throttle_ratio", "uuid", b"uuid", "waiting_since", b"waiting_since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "artifacts", b"artifacts", "backlog", b"backlog", "cancelled_at", b"cancelled_at", "changed_by", b"changed_by", "cleaned_up_at", b"cleaned_up_at", "completed_at", b"completed_at", "component_throttled", b"component_throttled", "cutover_attempts", b"cutover_attempts", "ddl_action", b"ddl_action", "eta_seconds", b"eta_seconds", "eta_state", b"eta_state", "keyspace", b"keyspace", "last_throttled_at", b"last_throttled_at", "liveness_at", b"liveness_at", "log_file", b"log_file", "message", b"message", "migration_context", b"migration_context", "migration_statement", b"migration_statement", "options", b"options", "postpone_completion", b"postpone_completion", "postpone_launch", b"postpone_launch", "progress_percent", b"progress_percent", "ready_at", b"ready_at", "ready_to_complete", b"ready_to_complete", "ready_to_complete_at", b"ready_to_complete_at", "requested_by", b"requested_by", "retain_artifacts_seconds", b"retain_artifacts_seconds", "retries", b"retries", "reverted_uuid", b"reverted_uuid", "rows_copied", b"rows_copied", "rows_estimated", b"rows_estimated", "schema", b"schema", "shard", b"shard", "special_plan", b"special_plan", "stage", b"stage", "started_at", b"started_at", "status", b"status", "strategy", b"strategy", "table", b"table", "tablet", b"tablet", "tablet_failure", b"tablet_failure", "throttle_reason", b"throttle_reason", "user_throttle_ratio", b"user_throttle_ratio", "uuid", b"uuid", "waiting_since", b"waiting_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

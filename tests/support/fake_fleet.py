@@ -76,6 +76,8 @@ def listed(of: migrations_pb2.MigrationState) -> SM:
         eta_seconds=of.eta_seconds,
         rows_copied=of.rows_copied,
         table_rows=of.rows_estimated,
+        component_throttled=of.component_throttled,
+        last_throttled_at=of.last_throttled_at if of.HasField("last_throttled_at") else None,
         retries=of.retries,
         tablet_failure=of.tablet_failure,
         tablet=topodata_pb2.TabletAlias(cell="zone1", uid=100),

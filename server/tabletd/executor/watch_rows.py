@@ -50,6 +50,7 @@ class WatchedMigration:
     progress: float
     eta_seconds: int
     reason_throttled: str
+    component_throttled: str
     retries: int
     artifacts: str
     retain_artifacts_seconds: int
@@ -71,6 +72,7 @@ class WatchedMigration:
     completed_timestamp: datetime | None
     cancelled_timestamp: datetime | None
     cleanup_timestamp: datetime | None
+    last_throttled_timestamp: datetime | None
     requested_by: str = ""
     changed_by: str = ""
     backlog: int = 0

@@ -94,7 +94,7 @@ def migration_to_proto(one: WatchedMigration) -> pb.MigrationState:
         progress_percent=one.progress,
         eta_seconds=one.eta_seconds,
         eta_state=_ETA_STATES[one.eta_state],
-        throttle_reason=one.reason_throttled,
+        throttle_reason=one.reason_throttled if one.is_pending else "",
         backlog=one.backlog,
         retries=one.retries,
         artifacts=split_artifacts(one.artifacts),
@@ -119,6 +119,8 @@ def migration_to_proto(one: WatchedMigration) -> pb.MigrationState:
         cleaned_up_at=_time(one.cleanup_timestamp),
         requested_by=one.requested_by,
         changed_by=one.changed_by,
+        component_throttled=one.component_throttled if one.is_pending else "",
+        last_throttled_at=_time(one.last_throttled_timestamp),
     )
 
 

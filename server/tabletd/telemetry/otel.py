@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tabletd.telemetry.rpc_durations import otel_durations, prometheus_durations
-from tabletd.telemetry.vars import Counter, Gauge, Histogram, Registry, VarValue
+from tabletd.telemetry.vars import Counter, Gauge, Histogram, LabelledCounters, Registry, VarValue
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _CLOSE_SECONDS_MAX: Final = 3.0
@@ -86,6 +86,8 @@ class Telemetry:
             name, text = instrument_name(var.name), var.help_text
             if isinstance(var, Counter):
                 meter.create_observable_counter(name, [_observe(var.export)], description=text)
+            elif isinstance(var, LabelledCounters):
+                meter.create_observable_counter(name, [_observe_cells(var)], description=text)
             elif isinstance(var, Gauge):
                 meter.create_observable_gauge(name, [_observe(var.export)], description=text)
             else:
@@ -150,6 +152,16 @@ def _observe(read: Callable[[], VarValue]) -> _Callback:
         if isinstance(value, int | float):
             return [Observation(value)]
         return [Observation(1, {"value": str(value)})]  # a word is a label of a constant
+
+    return observe
+
+
+def _observe_cells(counters: LabelledCounters) -> _Callback:
+    def observe(options: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(value, dict(zip(counters.labels, cell, strict=True)))
+            for cell, value in counters.values.items()
+        ]
 
     return observe
 

@@ -7,7 +7,7 @@ feed the expvar page and, through `telemetry.otel`, Prometheus and OTLP.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 VarValue = int | float | str | dict[str, int]
@@ -27,6 +27,37 @@ class Counter:
 
     def export(self) -> VarValue:
         return self.value
+
+
+class LabelledCounters:
+    """Numbers of events since the start of the process, by labels that are all known before.
+
+    Args:
+        name: expvar name.
+        help_text: what is counted.
+        labels: their names.
+        cells: the values of the labels of each number.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        help_text: str,
+        labels: Sequence[str],
+        cells: Iterable[tuple[str, ...]],
+    ) -> None:
+        self.name = name
+        self.help_text = help_text
+        self.labels = tuple(labels)
+        self.values = dict.fromkeys(cells, 0)
+
+    def add(self, *cell: str) -> None:
+        """Count one more; KeyError for labels that were not named."""
+        self.values[cell] += 1
+
+    def export(self) -> VarValue:
+        """Return each number under its labels with dots between them, as Vitess does."""
+        return {".".join(cell): value for cell, value in self.values.items()}
 
 
 class Gauge:
@@ -87,8 +118,8 @@ class Histogram:
         }
 
 
-Var = Counter | Gauge | Histogram
-_VarT = TypeVar("_VarT", Counter, Gauge, Histogram)
+Var = Counter | LabelledCounters | Gauge | Histogram
+_VarT = TypeVar("_VarT", Counter, LabelledCounters, Gauge, Histogram)
 
 
 class Registry:
@@ -99,6 +130,15 @@ class Registry:
 
     def counter(self, name: str, help_text: str) -> Counter:
         return self._add(Counter(name, help_text))
+
+    def labelled_counters(
+        self,
+        name: str,
+        help_text: str,
+        labels: Sequence[str],
+        cells: Iterable[tuple[str, ...]],
+    ) -> LabelledCounters:
+        return self._add(LabelledCounters(name, help_text, labels, cells))
 
     def gauge(
         self, name: str, help_text: str, read: Callable[[], int | float | str] | None = None

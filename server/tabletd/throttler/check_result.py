@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tabletd.throttler.metrics import Metric, Scope
+from tabletd.throttler.refusals import Cause
 
 
 class ResponseCode(IntEnum):
@@ -80,7 +81,7 @@ class CheckResult:
         message: why not; for OK, who was left out, mostly empty.
         metrics: what was looked at, by name.
         decided_by: the metric that denies; None: none does.
-        is_slowed: denied only to slow the app down; the metric is below its threshold.
+        cause: what it was refused for; None: it was not.
     """
 
     app: str
@@ -90,7 +91,7 @@ class CheckResult:
     message: str = ""
     metrics: Mapping[str, MetricResult] = field(default_factory=_no_metrics)
     decided_by: MetricResult | None = None
-    is_slowed: bool = False
+    cause: Cause | None = None
 
     @property
     def is_ok(self) -> bool:

@@ -22,6 +22,7 @@ from tabletd.throttler.measuring import Measured, Outcome, threshold
 from tabletd.throttler.metrics import CheckedMetric, Metric, Reading, Scope
 from tabletd.throttler.pacing import PACED_APPS, Pacer, share
 from tabletd.throttler.recent import OPERATORS_APP, RecentApp, RecentChecks
+from tabletd.throttler.refusals import Cause, Refusals
 from tabletd.throttler.rules import AppRule, name_parts
 from tabletd.throttler.tables import throttler_status_table
 
@@ -142,6 +143,7 @@ class Throttler:
         self._refusals = registry.counter(
             "ThrottlerChecksRefused", "checks that were refused, paced ones included"
         )
+        self._refusals_by_cause = Refusals(registry)
         self._paced = registry.counter(
             "ThrottlerChecksPaced", "checks refused below the threshold, to slow a tool down"
         )
@@ -224,16 +226,18 @@ class Throttler:
         if result is None:
             result = self._check_metrics(app, low_priority, scope)
         if result.code is ResponseCode.UNKNOWN_METRIC and ok_if_not_exists:
-            result = replace(result, code=ResponseCode.OK)
+            result = replace(result, code=ResponseCode.OK, cause=None)
         self._note(app, result, asks_for_heartbeats)
         return result
 
     def _note(self, app: str, result: CheckResult, asks_for_heartbeats: bool) -> None:
         message = "" if result.is_ok else result.message
-        self._recent.note(app, result.code, message, is_slowed=result.is_slowed)
+        self._recent.note(app, result.code, message, is_slowed=result.cause is Cause.SLOWED)
         self._checks.add()
         if not result.is_ok:
             self._refusals.add()
+        if result.cause is not None:
+            self._refusals_by_cause.add(result.cause, app)
         if not asks_for_heartbeats or app == OPERATORS_APP:
             return
         now = self._clock.monotonic_seconds()
@@ -334,29 +338,29 @@ class Throttler:
         verdict = self._rules.judge(app)
         if verdict.denied_by is not None:
             rule = verdict.denied_by
-            return self._without_metrics(rule.name, ResponseCode.APP_DENIED, rule.words)
+            return self._refused(rule.name, ResponseCode.APP_DENIED, rule.words, Cause.RULE)
         if verdict.is_exempt:
-            return self._without_metrics(app, ResponseCode.OK)
+            return CheckResult(app, ResponseCode.OK, 0.0, self._default_threshold)
         if not self._rules.is_loaded:
-            return self._without_metrics(
-                app, ResponseCode.INTERNAL_ERROR, "the throttle rules have not been read yet"
-            )
+            message = "the throttle rules have not been read yet"
+            return self._refused(app, ResponseCode.INTERNAL_ERROR, message, Cause.UNKNOWN)
         return None
 
     def _check_metrics(self, app: str, low_priority: bool, scope: Scope | None) -> CheckResult:
         now = self._clock.monotonic_seconds()
         if low_priority and now - self._refused_monotonic <= _LOW_PRIORITY_SECONDS:
-            return self._without_metrics(
-                app, ResponseCode.APP_DENIED, "apps of normal priority are throttled"
-            )
-        outcome = self._measured_now().outcome(app, scope)
-        refusal, is_slowed = outcome.refusal, False
+            message = "apps of normal priority are throttled"
+            return self._refused(app, ResponseCode.APP_DENIED, message, Cause.PRIORITY)
+        measured = self._measured_now()
+        outcome = measured.outcome(app, scope)
+        refusal, cause = outcome.refusal, None
         if refusal is not None:
+            cause = _cause(refusal, measured.board)
             if not low_priority and app != OPERATORS_APP:
                 self._refused_monotonic = now
         elif self._rules.config.enabled:
             refusal = self._slow_down(app, outcome)
-            is_slowed = refusal is not None
+            cause = Cause.SLOWED if refusal is not None else None
         shown = refusal or outcome.worst
         return CheckResult(
             app,
@@ -366,7 +370,7 @@ class Throttler:
             refusal.message if refusal else outcome.notes,
             metrics=outcome.metrics,
             decided_by=refusal,
-            is_slowed=is_slowed,
+            cause=cause,
         )
 
     def _slow_down(self, app: str, outcome: Outcome) -> MetricResult | None:
@@ -385,9 +389,21 @@ class Throttler:
         )
         return replace(lag, code=ResponseCode.THRESHOLD_EXCEEDED, message=message)
 
-    def _without_metrics(self, app: str, code: ResponseCode, message: str = "") -> CheckResult:
-        threshold = self._threshold(self._rules.config.default_metric)
-        return CheckResult(app, code, 0.0, threshold, message)
+    @property
+    def _default_threshold(self) -> float:
+        return self._threshold(self._rules.config.default_metric)
+
+    def _refused(self, app: str, code: ResponseCode, message: str, cause: Cause) -> CheckResult:
+        """Return a refusal for which no metric was looked at."""
+        return CheckResult(app, code, 0.0, self._default_threshold, message, cause=cause)
+
+
+def _cause(refusal: MetricResult, board: Board) -> Cause:
+    """Return what a metric refuses for; who is not known or stopped explains a lag as well."""
+    is_known = refusal.code is not ResponseCode.UNKNOWN_METRIC
+    if not is_known or board[refusal.scope, refusal.metric].blocks:
+        return Cause.UNKNOWN
+    return Cause.LAG if refusal.metric is Metric.LAG else Cause.METRIC
 
 
 def _nobody() -> None:

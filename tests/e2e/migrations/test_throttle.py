@@ -8,8 +8,10 @@ import time
 import grpc.aio
 import pytest
 
+import tabletd_client
 from tabletd.sandbox.daemons import Daemon
 from tabletd.sandbox.vexec_client import VExecClient
+from tabletd_client import Changed
 from tabletd_pb import (
     tabletmanagerdata_pb2,
     tabletmanagerservice_pb2_grpc,
@@ -18,8 +20,9 @@ from tabletd_pb import (
     vtctldata_pb2,
     vttime_pb2,
 )
-from tests.support.daemons import EACH_TOOL, Case, TabletPair, copying, live_table
-from tests.support.waiting import eventually
+from tests.support.daemons import EACH_TOOL, KEYSPACE, Case, TabletPair, copying, live_table
+from tests.support.two_daemons import variables
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 ROWS = 8_000
 
@@ -101,6 +104,29 @@ async def _set_rule(case: Case, app: str, *, ratio: float, seconds: int) -> None
         await throttling_pb2_grpc.ThrottlingStub(channel).UpdateConfig(request, timeout=60)
 
 
+async def _is_told_by_watch(case: Case, migration_uuid: str, reason: str) -> None:
+    """Wait until a watch says what is held back, why, and when it last was."""
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        tabletd_client.connect(case.tablets.primary.grpc) as watcher,
+        watcher.watch(KEYSPACE, uuids=(migration_uuid,)) as events,
+    ):
+        async for event in events:
+            if not isinstance(event, Changed) or reason not in event.migration.throttle_reason:
+                continue
+            assert event.migration.component_throttled == case.strategy
+            assert event.migration.last_throttled_at is not None
+            return
+    raise AssertionError("the watch ended")
+
+
+async def _refusals(case: Case, cause: str) -> int:
+    """Return how many checks of the tool were refused for something."""
+    shown = await asyncio.to_thread(variables, case.tablets.primary)
+    count: int = shown["ThrottlerRefusals"][f"{cause}.{case.strategy}"]
+    return count
+
+
 @pytest.mark.parametrize("case", EACH_TOOL, indirect=True)
 async def test_a_migration_waits_while_a_rule_names_it_and_then_completes(
     case: Case, client: VExecClient
@@ -114,11 +140,14 @@ async def test_a_migration_waits_while_a_rule_names_it_and_then_completes(
             options=case.brief,
         )
         await copying(client, migration_uuid)
+        refused_before = await _refusals(case, "rule")
         await _set_rule(case, migration_uuid, ratio=1.0, seconds=int(time.time()) + 3600)
         await _waits(client, migration_uuid, f"{migration_uuid} is throttled until ")
         record = await client.migration(migration_uuid)
         assert record["component_throttled"] == case.strategy
         assert record["user_throttle_ratio"] == "1"
+        await _is_told_by_watch(case, migration_uuid, f"{migration_uuid} is throttled until ")
+        assert await _refusals(case, "rule") > refused_before
         await table.keeps_being_written()
         await _set_rule(case, migration_uuid, ratio=0.0, seconds=0)
         await client.wait(migration_uuid, until={"complete"})

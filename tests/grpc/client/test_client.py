@@ -146,6 +146,17 @@ async def test_a_list_is_asked_for_as_it_was_wanted(fleet: FakeFleet, client: Cl
     assert (migration.progress_percent, migration.eta_seconds) == (50.0, None)
 
 
+@pytest.mark.parametrize(("status", "component"), [("RUNNING", "gh-ost"), ("FAILED", "")])
+async def test_a_listed_migration_says_what_is_held_back_and_when_it_last_was(
+    fleet: FakeFleet, client: Client, status: str, component: str
+) -> None:
+    moment = vttime_pb2.Time(seconds=1_700_000_000)
+    fleet.tablets[100].put(state(status, component_throttled="gh-ost", last_throttled_at=moment))
+    (migration,) = await client.show(COMMERCE, uuid=UUID)
+    assert (migration.throttle_reason, migration.component_throttled) == ("", component)
+    assert migration.last_throttled_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
 async def test_a_watched_migration_has_the_values_that_were_told(
     fleet: FakeFleet, client: Client
 ) -> None:
@@ -155,6 +166,8 @@ async def test_a_watched_migration_has_the_values_that_were_told(
             eta_seconds=12,
             waiting_since=vttime_pb2.Time(seconds=1_700_000_000, nanoseconds=500_000_000),
             throttle_reason="lag",
+            component_throttled="gh-ost",
+            last_throttled_at=vttime_pb2.Time(seconds=1_700_000_000),
             backlog=3,
         )
     )
@@ -165,6 +178,8 @@ async def test_a_watched_migration_has_the_values_that_were_told(
     assert (migration.eta_state, migration.eta_seconds) == (EtaState.READY, 12)
     assert migration.waiting_since == datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)
     assert (migration.throttle_reason, migration.backlog) == ("lag", 3)
+    assert migration.component_throttled == "gh-ost"
+    assert migration.last_throttled_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     assert migration.started_at is None
 
 

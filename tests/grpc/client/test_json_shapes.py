@@ -78,6 +78,7 @@ def filled(fleet: FakeFleet) -> FakeFleet:
             "COMPLETE",
             started_at=moment,
             waiting_since=moment,
+            last_throttled_at=moment,
             eta_seconds=3,
             eta_state=migrations_pb2.MigrationState.ETA_STATE_READY,
             artifacts=["_t_gho"],

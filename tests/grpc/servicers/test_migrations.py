@@ -67,6 +67,29 @@ async def test_a_stream_begins_with_reset_and_state_and_goes_on_with_changes() -
         assert (changed.series, changed.sequence) == (first.series, bench.watch.sequence)
 
 
+async def test_what_is_held_back_by_what_and_since_when_is_told_until_it_has_ended() -> None:
+    async with grpc_bench() as bench:
+        held = watched(
+            migration_status="running",
+            reason_throttled="replica b:2: lag 9 s",
+            component_throttled="gh-ost",
+            last_throttled_timestamp=datetime(2026, 11, 23, 8, 30, 1),
+        )
+        bench.table.put(held)
+        stream = watch(bench)
+        state = (await read(stream, 3))[1].migration
+        assert (state.throttle_reason, state.component_throttled) == (
+            "replica b:2: lag 9 s",
+            "gh-ost",
+        )
+        assert state.last_throttled_at.seconds == 1795422601
+        bench.table.change(1, migration_status="failed")
+        bench.watch.wake()
+        state = (await read(stream, 1))[0].migration
+        assert (state.throttle_reason, state.component_throttled) == ("", "")
+        assert state.last_throttled_at.seconds == 1795422601
+
+
 async def test_a_call_that_resumes_gets_only_what_came_after() -> None:
     async with grpc_bench() as bench:
         bench.table.put(watched(1))

@@ -70,9 +70,14 @@ async def test_a_migration_is_followed_from_its_beginning_to_its_end(
             assert (seen.progress, seen.eta_seconds, seen.eta_state) == (25.0, 30, EtaState.READY)
             assert seen.backlog == 7
             assert seen.started_timestamp is not None
+            await run.record.progress(Progress("gh-ost: throttled", throttle_reason="lag 7 s"))
+            seen = await until(subscription, Status.RUNNING, "throttled")
+            assert (seen.component_throttled, seen.reason_throttled) == ("gh-ost", "lag 7 s")
+            assert seen.last_throttled_timestamp is not None
             run.finish(old_table="_a_del")
             seen = await until(subscription, Status.COMPLETE)
             assert (seen.artifacts, seen.progress, seen.backlog) == ("_a_del,", 100.0, 0)
+            assert (seen.component_throttled, seen.reason_throttled) == ("", "")
 
 
 async def test_a_late_watcher_sees_what_has_ended_and_changes_of_it(

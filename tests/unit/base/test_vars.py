@@ -40,6 +40,18 @@ def test_the_registry_exports_present_values_sorted_by_name() -> None:
     assert list(registry.export().items()) == [("State", "serving"), ("Writes", 3)]
 
 
+def test_labelled_counters_are_exported_with_all_their_cells() -> None:
+    registry = Registry()
+    counters = registry.labelled_counters(
+        "Refusals", "refusals", ("cause", "app"), [("rule", "gh-ost"), ("lag", "other")]
+    )
+    counters.add("lag", "other")
+    counters.add("lag", "other")
+    assert registry.export() == {"Refusals": {"rule.gh-ost": 0, "lag.other": 2}}
+    with pytest.raises(KeyError):
+        counters.add("lag", "a uuid")
+
+
 def test_a_name_is_registered_once() -> None:
     registry = Registry()
     registry.counter("Writes", "writes")

@@ -16,7 +16,7 @@ from tabletd_client.cli.text import (
 )
 from tabletd_client.convert import to_plan, watched_migration
 from tabletd_client.models import Migration, Tablet
-from tabletd_pb import migrations_pb2
+from tabletd_pb import migrations_pb2, vttime_pb2
 from tests.support.fake_fleet import OTHER_UUID, UUID, state
 
 WIDTH: Final = 80
@@ -87,6 +87,16 @@ def test_a_migration_in_full_is_broken_between_words_on_a_terminal_only() -> Non
     assert _fits(text)
     assert " ".join(text.split()).count("holds the table's lock") == 6
     assert f"message    {STORY.strip()}\n" in migration_in_full(one)
+
+
+def test_a_migration_in_full_says_what_is_throttled_why_and_when_it_last_was() -> None:
+    moment = vttime_pb2.Time(seconds=1_700_000_000)
+    held = {"component_throttled": "gh-ost", "last_throttled_at": moment}
+    lines = migration_in_full(_migration(throttle_reason="replica b:2: lag 9 s", **held))
+    assert "throttled       gh-ost: replica b:2: lag 9 s\n" in lines
+    assert "last throttled  2023-11-14 22:13:20 UTC" in lines
+    assert "throttled       gh-ost\n" in migration_in_full(_migration(**held))
+    assert "throttled" not in migration_in_full(_migration())
 
 
 def test_a_plan_is_told_within_80_columns() -> None:

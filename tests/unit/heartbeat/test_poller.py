@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tabletd.heartbeat.lag import LagState
-from tabletd.heartbeat.poller import Poller, stopped_error
+from tabletd.heartbeat.poller import Poller
 from tabletd.mysql.replication import ThreadState
 from tests.support.clock import FakeClock
 from tests.support.replication import replication

@@ -30,6 +30,10 @@ def test_a_metric_is_named_after_its_var(expvar: str, metric: str) -> None:
 def test_counters_gauges_words_and_histograms_are_published() -> None:
     registry = Registry()
     registry.counter("Writes", "writes").add(3)
+    cells = [("rule", "gh-ost"), ("lag", "other")]
+    registry.labelled_counters("Refusals", "refusals", ("cause", "app"), cells).add(
+        "rule", "gh-ost"
+    )
     registry.gauge("LagNs", "lag", lambda: -5)
     registry.gauge("StateName", "a word", lambda: "SERVING")
     histogram = registry.histogram("Sizes", "sizes", [1, 10], ["1", "10", ">10"])
@@ -42,6 +46,8 @@ def test_counters_gauges_words_and_histograms_are_published() -> None:
     asyncio.run(telemetry.close())
     for line in (
         "tabletd_writes_total 3.0",
+        'tabletd_refusals_total{app="gh-ost",cause="rule"} 1.0',
+        'tabletd_refusals_total{app="other",cause="lag"} 0.0',
         "tabletd_lag_ns -5.0",
         'tabletd_state_name{value="SERVING"} 1.0',
         'tabletd_sizes_bucket{le="1"} 1.0',
