@@ -16,7 +16,6 @@ from tabletd_pb import tabletmanagerdata_pb2, tabletmanagerservice_pb2_grpc
 PATIENCE_SECONDS: Final = 120.0
 _OWN_CONNECTION: Final = (("grpc.use_local_subchannel_pool", 1),)
 Metadata = tuple[tuple[str, str], ...]
-READER: Final[Metadata] = (("username", "rita"), ("password", "rita"))
 OPERATOR: Final[Metadata] = (("username", "olga"), ("password", "olga"))
 
 

@@ -106,11 +106,11 @@ def _text(value: bytes) -> bytes:
 
 
 def call(method: str, body: bytes, stream: int = 1, *, end: bool = True) -> bytes:
-    """Return the frames of one call by the reader."""
+    """Return the frames of one call by the operator."""
     pairs = [
         *((b":method", b"POST"), (b":scheme", b"http"), (b":path", f"/{method}".encode())),
         *((b":authority", b"x"), (b"te", b"trailers"), (b"content-type", b"application/grpc")),
-        *((b"username", b"rita"), (b"password", b"rita")),
+        *((b"username", b"olga"), (b"password", b"olga")),
     ]
     enveloped = struct.pack(">?I", False, len(body)) + body
     return frame(_HEADERS, _END_HEADERS, stream, headers(pairs)) + frame(

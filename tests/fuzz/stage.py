@@ -26,7 +26,8 @@ from tests.support.waiting import eventually
 
 _KEYSPACE: Final = "shop"
 _ACCOUNT: Final = "fuzzed"
-_USERS: Final = {"rita": "reader", "olga": "operator", "daemon": "admin"}
+_AUDIT: Final = "audit.log"
+_USERS: Final = {"olga": "operator", "daemon": "admin"}
 _STATUSES: Final = ("queued", "ready", "running", "failed", "cancelled", "complete")
 # The queue's own limits would answer in place of what reads the inputs.
 _LIMITS: Final = {"grpc_changes_per_second": "0", "queued_migrations_max": "0"}
@@ -55,12 +56,16 @@ class Stage:
         daemon: it.
         server: the server beside it.
         statements: that the daemon's account ran.
+        audit: its audit log.
     """
 
-    def __init__(self, server: RealServer, daemon: Daemon, statements: GeneralLog) -> None:
+    def __init__(
+        self, server: RealServer, daemon: Daemon, statements: GeneralLog, audit: Path
+    ) -> None:
         self.server = server
         self.daemon = daemon
         self.statements = statements
+        self.audit = audit
         self.grpc = daemon.grpc
         self.http = daemon.http
         self.channel = grpc.aio.insecure_channel(daemon.grpc)
@@ -138,7 +143,7 @@ async def staged(server: RealServer, directory: Path) -> AsyncGenerator[Stage]:
     await asyncio.to_thread(_prepare, server)
     log = directory / "general.log"
     daemon = await asyncio.to_thread(_start, server, directory, log)
-    stage = Stage(server, daemon, GeneralLog(log, _ACCOUNT))
+    stage = Stage(server, daemon, GeneralLog(log, _ACCOUNT), directory / _AUDIT)
     try:
         await eventually(lambda: is_serving(daemon.http), what="the daemon serves")
         await eventually(lambda: _has_queue(server), what="the daemon makes its tables")
@@ -207,6 +212,7 @@ def _start(server: RealServer, directory: Path, log: Path) -> Daemon:
         "grpc_auth_static_client_creds": str(login),
         "default_online_strategy": "gh-ost",
         "shutdown_grace": "2s",
+        "audit_log": str(directory / _AUDIT),
         **{key: value for key, value in _LIMITS.items() if key in Config.model_fields},
     }
     return start_daemon(

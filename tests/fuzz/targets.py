@@ -32,7 +32,7 @@ from tabletd_pb import (
 )
 from tests.fuzz import frames, grammars, oracles
 from tests.fuzz.chance import often, pick
-from tests.fuzz.field import OPERATOR, PATIENCE_SECONDS, READER, Field, Metadata, exchange
+from tests.fuzz.field import OPERATOR, PATIENCE_SECONDS, Field, Metadata, exchange
 from tests.support.stubs import untyped_call
 
 _HELD_OPEN_MAX: Final = 120
@@ -137,7 +137,7 @@ async def _submit(field: Field, new: Submission) -> str:
                 migrations_pb2.ExplainRequest(
                     statement=new.sql, ddl_strategy=f"{new.strategy} {new.options}"
                 ),
-                metadata=READER,
+                metadata=OPERATOR,
                 timeout=PATIENCE_SECONDS,
             )
             return await _answered(explain)
@@ -217,7 +217,7 @@ async def _send_bytes(field: Field, drawn: tuple[str, bytes]) -> str:
     method, data = drawn
     if method:
         call = untyped_call(field.channel, f"/{method}")
-        return await _answered(call(data, metadata=READER, timeout=PATIENCE_SECONDS))
+        return await _answered(call(data, metadata=OPERATOR, timeout=PATIENCE_SECONDS))
     try:
         await exchange(field.grpc, data)
     except TimeoutError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import shlex
 import tomllib
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ from tabletd.mysql.result import ResultSet
 from tabletd.telemetry.logging import set_level
 from tabletd.web import application
 from tabletd.web.server import HttpServer, listen
+from tabletd_pb import migrations_pb2
 from tests.fuzz import grammars
 from tests.fuzz.chance import pick
 from tests.fuzz.field import OwnProcess
@@ -84,6 +87,48 @@ def test_a_daemon_withstands(target: Target, loop: asyncio.Runner, stage: Stage)
     report = loop.run(fuzz(target, stage, inputs=_INPUTS, seed=_SEED, batch=_INPUTS))
     assert list(report.finds.values()) == []
     assert stage.statements.judged > 0
+
+
+def _carried_out(stage: Stage) -> Counter[str]:
+    """Count by method the calls that the handlers answered: more than a refusal at the door."""
+    # Texts may hold other signs that Python takes for the end of a line.
+    lines = [json.loads(line) for line in stage.audit.read_text().split("\n")[:-1]]
+    return Counter(line["method"].rpartition("/")[2] for line in lines if line["code"] == "OK")
+
+
+# Per target: methods that only an operator may call, as each must have been by a good input.
+_REACHED = {
+    "vexec": {"VExec"},
+    "ddl": {"VExec", "ExecuteQuery", "Explain", "ApplySchema"},
+    "flags": {"VExec", "ExecuteQuery", "Explain", "ApplySchema"},
+    "commands": {"ExecuteQuery", "Execute"},
+}
+
+
+@pytest.mark.parametrize("name", _REACHED)
+def test_what_is_drawn_reaches_what_lies_behind_the_guard(
+    name: str, loop: asyncio.Runner, stage: Stage
+) -> None:
+    before = _carried_out(stage)
+    loop.run(fuzz(target_named(name), stage, inputs=_INPUTS, seed=_SEED, batch=_INPUTS))
+    assert _REACHED[name] <= set(_carried_out(stage) - before)
+
+
+_METHOD = "tabletd.v1.Migrations/Explain"
+_EXPLAIN = migrations_pb2.ExplainRequest(
+    statement="alter table t add x int", ddl_strategy="gh-ost"
+).SerializeToString()
+
+
+def test_a_message_of_bytes_is_carried_out_when_it_is_right(
+    loop: asyncio.Runner, stage: Stage
+) -> None:
+    async def send() -> None:
+        before = _carried_out(stage)["Explain"]
+        assert await target_named("grpc-bytes").send(stage, (_METHOD, _EXPLAIN)) == ""
+        await eventually(lambda: _carried_out(stage)["Explain"] > before, what="it is explained")
+
+    loop.run(send())
 
 
 async def test_a_configuration_is_refused_as_such() -> None:
