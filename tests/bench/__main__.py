@@ -27,7 +27,7 @@ _PARTS: Final = {
     "overhead": "whole migrations against the bare tools (ROWS=1000000)",
     "verify": "every row compared, against copying them (ROWS=1000000)",
     "lag-error": "lag against the truth, and others' against it (LAG_SECONDS=60, for each of 8)",
-    "heartbeat-cost": "heartbeats, always and on demand (COST_SECONDS=60, for each of 3)",
+    "heartbeat-cost": "heartbeats, always and on demand (COST_SECONDS=60, for each of 4)",
     "throttled-copy": "migrations beside a replica that takes half of their copy (THROTTLED_ROWS)",
     "throttle-check": "checks of the throttler against an echo (CHECK_SECONDS=30, for each of 3)",
 }
