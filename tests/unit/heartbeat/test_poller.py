@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tabletd.heartbeat.lag import LagState
 from tabletd.heartbeat.poller import Poller
-from tabletd.mysql.replication import ThreadState
+from tabletd.mysql.replication import ThreadState, stopped_error
 from tests.support.clock import FakeClock
 from tests.support.replication import replication
 
