@@ -376,7 +376,7 @@ vtctldclient_23() { place vtctldclient-0.23 vtctldclient-0.23.0 build_vtctldclie
 polyglot_go() { place_fresh polyglot-go polyglot-go build_polyglot_go protos tests/polyglot/go docs/clients.md; }
 polyglot_vitess() { place_fresh polyglot-vitess polyglot-vitess build_polyglot_vitess tests/polyglot/vitess; }
 polyglot_node() { place_fresh polyglot-node polyglot-node build_polyglot_node \
-    protos tests/polyglot/node docs/clients.md; }
+    protos tests/polyglot/node; }
 polyglot_java() { place_fresh polyglot-java polyglot-java build_polyglot_java \
     protos tests/polyglot/java docs/clients.md; }
 

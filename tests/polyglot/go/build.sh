@@ -1,6 +1,6 @@
 #!/bin/bash
 # build.sh RESULT BROKEN: makes the stubs as docs/clients.md says it, with them RESULT/runner and, of the
-# program there, RESULT/page; in the current folder. Ends with BROKEN when all was there that it needs, and
+# program in page/, RESULT/page; in the current folder. Ends with BROKEN when all was there that it needs, and
 # our own source is wrong.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ cd source
 cp "$here"/*.go "$here/go.mod" "$here/go.sum" .
 cp -r "$root/protos" protos
 go mod download
-block go >page/main.go
+cp "$here/page/main.go" page/
 # The page's protoc may be any; this one is in our environment.
 printf '#!/bin/sh\nexec "%s" alpha protoc "$@"\n' "$root/.venv/bin/buf" >bin/protoc
 chmod +x bin/protoc

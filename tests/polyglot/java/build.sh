@@ -1,6 +1,6 @@
 #!/bin/bash
 # build.sh RESULT BROKEN MAVEN-REPOSITORY: makes the stubs as docs/clients.md says it, with them RESULT/runner
-# and, of the program there, RESULT/page. Ends with BROKEN when all was there that it needs (mvn and javac in
+# and, of the program in page/, RESULT/page. Ends with BROKEN when all was there that it needs (mvn and javac in
 # PATH), and our own source is wrong.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -28,7 +28,7 @@ done
 (cd include && jar xf ../lib/protobuf-java-[0-9]*.jar google)
 
 cp -r "$root/protos" protos
-block java >Example.java
+cp "$here/page/Example.java" .
 {
     PATH=$PWD/bin:$PATH sh -euc "$(block sh)" &&
         javac -Xlint:all -Werror -proc:none -encoding UTF-8 -cp 'lib/*:classes' -d classes "$here"/src/*.java

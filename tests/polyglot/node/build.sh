@@ -1,5 +1,5 @@
 #!/bin/bash
-# build.sh RESULT BROKEN: makes RESULT/runner and, of the program in docs/clients.md, RESULT/page. Ends with
+# build.sh RESULT BROKEN: makes RESULT/runner and, of page.mjs, RESULT/page. Ends with
 # BROKEN when all was there that it needs (node and npm in PATH), and our own source is wrong.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,7 @@ node_modules/.bin/proto-loader-gen-types --keepCase --longs=String --enums=Strin
     --grpcLib=@grpc/grpc-js --includeDirs=protos --outDir=src/generated \
     tabletd_pb/{errors,migrations,queryservice,tabletmanagerservice,vtctlservice}.proto || exit "$2"
 node_modules/.bin/tsc || exit "$2"
-sed -n '/^## Node.js$/,/^## /{/^```js$/,/^```$/p}' "$root/docs/clients.md" | sed '1d;$d' >build/page.mjs
+cp "$here/page.mjs" build/
 node --check build/page.mjs || exit "$2"
 
 for program in runner.js page.mjs; do
