@@ -90,6 +90,8 @@ async def test_made_up_methods_do_not_pile_up_in_memory_or_metrics() -> None:
     async with grpc_bench() as bench:
         for number in range(50):
             await failure(untyped_call(bench.channel, f"/queryservice.Query/M{number}")(b""))
+        # A call is counted when it has ended here, which its caller may hear before.
+        await eventually(lambda: bench.registry.export()["RpcCalls"] == 50)
         exported = bench.registry.export()
         assert exported["RpcCalls"] == exported["RpcErrors"] == 50
 
