@@ -109,6 +109,10 @@ class _Series:
         last = self._commits[self._order[-1]]
         return min(commit.high_ns, commit.low_ns + (last.high_ns - last.low_ns) // 2)
 
+    def newest_commit(self) -> Bracket | None:
+        """Return the commit of the newest known beat."""
+        return self._commits[self._order[-1]] if self._order else None
+
     def oldest_after(self, sequence: int) -> Bracket | None:
         """Return the commit of the oldest known beat after one."""
         place = bisect_right(self._order, sequence)
@@ -219,6 +223,14 @@ class Beats:
         if found is None and series is self._former and self._current is not None:
             found = self._current.oldest_after(0)
         return found
+
+    def newest_commit(self) -> Bracket | None:
+        """Return when the newest beat that anybody knows of was committed; None: not known."""
+        told = self._current.newest_commit() if self._current is not None else None
+        seen = self.seen_commit()
+        if told is None or seen is None:
+            return seen
+        return max(told, seen, key=lambda commit: commit.low_ns)
 
     def seen_commit(self) -> Bracket | None:
         """Return when the newest beat that has arrived was committed; None: not known."""

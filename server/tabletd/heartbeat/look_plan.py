@@ -33,7 +33,7 @@ def next_look_ns(beats: Beats, interval_ns: int, now_ns: int) -> int | None:
         return now_ns + interval_ns
     committed_ns = seen.low_ns + interval_ns if missing is None else missing.low_ns
     if now_ns < committed_ns:
-        return committed_ns + min(max(_STEP_NS_MIN, _expected(lag.middle_ns)), interval_ns // 5)
+        return committed_ns + min(max(_STEP_NS_MIN, _expected(lag.middle_ns)), interval_ns // 20)
     expected_ns = committed_ns + _expected(lag.middle_ns)
     if now_ns < expected_ns:
         return min(expected_ns, now_ns + max(_STEP_NS_MIN, interval_ns // _EARLY_STEPS))

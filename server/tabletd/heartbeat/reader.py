@@ -221,17 +221,20 @@ class Reader:
         return self._link.news.interval_ns or self._interval_ns
 
     def _is_late(self, now_ns: int) -> bool:
-        """Return whether the next beat is due, and nobody has said whether it was written."""
-        seen, news = self._beats.seen_commit(), self._link.news
-        if seen is None or self._beats.next_commit() is not None:
+        """Return whether a beat is due of which nobody has said whether it was written."""
+        newest, news = self._beats.newest_commit(), self._link.news
+        if newest is None:
             return False
-        due_ns = seen.low_ns + self._writers_interval_ns
+        due_ns = newest.low_ns + self._writers_interval_ns
         none_is_written = (
             news.writing is Writing.IDLE
             and news.asked_ns is not None
             and news.asked_ns > due_ns + self._writers_interval_ns
         )
-        return now_ns > due_ns + _LATE_NS and not none_is_written
+        usual = self._beats.beat_lag()
+        # One that always takes longer is asked about at once: until it is told, the lag is open.
+        patience_ns = _LATE_NS if usual is None or usual.middle_ns < _LATE_NS else 0
+        return now_ns > due_ns + patience_ns and not none_is_written
 
     def _count(self, row: _Row, lag_ns: int) -> None:
         """Count a heartbeat when it is seen first, and one that stays each interval."""

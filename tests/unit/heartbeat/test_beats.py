@@ -44,3 +44,19 @@ def test_a_beat_that_took_longer_or_less_than_the_one_before_changes_the_figure(
     assert abs(figure_ns(longer) - 42 * MS) < MS
     less = seen_after(*TIGHT, (2 * INTERVAL + 2 * MS, 2))
     assert abs(figure_ns(less) - MS) < MS
+
+
+def test_the_newest_commit_is_that_of_the_beat_that_was_told_last_or_seen_after_it() -> None:
+    told_more = seen_after((0, 0))
+    newest = told_more.newest_commit()
+    assert newest is not None
+    assert newest.low_ns <= SECOND + 2 * INTERVAL <= newest.high_ns
+    look(told_more, SECOND + 3 * INTERVAL + 5 * MS, 3, SECOND + 3 * INTERVAL)
+    seen = told_more.newest_commit()
+    assert seen is not None
+    assert seen.low_ns <= SECOND + 3 * INTERVAL <= seen.high_ns
+    assert seen == told_more.seen_commit()
+
+
+def test_nobody_knows_of_a_commit_before_the_first_beat() -> None:
+    assert Beats().newest_commit() is None
