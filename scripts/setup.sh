@@ -308,11 +308,12 @@ build_polyglot_vitess() {
     "$root/tests/polyglot/vitess/build.sh" "$PWD/result" "$BROKEN"
 }
 
-# The oldest and the newest libraries that tabletd may be installed with, for each interpreter there is.
+# The oldest and the newest libraries that the daemon may be installed with, and the newest that its clients
+# may have, for each interpreter there is.
 build_wheels() {
     local version libraries
     for version in $("$root/scripts/pythons.sh" | cut -d ' ' -f 1); do
-        for libraries in oldest server; do
+        for libraries in oldest server newest-client; do
             "$root/.venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --require-hashes \
                 --only-binary :all: --python-version "$version" --dest "result/$libraries" \
                 -r "$root/requirements/$libraries.txt"
@@ -370,7 +371,7 @@ mariadb_plugins() {
     fi
 }
 gh_ost() { place gh-ost "gh-ost-$GH_OST_VERSION" build_gh_ost; }
-wheels() { place_fresh wheels wheels build_wheels requirements/oldest.txt requirements/server.txt; }
+wheels() { place_fresh wheels wheels build_wheels requirements/{oldest,server,newest-client}.txt; }
 vtctldclient_21() { place vtctldclient-0.21 vtctldclient-0.21.0 build_vtctldclient_21; }
 vtctldclient_23() { place vtctldclient-0.23 vtctldclient-0.23.0 build_vtctldclient_23; }
 polyglot_go() { place_fresh polyglot-go polyglot-go build_polyglot_go protos tests/polyglot/go docs/clients.md; }

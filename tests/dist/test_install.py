@@ -26,6 +26,7 @@ from tests.support.waiting import eventually_blocking
 
 NEWEST: Final = "server"
 OLDEST: Final = "oldest"
+NEWEST_CLIENT: Final = "newest-client"
 OWN_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 IMPORTS: Final = """
 import pathlib, tabletd_client, tabletd_client.client, tabletd_client.sync, tabletd_pb
@@ -40,6 +41,18 @@ from tabletd_pb import tabletmanagerdata_pb2 as data, tabletmanagerservice_pb2_g
 with grpc.insecure_channel(sys.argv[1]) as channel:
     stub = service.TabletManagerStub(channel)
     print(stub.Ping(data.PingRequest(payload="hello"), timeout=60).payload)
+"""
+
+ANSWER: Final = """
+import concurrent.futures, grpc, sys
+from tabletd_pb import tabletmanagerdata_pb2 as data, tabletmanagerservice_pb2_grpc as service
+class Tablet(service.TabletManagerServicer):
+    def Ping(self, request, context):
+        return data.PingResponse(payload=request.payload)
+server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+service.add_TabletManagerServicer_to_server(Tablet(), server)
+sys.argv[1:] = [f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"]
+server.start()
 """
 
 
@@ -123,3 +136,24 @@ def test_each_extra_brings_what_its_command_needs_and_the_base_no_more_than_a_cl
         assert environment.run("python", "-c", PING, grpc).stdout == "hello\n"
         with urllib.request.urlopen(f"http://{http}/metrics", timeout=60) as page:
             assert b"tabletd_" in page.read()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interpreter", interpreters(), ids=lambda one: one.version)
+def test_clients_work_with_newer_libraries_than_the_daemon_may_have(
+    interpreter: Interpreter, distribution: Distribution, tmp_path: Path
+) -> None:
+    fetched = wheels(NEWEST_CLIENT, interpreter)
+    if fetched is None:
+        pytest.skip(f"no wheels for Python {interpreter.version}: scripts/setup.sh wheels")
+    client = Environment(interpreter, tmp_path / "env", fetched, distribution.wheel.parent)
+    client.install("tabletd[cli]")
+    client.check()
+    assert _release(client.packages()["grpcio"]) >= (1, 84)
+    client.python(IMPORTS)
+    assert client.python(ANSWER + PING) == "hello\n"
+    assert "# TIMEOUT" in client.run("tabletctl", "explain-error", "TIMEOUT").stdout
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])

@@ -29,6 +29,10 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _PAUSE_SECONDS: Final = 1.0
 _IDLE_PAUSE_SECONDS: Final = 5.0
 _ANSWER_SECONDS_MAX: Final = 1.0
+# Shares of the interval in which nobody is asked out of turn: after an answer with heartbeats that
+# were not known, and then twice as long after each without, up to an interval.
+_REST_SHARE_MIN: Final = 0.05
+_REST_SHARE_MAX: Final = 1.0
 
 
 class WriterLink:
@@ -38,7 +42,7 @@ class WriterLink:
         daemon: who writes the heartbeats; None: it cannot be asked.
         beats: told of each exchange.
         read_applied: asks our server for the GTIDs that it has applied.
-        interval_seconds: of the heartbeats; nobody is asked more often than that.
+        interval_seconds: of the heartbeats; who has nothing new to tell is not asked more often.
         clock: times the exchanges.
         registry: gets `LagExchanges`, `LagExchangeErrors` and `LagClockErrorNs`.
     """
@@ -71,6 +75,7 @@ class WriterLink:
         self._is_wanted = False
         self._answers = 0
         self._asked_monotonic = float("-inf")
+        self._rest_share = _REST_SHARE_MAX
         self._asking = asyncio.Event()
 
     def open(self) -> None:
@@ -98,7 +103,7 @@ class WriterLink:
         return self._positions.lag(steady_ns(self._clock), self.news.error)
 
     def ask_soon(self) -> None:
-        """Something is to be known: ask now, unless that was done within the interval."""
+        """Something is to be known: ask now, unless that was done a moment ago."""
         if self._daemon is not None and self._rest_seconds() == 0.0:
             self._asking.set()
 
@@ -121,7 +126,7 @@ class WriterLink:
     def _rest_seconds(self) -> float:
         """Return how long the daemon is not to be asked out of its turn."""
         passed = self._clock.monotonic_seconds() - self._asked_monotonic
-        return max(0.0, self._interval_seconds - passed)
+        return max(0.0, self._interval_seconds * self._rest_share - passed)
 
     @property
     def _are_none_written(self) -> bool:
@@ -156,6 +161,8 @@ class WriterLink:
         self._exchanges.add()
         self._answers += 1
         self.news = WriterNews(asked_ns, answer.writing, interval_ns=answer.interval_ns)
+        longer = min(2 * self._rest_share, _REST_SHARE_MAX)
+        self._rest_share = _REST_SHARE_MIN if answer.beats else longer
         if answer.writing is not Writing.NONE:
             self._positions.forget()
             sample = TimeSample(asked_ns, answer.received_ns, answer.sent_ns, heard_ns)
@@ -177,6 +184,7 @@ class WriterLink:
 
     def _fail(self, error: TabletdError) -> None:
         self._errors.add()
+        self._rest_share = _REST_SHARE_MAX
         self.news = replace(self.news, error=str(error))
 
     def _clock_error_ns(self) -> int:

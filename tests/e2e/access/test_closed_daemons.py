@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -189,3 +191,19 @@ def test_a_new_certificate_and_a_revocation_are_taken_up_without_a_restart(close
         lambda: "was revoked" in closed.by_certificate("lost").refused("GetTablets"),
         what="the revocation is taken up",
     )
+
+
+def test_sighup_has_the_files_read_again_that_look_unchanged(closed: Closed) -> None:
+    """Whoever sends it learns from the log whether what stands there now is good."""
+    replica, revocations = closed.pair.replica, closed.pair.authority.revoke()
+    revocations.write_text("none")
+    try:
+
+        def is_refused(times: int) -> bool:
+            return replica.log.read_text().count("unchanged: grpc_crl") == times
+
+        eventually_blocking(lambda: is_refused(1), what="the file was seen to have changed")
+        psutil.Process(replica.identity.pid).send_signal(signal.SIGHUP)
+        eventually_blocking(lambda: is_refused(2), what="it was read again")
+    finally:
+        closed.pair.authority.revoke()

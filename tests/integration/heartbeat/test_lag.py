@@ -223,18 +223,20 @@ async def test_heartbeats_on_demand_begin_when_somebody_asks_and_end_after_the_l
 
 
 async def test_a_replica_of_a_replica_measures_its_whole_way(
-    mariadb_pair: Pair, start_server: StartServer
+    any_pair: Pair, start_server: StartServer
 ) -> None:
-    last = await asyncio.to_thread(start_server, "mariadb", primary=mariadb_pair.replica)
+    between = any_pair.replica
+    kind = "mariadb" if between.is_mariadb else "mysql-5.7"
+    last = await asyncio.to_thread(start_server, kind, primary=between)
     async with (
-        measured(mariadb_pair) as both,
+        measured(any_pair) as both,
         running_tracker(last, SETTINGS, clock=SkewedClock(77), daemon=both.line) as chained,
     ):
         await chained.tracker.make_non_primary()
         await chained.reaches(method=LagMethod.CLOCK, state=LagState.MEASURED)
-        mariadb_pair.replica.script("STOP SLAVE")
+        between.script("STOP SLAVE")
         await eventually(lambda: (chained.lag.lower_ns or 0) > SECOND_NS)
-        mariadb_pair.replica.script("START SLAVE")
+        between.script("START SLAVE")
         await eventually(lambda: chained.lag.lower_ns == 0)
 
 

@@ -125,6 +125,36 @@ async def test_who_wants_heartbeats_just_after_a_question_does_not_wait_for_the_
         assert [question.want_heartbeats for question in one.daemon.questions] == [False, True]
 
 
+async def test_a_daemon_is_asked_out_of_turn_the_rarer_the_longer_it_has_nothing_new_to_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer_link, "_FIRST_QUESTIONS", 1)
+    monkeypatch.setattr(writer_link, "_PAUSE_SECONDS", 3600.0)
+    async with one_link() as one:
+
+        async def asked_again_after() -> int:
+            """Milliseconds until it may be asked out of turn."""
+            heard = one.registry.export()["LagExchanges"]
+            for milliseconds in range(0, 2000, 10):
+                one.link.ask_soon()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                if one.registry.export()["LagExchanges"] != heard:
+                    return milliseconds
+                one.clock.advance(0.01)
+            raise AssertionError("it is asked no more")
+
+        one.daemon.beats = [Beat(3, 1, 2)]
+        one.link.open()
+        await eventually(lambda: one.registry.export()["LagExchanges"] == 1)
+        one.daemon.beats = []
+        rests = [await asked_again_after() for _ in range(6)]
+        assert rests == pytest.approx([50, 100, 200, 400, 800, 1000], abs=10)
+        one.daemon.beats = [Beat(4, 3, 4)]
+        rests = [await asked_again_after() for _ in range(2)]
+        assert rests == pytest.approx([1000, 50], abs=10)
+
+
 async def test_nobody_is_asked_before_it_opens_or_after_it_closes() -> None:
     async with one_link() as one:
         one.link.ask_soon()
