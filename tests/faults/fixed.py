@@ -8,12 +8,13 @@ import pytest
 
 from tests.faults.kinds import kind_named
 from tests.faults.plan import Plan, draw
-from tests.faults.run import RUN_SECONDS_MAX, run
+from tests.faults.run import RUN_SECONDS_MAX, Report, run
 from tests.faults.stage import real_program
 from tests.support.servers import missing_release
 
 # A run that takes too long says itself what it waits for.
 SECONDS_MAX: Final = int(RUN_SECONDS_MAX) + 60
+_LOG_LINES: Final = 60
 
 _RUNS: Final = {
     "gh-ost": (
@@ -59,5 +60,15 @@ async def check(plan: Plan) -> None:
     report = await run(plan)
     if report.is_good and report.missed:
         report = await run(plan)  # its moment was over before the fault came
-    assert report.is_good, str(report)
+    assert report.is_good, _with_logs(report)
     assert not report.missed, str(report)
+
+
+def _with_logs(report: Report) -> str:
+    """Return what was found and how the logs end: the machine may be gone when somebody looks."""
+    kept = sorted(report.directory.rglob("*.log")) if report.directory else []
+    ends = [str(report)]
+    for log in kept:
+        if not log.name.endswith("-general.log"):
+            ends += ["", f"{log}:", *log.read_text(errors="replace").splitlines()[-_LOG_LINES:]]
+    return "\n".join(ends)
