@@ -73,10 +73,17 @@ def environment(
 ) -> Environment:
     """An empty environment that the wheel and what it needs can be installed into."""
     interpreter, libraries = request.param
+    return empty_environment(interpreter, libraries, distribution, tmp_path)
+
+
+def empty_environment(
+    interpreter: Interpreter, libraries: str, distribution: Distribution, directory: Path
+) -> Environment:
+    """Make one for these libraries; without their wheels the test is skipped."""
     fetched = wheels(libraries, interpreter)
     if fetched is None:
         pytest.skip(f"no wheels for Python {interpreter.version}: scripts/setup.sh wheels")
-    return Environment(interpreter, tmp_path / "env", fetched, distribution.wheel.parent)
+    return Environment(interpreter, directory / "env", fetched, distribution.wheel.parent)
 
 
 @contextmanager
@@ -143,10 +150,7 @@ def test_each_extra_brings_what_its_command_needs_and_the_base_no_more_than_a_cl
 def test_clients_work_with_newer_libraries_than_the_daemon_may_have(
     interpreter: Interpreter, distribution: Distribution, tmp_path: Path
 ) -> None:
-    fetched = wheels(NEWEST_CLIENT, interpreter)
-    if fetched is None:
-        pytest.skip(f"no wheels for Python {interpreter.version}: scripts/setup.sh wheels")
-    client = Environment(interpreter, tmp_path / "env", fetched, distribution.wheel.parent)
+    client = empty_environment(interpreter, NEWEST_CLIENT, distribution, tmp_path)
     client.install("tabletd[cli]")
     client.check()
     assert _release(client.packages()["grpcio"]) >= (1, 84)

@@ -10,11 +10,11 @@ from tests.faults.kinds import kind_named
 from tests.faults.plan import Plan, draw
 from tests.faults.run import RUN_SECONDS_MAX, Report, run
 from tests.faults.stage import real_program
+from tests.support.logs import end_of
 from tests.support.servers import missing_release
 
 # A run that takes too long says itself what it waits for.
 SECONDS_MAX: Final = int(RUN_SECONDS_MAX) + 60
-_LOG_LINES: Final = 60
 
 _RUNS: Final = {
     "gh-ost": (
@@ -70,5 +70,5 @@ def _with_logs(report: Report) -> str:
     ends = [str(report)]
     for log in kept:
         if not log.name.endswith("-general.log"):
-            ends += ["", f"{log}:", *log.read_text(errors="replace").splitlines()[-_LOG_LINES:]]
+            ends += ["", f"{log}:", end_of(log)]
     return "\n".join(ends)

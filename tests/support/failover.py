@@ -22,13 +22,16 @@ _RECORD: Final = (
 
 def switch_roles(tablets: TabletPair) -> None:
     """Let replica and primary change their roles in good order; nothing is lost."""
-    servers = tablets.servers
-    former, promoted = servers.primary, servers.replica
+    hand_over(tablets.servers.primary, tablets.servers.replica)
+    _rename(tablets)
+
+
+def hand_over(former: RealServer, promoted: RealServer) -> None:
+    """Make a replica the primary of the server that was its own; nothing is lost."""
     former.script("SET GLOBAL read_only = 1")
-    servers.catch_up()
+    promoted.catch_up()
     promote(promoted)
     follow(former, promoted)
-    _rename(tablets)
 
 
 def promote(server: RealServer) -> None:

@@ -36,4 +36,9 @@ def tool_log(run_directory: Path) -> dict[str, str]:
     if not written:
         return {}
     last = max(written, key=lambda log: log.stat().st_mtime)
-    return {last.name: "\n".join(last.read_text(errors="replace").splitlines()[-_LINES:])}
+    return {last.name: end_of(last)}
+
+
+def end_of(log: Path) -> str:
+    """Return the last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LINES:])

@@ -10,22 +10,13 @@ import pytest
 
 from tabletd.heartbeat import LagMethod, LagState
 from tests.conftest import StartServer
-from tests.support.failover import follow, promote
+from tests.support.failover import hand_over
 from tests.support.lag_chain import RunningTracker, SkewedClock, WriterLine, running_tracker
-from tests.support.servers import RealServer
 from tests.support.tablets import heartbeat_settings
 from tests.support.waiting import eventually
 
 SECOND_NS = 1_000_000_000
 SETTINGS = heartbeat_settings(interval_seconds=0.1)
-
-
-def exchange_roles(former: RealServer, promoted: RealServer) -> None:
-    """As a fail-over tool does it in good order; blocks."""
-    former.script("SET GLOBAL read_only = 1")
-    promoted.catch_up()
-    promote(promoted)
-    follow(former, promoted)
 
 
 def lags(tablet: RunningTracker) -> bool:
@@ -60,6 +51,6 @@ async def test_each_measures_by_the_heartbeats_of_the_other_whoever_is_the_prima
             await reader.reaches(lower_ns=0, state=LagState.MEASURED)
 
             await tablets[0].tracker.make_non_primary()
-            await asyncio.to_thread(exchange_roles, *servers)
+            await asyncio.to_thread(hand_over, *servers)
             servers, tablets = servers[::-1], tablets[::-1]
             await tablets[0].tracker.make_primary()
